@@ -1,0 +1,150 @@
+"""Every error a user of the package can meet, sorted by who has to act.
+
+AuwgentError
+├── ConfigError         the config file, the environment or an argument is wrong; nothing was run
+├── MiddlewareError     a middleware hook raised
+├── ProviderError       a model provider refused, failed or could not be reached
+├── ToolError           a tool failed, or was called with arguments that do not fit
+├── LimitExceeded       a limit of the config was reached
+├── SessionConflict     another run changed or holds the session
+├── SessionNotFound     no such session for this user
+└── StoreError          the session store could not be opened, read or written
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Fault = Literal[
+    "auth",  # the key is missing, wrong, or may not do this
+    "not_found",  # no such model or endpoint
+    "context",  # the conversation is longer than the model's window
+    "bad_request",  # the provider refuses the request as it is
+    "rate_limit",  # too many requests; may pass
+    "unavailable",  # the provider is down, overloaded or cannot be reached; may pass
+    "timeout",  # no answer in time; may pass
+    "broken_stream",  # the answer broke off after it had begun
+    "protocol",  # what answered is no LLM endpoint, or its answer makes no sense
+    "filtered",  # the provider's content filter refused
+]
+
+
+class AuwgentError(Exception):
+    """Base of all errors of this package.
+
+    `session` is the session as far as the run got, where there was a run: nothing that was said is lost.
+    """
+
+    session: Any = None  # a Session; errors are the lowest floor and know no other module
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a config: what, where, and what would be right.
+
+    `line` and `column` count from 1; `column` counts characters. They are None where the value did not come
+    from a file. `source` names where it came from: a path, `--set`, an environment variable, `dict`.
+    """
+
+    message: str
+    source: str = ""
+    line: int | None = None
+    column: int | None = None
+    length: int = 1  # characters the caret underlines
+    text: str = ""  # the source line, without its newline; values of secret keys are masked
+    key: str = ""  # dotted key, such as `agent.model`
+    hint: str = ""  # "did you mean …", or what to do
+
+    def __str__(self) -> str:
+        place = self.source
+        if self.line is not None:
+            place += f":{self.line}:{self.column or 1}"
+        head = f"{place}: {self.message}" if place else self.message
+        lines = [head]
+        if self.text and self.line is not None:
+            number = str(self.line)
+            margin = " " * len(number)
+            pad = "".join("\t" if c == "\t" else " " for c in self.text[: (self.column or 1) - 1])
+            lines += [
+                f" {number} | {self.text}",
+                f" {margin} | {pad}{'^' * max(1, self.length)}",
+            ]
+        if self.hint:
+            lines.append(f"   = {self.hint}")
+        return "\n".join(lines)
+
+
+class ConfigError(AuwgentError):
+    """The config cannot be used. `problems` holds everything found, in file order; nothing was run."""
+
+    def __init__(self, problems: Sequence[Problem] | str) -> None:
+        found = [Problem(problems)] if isinstance(problems, str) else list(problems)
+        self.problems: tuple[Problem, ...] = tuple(found)
+        super().__init__("\n\n".join(str(problem) for problem in found))
+
+
+class MiddlewareError(AuwgentError):
+    """A hook raised; the run ended because of it. The hook's own exception is the `__cause__`."""
+
+    def __init__(self, message: str, *, middleware: str, hook: str) -> None:
+        super().__init__(message)
+        self.middleware = middleware
+        self.hook = hook
+
+
+class ProviderError(AuwgentError):
+    """A model call failed.
+
+    `provider` and `model` say whose, `status` is the HTTP status where there was one, `retryable` whether the
+    same request may succeed later, `retry_after` the seconds the provider asked to wait, `fault` what kind of
+    failure it was. The text is one sentence for the user and what to do; it holds no secret.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        model: str,
+        fault: Fault,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.model = model
+        self.fault: Fault = fault
+        self.status = status
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class ToolError(AuwgentError):
+    """A tool failed. Raise it in a tool to choose the words the model reads."""
+
+    def __init__(self, message: str, *, tool: str = "") -> None:
+        super().__init__(message)
+        self.tool = tool
+
+
+class LimitExceeded(AuwgentError):
+    """A limit was reached. `key` names it as the config does, such as `limits.llm_calls`."""
+
+    def __init__(self, message: str, *, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class SessionConflict(AuwgentError):
+    """The session is held or was changed by another run."""
+
+
+class SessionNotFound(AuwgentError):
+    """There is no such session for this user."""
+
+
+class StoreError(AuwgentError):
+    """The session store could not be opened, read or written. Never means that there is no session."""
