@@ -1,0 +1,43 @@
+"""Lines in which one waits for the other, whatever event loop or thread they are in."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Hashable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+
+
+class Lines:
+    """One line for each key: whoever comes first goes first, and alone."""
+
+    def __init__(self) -> None:
+        self._last: dict[Hashable, Future[None]] = {}  # in each line; done when it is over
+        self._lock = threading.Lock()
+
+    @asynccontextmanager
+    async def turn(self, key: Hashable | None) -> AsyncIterator[None]:
+        """Wait until all who came before with this key are done; nobody waits where it is None."""
+        if key is None:
+            yield
+            return
+        over: Future[None] = Future()
+        with self._lock:
+            before, self._last[key] = self._last.get(key), over
+        if before is not None:
+            try:
+                await asyncio.shield(asyncio.wrap_future(before))
+            except asyncio.CancelledError:
+                before.add_done_callback(lambda _: self._leave(key, over))
+                raise
+        try:
+            yield
+        finally:
+            self._leave(key, over)
+
+    def _leave(self, key: Hashable, over: Future[None]) -> None:
+        with self._lock:
+            if self._last.get(key) is over:
+                del self._last[key]
+        over.set_result(None)

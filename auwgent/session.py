@@ -1,0 +1,286 @@
+"""The session: plain data that belongs to the user. A conversation's prompt, its stack and its turns."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+VERSION: Final = 1
+
+Outcome = Literal["ok", "error", "skipped", "denied", "unknown"]
+Role = Literal["user", "assistant", "tool"]
+
+
+ticks: ContextVar[Callable[[], datetime] | None] = ContextVar("ticks", default=None)
+
+
+def new_id() -> str:
+    """A fresh id: 32 hexadecimal digits, random."""
+    return uuid.uuid4().hex
+
+
+def now() -> datetime:
+    """The time, aware, in UTC; by another clock where one `ticks`."""
+    clock = ticks.get()
+    return datetime.now(UTC) if clock is None else clock()
+
+
+def _in_utc(time: datetime) -> datetime:
+    return time.astimezone(UTC)
+
+
+def encodable(text: str) -> str:
+    """The text without halves of characters, which no provider and no database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+String = Annotated[str, AfterValidator(encodable)]
+
+
+class Plain(BaseModel):
+    """Data that is stored and exported: unknown keys are refused, what does not apply is left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("data must be base64 text") from None
+    return text
+
+
+Base64Str = Annotated[str, AfterValidator(_base64)]  # kept as text: a session is plain data
+
+
+class Text(Plain):
+    type: Literal["text"] = "text"
+    text: String
+
+
+class Media(Plain):
+    """An image, a file or a sound: bytes or a URL, never a local path."""
+
+    type: Literal["image", "file", "audio"]
+    data: Base64Str | None = None
+    url: str | None = None  # http(s) only; read by the provider, never by us
+    mime_type: str | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.data is None) == (self.url is None):
+            raise ValueError("give either data or url")
+        if self.url is not None and not self.url.startswith(("https://", "http://")):
+            raise ValueError("url must begin with https:// or http://")
+        if self.url is not None and urlsplit(self.url).password is not None:
+            raise ValueError("url must not hold a password: it would be stored with the session")
+        return self
+
+
+Part = Annotated[Text | Media, Field(discriminator="type")]
+
+
+class Usage(BaseModel):
+    """Tokens of one model call, or of several added up. `usd` is None where a price is not known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input_tokens: int = 0  # cached ones included
+    output_tokens: int = 0  # reasoning ones included
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    usd: float | None = None
+    estimated: bool = False  # True where a provider did not report, so that we counted
+
+    def __add__(self, other: Usage) -> Usage:
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            usd=usd,
+            estimated=self.estimated or other.estimated,
+        )
+
+
+class ToolCall(Plain):
+    """What the model asked for. Arguments that could not be parsed stand in `raw_args`, and `args` is empty."""
+
+    id: str
+    name: str
+    args: dict[str, Any] = Field(default_factory=dict)
+    raw_args: str | None = None
+
+
+class Turn(Plain):
+    """One message. `agent` is who spoke, or whom the user or tool spoke to."""
+
+    id: str = Field(default_factory=new_id)
+    role: Role
+    content: String | list[Part] = ""
+    agent: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    outcome: Outcome | None = None
+    model: str | None = None  # provider/model that answered
+    usage: Usage | None = None
+    run_id: str | None = None
+    created_at: Annotated[AwareDatetime, AfterValidator(_in_utc)] = Field(default_factory=now)
+    provider_data: dict[str, Any] | None = None  # goes back only to the `model` it came from
+
+    @property
+    def text(self) -> str:
+        """The text of the content, without media."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content if isinstance(part, Text))
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> Self:
+        if self.role == "tool" and not self.tool_call_id:
+            raise ValueError("a tool turn needs tool_call_id")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"tool_calls belong to an assistant turn, not to role {self.role!r}")
+        return self
+
+
+class Session(BaseModel):
+    """A conversation. `model_dump(mode="json")` is its stored and exported form."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(default_factory=new_id)
+    user_id: str = ""
+    version: Literal[1] = VERSION
+    system_prompt: str = ""
+    stack: list[str] = Field(default_factory=list)  # names, root first; the last one takes the next input
+    turns: list[Turn] = Field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The text of the last answer; empty where there is none."""
+        for turn in reversed(self.turns):
+            if turn.role == "assistant" and turn.content:
+                return turn.text
+        return ""
+
+
+UNKNOWN = (
+    "The result is unknown after a crash or a stop: the run ended while this call was under way. "
+    "It was not made again."
+)
+NEVER_BEGUN = "This call was not made: the run ended before its turn came."
+
+
+def paired(turns: Sequence[Turn]) -> list[Turn]:
+    """The turns with exactly one result for each tool call, right behind the message that asked for it.
+
+    Results are in the order of their calls. A call without one gets an `unknown` result; a result without a
+    call, or a second one, is left out.
+    """
+    answers = _answers(turns)
+    whole: list[Turn] = []
+    for index, turn in enumerate(turns):
+        if turn.role == "tool":
+            continue
+        whole.append(turn)
+        for number, call in enumerate(turn.tool_calls or ()):
+            answer = answers[index].get(number)
+            whole.append(unknown_result(turn, call) if answer is None else turns[answer])
+    return whole
+
+
+def mended(
+    turns: Sequence[Turn], missing: Callable[[Turn, ToolCall], Turn | None] | None = None
+) -> list[Turn]:
+    """The turns with exactly one result for each tool call, each where it was said.
+
+    Like `paired`, but where all results of a message are there in order, they stay where they are, and so does
+    what a helper said between a call and its result. `missing` gives the result for a call that has none, else it
+    is `unknown`; where it gives None the call stays open.
+    """
+    missing = missing or unknown_result
+    places = {index: [turn] for index, turn in enumerate(turns) if turn.role != "tool"}
+    for message, answers in _answers(turns).items():
+        calls = turns[message].tool_calls or []
+        found = [answers.get(number) for number in range(len(calls))]
+        in_order = found == sorted(answers.values())
+        for call, answer in zip(calls, found, strict=True):
+            result = missing(turns[message], call) if answer is None else turns[answer]
+            if result is not None:
+                places.setdefault(answer if in_order and answer is not None else message, []).append(result)
+    return [turn for index in sorted(places) for turn in places[index]]
+
+
+def _answers(turns: Sequence[Turn]) -> dict[int, dict[int, int]]:
+    """Which turns answer which calls: index of a message -> number of its call -> index of the result.
+
+    Of several calls with one id, those of the latest message are answered first, and these in their order.
+    """
+    answers: dict[int, dict[int, int]] = {}
+    waiting: dict[str, list[tuple[int, int]]] = {}  # call id -> the calls that have no result yet
+    for index, turn in enumerate(turns):
+        if turn.role == "tool":
+            if calls := waiting.get(turn.tool_call_id or ""):
+                message, number = calls.pop()
+                answers[message][number] = index
+        elif turn.tool_calls:
+            answers[index] = {}
+            for number, call in reversed(list(enumerate(turn.tool_calls))):
+                waiting.setdefault(call.id, []).append((index, number))
+    return answers
+
+
+def unknown_result(turn: Turn, call: ToolCall) -> Turn:
+    """The result that stands for one which never came."""
+    return _stands_for(turn, call, UNKNOWN, "unknown")
+
+
+def skipped_result(turn: Turn, call: ToolCall) -> Turn:
+    """The result of a call that was never begun."""
+    return _stands_for(turn, call, NEVER_BEGUN, "skipped")
+
+
+def _stands_for(turn: Turn, call: ToolCall, words: str, outcome: Outcome) -> Turn:
+    return Turn(
+        role="tool",
+        content=words,
+        agent=turn.agent,
+        tool_call_id=call.id,
+        name=call.name,
+        outcome=outcome,
+        run_id=turn.run_id,
+    )
+
+
+def spoken_by(turns: Iterable[Turn], agent: str) -> list[Turn]:
+    """The turns that agent took part in: what its model may be shown."""
+    return [turn for turn in turns if turn.agent in (agent, None)]
