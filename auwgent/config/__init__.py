@@ -1,0 +1,41 @@
+"""Reads a config into one frozen object, strictly, and tells everything that is wrong with it at once."""
+
+from auwgent.config.load import in_file_order, load
+from auwgent.config.settings import DEFAULT_MIDDLEWARE, Config
+from auwgent.config.tables import (
+    AgentConfig,
+    EmbeddingConfig,
+    Example,
+    HelperConfig,
+    Imports,
+    IntentConfig,
+    Limits,
+    McpConfig,
+    MiddlewareEntry,
+    ModelConfig,
+    Price,
+    TextFile,
+    ToolEntry,
+    WorkflowEntry,
+)
+
+__all__ = [
+    "DEFAULT_MIDDLEWARE",
+    "AgentConfig",
+    "Config",
+    "EmbeddingConfig",
+    "Example",
+    "HelperConfig",
+    "Imports",
+    "IntentConfig",
+    "Limits",
+    "McpConfig",
+    "MiddlewareEntry",
+    "ModelConfig",
+    "Price",
+    "TextFile",
+    "ToolEntry",
+    "WorkflowEntry",
+    "in_file_order",
+    "load",
+]

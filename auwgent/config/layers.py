@@ -1,0 +1,139 @@
+"""The layers of a config, highest first, and what becomes of them when they are laid over one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from auwgent.config.document import Document
+from auwgent.config.keys import Aspect, Finding, Key, lookup, written
+from auwgent.config.overrides import Overrides
+from auwgent.config.references import Used, used
+from auwgent.config.variables import Unset, expand
+from auwgent.errors import Problem
+
+# Without one of these a table cannot stand, so where one is lacking a table not in use is left out.
+_VITAL = ("use", "model", "description", "command", "url")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The file, or one of its profiles, with its variables filled in."""
+
+    document: Document
+    tree: dict[str, Any]
+    prefix: Key = ()  # ("profiles", NAME) for a profile
+
+    def problem(self, finding: Finding) -> Problem:
+        key = (*self.prefix, *finding.key)
+        return self.document.problem(Finding(key, finding.message, finding.hint, finding.about))
+
+    def source_of(self, key: Key) -> str:
+        """Such as `auwgent.toml:12`, or `auwgent.toml:40 (profile strict)`."""
+        line = self.document.line_of((*self.prefix, *key))
+        place = self.document.source if line is None else f"{self.document.source}:{line}"
+        return f"{place} (profile {self.prefix[1]})" if self.prefix else place
+
+
+@dataclass
+class Layers:
+    """One load under way: the layers, and what was noticed while they were merged."""
+
+    all: Sequence[Overrides | Part]
+    merged: Mapping[str, Any] = field(default_factory=dict)
+    unset: list[Finding] = field(default_factory=list)  # variables that are missing and needed
+    dropped: set[Key] = field(default_factory=set)  # keys whose variables are missing, needed or not
+
+    @property
+    def document(self) -> Document:
+        return next(layer.document for layer in self.all if isinstance(layer, Part))
+
+    def problem(self, finding: Finding) -> Problem:
+        """The finding with the place where its key was set."""
+        return self.layer_of(finding.key, finding.about).problem(finding)
+
+    def problems(self, findings: Iterable[Finding]) -> Iterator[Problem]:
+        """The findings with their places: a key that should not be there is one in every layer that has it."""
+        for finding in findings:
+            stray = (
+                [layer for layer in self.all if lookup(layer.tree, finding.key)[0]]
+                if finding.about == "key"
+                else []
+            )
+            yield from (
+                layer.problem(finding) for layer in stray or [self.layer_of(finding.key, finding.about)]
+            )
+
+    def layer_of(self, key: Key, about: Aspect = "value") -> Overrides | Part:
+        """The layer that has the last word on a key, or on the nearest table around it."""
+        layers = list(self.all)
+        if about == "table":  # what a table lacks is shown in the file, where it can be added
+            layers.sort(key=lambda layer: isinstance(layer, Overrides))
+        for end in range(len(key), 0, -1):
+            for layer in layers:
+                if lookup(layer.tree, key[:end])[0]:
+                    return layer
+        return self.all[-1]
+
+    def origin(self, key: Key) -> str:
+        """What set a key: a place in the file, a variable, `--set`, or `default`."""
+        layer = next((layer for layer in self.all if lookup(layer.tree, key)[0]), None)
+        return "default" if layer is None else layer.source_of(key)
+
+    def settle(self, merged: Mapping[str, Any]) -> dict[str, Any]:
+        """The merged tree without the keys whose variables are missing. They are a problem only where in use."""
+        in_use = used(merged)
+        tree = {name: self._settle(value, (name,), in_use) for name, value in merged.items()}
+        self.merged = {name: value for name, value in tree.items() if not isinstance(value, Unset)}
+        return {name: self._standing(name, value, in_use) for name, value in self.merged.items()}
+
+    def _settle(self, value: Any, key: Key, in_use: Used) -> Any:
+        if isinstance(value, dict):
+            items = {name: self._settle(item, (*key, name), in_use) for name, item in value.items()}
+            return {name: item for name, item in items.items() if not isinstance(item, Unset)}
+        if type(value) in (list, tuple):
+            listed = [self._settle(item, (*key, index), in_use) for index, item in enumerate(value)]
+            return next((item for item in listed if isinstance(item, Unset)), type(value)(listed))
+        if isinstance(value, Unset):
+            self._note(key, value, in_use)
+        return value
+
+    def _note(self, key: Key, value: Unset, in_use: Used) -> None:
+        self.dropped.add(key)
+        if not in_use.needs(key):
+            return
+        if "" in value.names:
+            message = f"`{written(key)}` holds a `${{` that is no variable"
+            hint = "write ${NAME} or ${NAME:-default}, and $$ for a plain dollar sign"
+        else:
+            plural = "s" if len(value.names) > 1 else ""
+            message = f"`{written(key)}` needs the environment variable{plural} {', '.join(value.names)}"
+            hint = f"set {'them' if plural else 'it'}, or give a default: ${{{value.names[0]}:-…}}"
+        self.unset.append(Finding(key, message, hint))
+
+    def _standing(self, name: str, tables: Any, in_use: Used) -> Any:
+        """Tables of a kind, without unused ones that lack something vital for want of a variable."""
+        lacking = {key[1] for key in self.dropped if len(key) == 3 and key[0] == name and key[2] in _VITAL}
+        idle = {table for table in lacking if not in_use.needs((name, table))}
+        return {table: value for table, value in tables.items() if table not in idle} if idle else tables
+
+
+def part(document: Document, environ: Mapping[str, str], profile: str | None = None) -> Part:
+    """The file, or a profile of it, as a layer."""
+    if profile is None:
+        # Profiles are layers of their own: their variables count when they are laid over the file.
+        kept = {"profiles": document.tree["profiles"]} if "profiles" in document.tree else {}
+        tree = {name: value for name, value in document.tree.items() if name != "profiles"}
+        return Part(document, expand(tree, environ) | kept)
+    return Part(document, expand(document.tree["profiles"][profile], environ), ("profiles", profile))
+
+
+def profile_names(tree: Mapping[str, Any]) -> Iterable[str]:
+    """The profiles that are tables, as they should be."""
+    profiles = tree.get("profiles")
+    return (
+        [name for name, value in profiles.items() if isinstance(value, dict)]
+        if isinstance(profiles, dict)
+        else []
+    )

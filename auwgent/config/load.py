@@ -1,0 +1,112 @@
+"""From a file or a dict to a `Config`: read, parse, lay over, expand, validate, check."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from auwgent.config import references
+from auwgent.config.document import Document, read
+from auwgent.config.explain import explain
+from auwgent.config.keys import Finding, Key, did_you_mean
+from auwgent.config.layers import Layers, Part, part, profile_names
+from auwgent.config.overrides import from_environment, from_options
+from auwgent.config.settings import Config, under_way
+from auwgent.errors import ConfigError, Problem
+
+
+def load(
+    source: Path | str | Mapping[str, Any],
+    *,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """The config of a file or a dict. `overrides` are texts such as `agent.model=openai/gpt-5-mini`.
+
+    `environ` stands in for the environment, in `${NAME}` and for `AUWGENT_…`. Raises `ConfigError` with
+    everything that is wrong, in the order of the file.
+    """
+    environ = os.environ if environ is None else environ
+    document = read(source)
+    try:
+        config, problems = _load(document, profile, overrides, environ)
+    except RecursionError:
+        raise ConfigError(
+            [Problem("lists and tables are nested too deeply", source=document.source)]
+        ) from None
+    if config is None or problems:
+        raise ConfigError(sorted(dict.fromkeys(problems), key=in_file_order))
+    return config
+
+
+def _load(
+    document: Document, profile: str | None, overrides: Sequence[str], environ: Mapping[str, str]
+) -> tuple[Config | None, list[Problem]]:
+    parts, problems = _parts(document, profile, environ)
+    trees = [each.tree for each in parts]
+    variables = from_environment(environ, Config, trees)
+    options = from_options(overrides, Config, [variables.tree, *trees])
+    layers = Layers([options, variables, *parts])
+    config, findings = _examine(layers)
+    problems += [*options.problems, *variables.problems, *layers.problems(findings)]
+    for name in profile_names(document.tree):
+        if name != profile:
+            problems += _examine_profile(part(document, environ, name), parts[-1], findings)
+    return config, problems
+
+
+def _parts(
+    document: Document, profile: str | None, environ: Mapping[str, str]
+) -> tuple[list[Part], list[Problem]]:
+    file = part(document, environ)
+    names = list(profile_names(document.tree))
+    if profile is None:
+        return [file], []
+    if profile in names:
+        return [part(document, environ, profile), file], []
+    hint = did_you_mean(profile, names) or (f"there are: {', '.join(names)}" if names else "it has none")
+    return [file], [Problem(f"there is no profile {profile!r}", source=document.source, hint=hint)]
+
+
+def _examine(layers: Layers) -> tuple[Config | None, list[Finding]]:
+    config, wrong = None, []
+    token = under_way.set(layers)
+    try:
+        config = Config()
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        wrong = [
+            explain(each, Config)
+            for each in errors
+            if not _follows_from_unset(each["loc"], each["type"], layers)
+        ]
+    finally:
+        under_way.reset(token)
+    return config, [*layers.unset, *wrong, *references.check(layers.merged)]
+
+
+def _examine_profile(profile: Part, file: Part, known: Sequence[Finding]) -> list[Problem]:
+    """What is wrong with a profile that is not selected. Its variables need not be set."""
+    layers = Layers([profile, file])
+    _, findings = _examine(layers)
+    own = [finding for finding in findings if finding not in known and finding not in layers.unset]
+    return [
+        layers.problem(finding) for finding in own if layers.layer_of(finding.key, finding.about) is profile
+    ]
+
+
+def _follows_from_unset(loc: Key, kind: str, layers: Layers) -> bool:
+    """Whether something is lacking only because its variable is, which is told already or does not matter."""
+    return (kind == "missing" and loc in layers.dropped) or (
+        kind == "refused" and any(key[:-1] == loc for key in layers.dropped)
+    )
+
+
+def in_file_order(problem: Problem) -> tuple[bool, int, int]:
+    """To sort problems by: those in the file first, as they stand there."""
+    return problem.line is None, problem.line or 0, problem.column or 0

@@ -1,0 +1,119 @@
+"""`Config`: the whole of it as one frozen object, put together from its layers by pydantic-settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, PrivateAttr, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from auwgent.config.keys import Finding, Key
+from auwgent.config.layers import Layers
+from auwgent.config.references import used
+from auwgent.config.tables import (
+    AgentConfig,
+    EmbeddingConfig,
+    HelperConfig,
+    Imports,
+    IntentConfig,
+    Limits,
+    Many,
+    McpConfig,
+    MiddlewareEntry,
+    ModelConfig,
+    Secrets,
+)
+from auwgent.errors import Problem
+
+DEFAULT_MIDDLEWARE = "auwgent.middleware.SQLModelSessions"
+
+# pydantic-settings asks the class for its sources, so the load under way is passed beside it.
+under_way: ContextVar[Layers] = ContextVar("under_way")
+
+
+class LayerSource(PydanticBaseSettingsSource):
+    """One layer, as pydantic-settings wants it."""
+
+    def __init__(self, settings: type[BaseSettings], tree: dict[str, Any]) -> None:
+        super().__init__(settings)
+        self._tree = tree
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self._tree.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._tree
+
+
+class Config(BaseSettings):
+    """Everything one config says: the file with its profile, the environment and `--set` laid over it."""
+
+    model_config = SettingsConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    agent: AgentConfig = Field(description="The root agent.")
+    middleware: Many[MiddlewareEntry] = Field(
+        (MiddlewareEntry(use=DEFAULT_MIDDLEWARE),),
+        description=f"What hooks into every run, in this order; when absent, `{DEFAULT_MIDDLEWARE}`.",
+    )
+    api_keys: Secrets = Field({}, description="API keys, one per provider.")
+    models: dict[str, ModelConfig] = Field({}, description="Named models: endpoint, parameters, resilience.")
+    helpers: dict[str, HelperConfig] = Field({}, description="Agents that other agents may call.")
+    mcp: dict[str, McpConfig] = Field({}, description="Model Context Protocol servers.")
+    intents: dict[str, IntentConfig] = Field({}, description="Events of your own that a model may emit.")
+    context: dict[str, Any] = Field(
+        {}, description="Values for `{{ ctx.… }}` in prompts; a run may override them."
+    )
+    embedding: EmbeddingConfig | None = Field(None, description="The model behind `ctx.embed`.")
+    limits: Limits = Field(Limits(), description="What one run may use.")
+    imports: Imports = Field(Imports(), description="Where dotted paths are looked up.")
+    profiles: dict[str, dict[str, Any]] = Field(
+        {}, description="Parts of this file, laid over it by `--profile NAME`."
+    )
+
+    _layers: Layers = PrivateAttr()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """`--set`, the environment, the profile, the file; an earlier one wins."""
+        return tuple(LayerSource(settings_cls, layer.tree) for layer in under_way.get().all)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle(cls, merged: dict[str, Any]) -> dict[str, Any]:
+        return under_way.get().settle(merged)
+
+    def model_post_init(self, context: Any) -> None:
+        self._layers = under_way.get()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the file, from which relative paths in it start; the working directory for a dict."""
+        return self._layers.document.folder
+
+    @property
+    def source(self) -> str:
+        """The path of the file as it was given, or `dict`."""
+        return self._layers.document.source
+
+    def problem(self, key: Key, message: str, hint: str = "") -> Problem:
+        """A problem with the value of a key, such as `("agent", "tools", 0)`, placed where it was set."""
+        return self._layers.problem(Finding(key, message, hint))
+
+    def origin(self, key: Key) -> str:
+        """What set a key: such as `auwgent.toml:12`, a variable's name, `--set limits.seconds`, or `default`."""
+        return self._layers.origin(key)
+
+    def models_in_use(self) -> Mapping[str, Key]:
+        """The models that a run may ask, as the config names them, and the key that names each first."""
+        return used(self._layers.merged).models
