@@ -1,0 +1,143 @@
+"""An answer in the making: LiteLLM's chunks in, pieces out, and in the end the reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from auwgent.models.base import CallPiece, Piece, RawCall, ReasoningPiece, Reply, TextPiece
+from auwgent.models.wire import ECHOED
+from auwgent.session import Usage
+
+
+@dataclass(slots=True)
+class _Call:
+    place: int  # among the calls of this answer
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class Answer:
+    """What has come so far. Chunks and messages are read by attribute: both of LiteLLM's kinds have the same.
+
+    `usage` is what LiteLLM says of the tokens, whether it was reported or not; `finish_reason` is empty until
+    one came.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.finish_reason = ""
+        self.usage: Any = None
+        self._calls: list[_Call] = []
+        self._open: dict[int | None, _Call] = {}  # the provider's index -> the call its fragments belong to
+        self._echoed: dict[str, list[dict[str, Any]]] = {}
+
+    def take(self, chunk: Any) -> Iterator[Piece]:
+        """Add a chunk or a whole response, and yield what it brought."""
+        self.usage = getattr(chunk, "usage", None) or self.usage
+        for choice in (chunk.choices or ())[:1]:
+            self.finish_reason = choice.finish_reason or self.finish_reason
+            delta = getattr(choice, "delta", None)
+            yield from self._said(choice.message if delta is None else delta)
+
+    def reply(self, model: str, usage: Usage) -> Reply:
+        """The whole answer, with call ids that are unique or empty."""
+        seen: set[str] = set()
+        calls = []
+        for call in self._calls:
+            calls.append(
+                RawCall(id="" if call.id in seen else call.id, name=call.name, arguments=call.arguments)
+            )
+            seen.add(call.id)
+        return Reply(
+            text=self.text,
+            calls=tuple(calls),
+            usage=usage,
+            model=model,
+            finish_reason="tool_calls" if calls else self.finish_reason,
+            provider_data=dict(self._echoed) or None,
+        )
+
+    @property
+    def begun(self) -> bool:
+        return bool(self.text or self._calls)
+
+    @property
+    def written(self) -> str:
+        """All the model wrote, to count its tokens."""
+        return self.text + "".join(call.name + call.arguments for call in self._calls)
+
+    def _said(self, message: Any) -> Iterator[Piece]:
+        for key in ECHOED:
+            for block in getattr(message, key, None) or ():
+                _add_block(self._echoed.setdefault(key, []), dict(block))
+        # Servers that speak OpenAI's wire format name it either way.
+        if reasoning := getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None):
+            yield ReasoningPiece(reasoning)
+        if message.content:
+            self.text += message.content
+            yield TextPiece(message.content)
+        for fragment in message.tool_calls or ():
+            yield self._called(fragment)
+
+    def _called(self, fragment: Any) -> CallPiece:
+        index = getattr(fragment, "index", None)
+        function = fragment.function
+        call = self._open.get(index)
+        if call is None or _is_another(call, index, fragment):
+            call = self._open[index] = _Call(place=len(self._calls))
+            self._calls.append(call)
+        call.id = call.id or fragment.id or ""
+        named = function.name if function.name and not call.name else None
+        call.name = call.name or function.name or ""
+        call.arguments += function.arguments or ""
+        return CallPiece(index=call.place, id=call.id or None, name=named, arguments=function.arguments or "")
+
+
+def _is_another(call: _Call, index: int | None, fragment: Any) -> bool:
+    """Whether a fragment begins a call although one is open at its index: some number all of them 0."""
+    if not fragment.function.name:
+        return False
+    if index is None:
+        return True
+    if fragment.id and call.id:
+        return bool(fragment.id != call.id)
+    return _is_whole(call.arguments)
+
+
+def _is_whole(arguments: str) -> bool:
+    try:
+        json.loads(arguments)
+    except ValueError:
+        return False
+    return True
+
+
+def _add_block(blocks: list[dict[str, Any]], block: dict[str, Any]) -> None:
+    """Put a streamed block behind the others; text and signature of one thought come in several."""
+    block = {key: value for key, value in block.items() if value is not None}
+    last = blocks[-1] if blocks else None
+    if last and block.get("type") == last.get("type") == "thinking" and not last.get("signature"):
+        last["thinking"] = last.get("thinking", "") + block.get("thinking", "")
+        if block.get("signature"):
+            last["signature"] = block["signature"]
+    else:
+        blocks.append(block)
+
+
+def reported(usage: Any) -> Usage:
+    """LiteLLM's usage as ours."""
+    return Usage(
+        input_tokens=usage.prompt_tokens or 0,
+        output_tokens=usage.completion_tokens or 0,
+        cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+    )
+
+
+def _detail(usage: Any, group: str, name: str) -> int:
+    details = getattr(usage, group, None)
+    return (details.get(name) if isinstance(details, Mapping) else getattr(details, name, None)) or 0

@@ -1,0 +1,151 @@
+"""What a model is to the rest of the package: one class, one method that streams pieces and ends with a reply."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from auwgent.session import Turn, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as the model is told of it. `parameters` is a JSON Schema of type object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """The shape a structured answer must have, as JSON Schema."""
+
+    name: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One call. `turns` is a valid history: each tool call has exactly one result, in the calls' order.
+
+    Turns may come from any provider; the model class turns them into its own wire format, and sends
+    `provider_data` back only where `turn.model` is its own name.
+    """
+
+    system: str
+    turns: Sequence[Turn]
+    tools: Sequence[ToolSpec] = ()
+    output: OutputSpec | None = None
+    stream: bool = True  # False: ask the provider for the whole answer at once
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """A streamed piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningPiece:
+    """A streamed piece of the model's visible reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallPiece:
+    """A streamed piece of a tool call. `index` tells parallel calls apart; `name` is whole when it first comes."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""  # a fragment of JSON text
+
+
+@dataclass(frozen=True, slots=True)
+class RawCall:
+    """A tool call as the model wrote it. `arguments` is JSON text that may not parse; `id` may be empty."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The whole answer, always the last thing a model yields."""
+
+    text: str = ""
+    calls: tuple[RawCall, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""  # provider/model that answered
+    finish_reason: str = "stop"  # stop | length | tool_calls | content_filter
+    provider_data: dict[str, Any] | None = None  # thinking signatures and the like, JSON values only
+    raw: str = ""  # what the model wrote, unparsed, for audits; empty where it equals `text`
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """No part of the answer: a model failed before it said anything, and `model` is asked next.
+
+    That is the same one again, or the one that stands in for it.
+    """
+
+    failed: str
+    model: str
+    reason: str
+    wait: float  # seconds until then
+
+
+Piece = TextPiece | ReasoningPiece | CallPiece | Retry
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Everything one model needs: endpoint, key, parameters. What may hold a secret stays out of its repr.
+
+    `name` is `provider/model`; the provider is the text before the first slash.
+    """
+
+    name: str
+    api_key: str | None = field(default=None, repr=False)
+    base_url: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: float = 60.0  # seconds: to the first byte and between chunks
+    retries: int = 2
+    cooldown: float = 60.0  # seconds
+    cache: bool = False
+    via: str = "litellm"
+    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    price: Mapping[str, float] | None = None  # USD per million tokens: input, output
+    fallbacks: tuple[ModelSpec, ...] = ()
+    label: str = ""  # the [models.*] name it was configured under, if any
+
+    @property
+    def provider(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
+    def model(self) -> str:
+        """The name without its provider."""
+        return self.name.partition("/")[2]
+
+
+class Model(Protocol):
+    """A model that can be asked."""
+
+    spec: ModelSpec
+
+    def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+        """Yield pieces as they come, then exactly one `Reply`. Failures are `ProviderError`.
+
+        Closing the iterator early stops the provider's work. With `request.stream` false, pieces may be left out.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Free connections. The model is not asked again."""
+        ...

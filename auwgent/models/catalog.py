@@ -1,0 +1,151 @@
+"""All models of an agent: from a name in the config to an object that can be asked."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from auwgent.errors import ConfigError, ProviderError
+from auwgent.models import windows, wire
+from auwgent.models.base import Model, ModelSpec
+from auwgent.models.direct import DirectModel, is_direct
+from auwgent.models.litellm import LiteLLMModel, preload
+from auwgent.models.local import LocalModel
+from auwgent.models.providers import PROVIDERS, key_for, missing_key
+from auwgent.models.resilience import Cooldowns, ResilientModel
+from auwgent.models.scripted import ScriptedModel
+
+IN_PROCESS: Mapping[str, type[LocalModel | ScriptedModel]] = {"local": LocalModel, "scripted": ScriptedModel}
+
+
+class Catalog:
+    """The models of one agent.
+
+    `named` are the [models.*] tables, `api_keys` the [api_keys] by provider, `environ` the environment.
+    Models are shared by all runs, and so is the memory of which of them failed.
+    """
+
+    def __init__(
+        self, named: Mapping[str, ModelSpec], api_keys: Mapping[str, str], environ: Mapping[str, str]
+    ) -> None:
+        self._named = dict(named)
+        self._api_keys = dict(api_keys)
+        self._environ = environ
+        self._made: list[tuple[ModelSpec, Model]] = []
+        self._cooldowns = Cooldowns()
+
+    def __repr__(self) -> str:
+        return f"<Catalog of {', '.join(self._named) or 'no named models'}>"
+
+    def spec(self, name: str) -> ModelSpec:
+        """What [models.<name>] says, or the spec of a `provider/model`; with its key where there is one."""
+        if name in self._named:
+            return self._with_keys(self._named[name])
+        self._check_name(name)
+        return self._with_keys(ModelSpec(name=name))
+
+    def window(self, name: str, /, **settings: Any) -> int | None:
+        """Tokens that the model and its fallbacks can read, where that is known; `settings` as for `get`."""
+        return windows.window(self._changed(self.spec(name), settings))
+
+    def check_route(self, name: str) -> None:
+        """Raise `ConfigError` where the table [models.<name>] asks for a way that its model does not go."""
+        spec = self._named[name]
+        if spec.provider in IN_PROCESS and spec.via != "litellm":
+            raise ConfigError(f"{spec.name} runs in this process: `via` means nothing to it. Leave it out")
+        is_direct(spec, self._environ)
+
+    def needs_litellm(self, model: str | ModelSpec) -> bool:
+        """Whether LiteLLM will be loaded to ask this model, its fallbacks apart."""
+        spec = self.spec(model) if isinstance(model, str) else model
+        return spec.provider not in IN_PROCESS and not is_direct(spec, self._environ)
+
+    def preload(self, name: str) -> None:
+        """Begin to load what this model needs, where that takes long; return at once."""
+        if self.needs_litellm(name):
+            preload()
+
+    def keeps_schema(self, name: str, has_tools: bool) -> bool:
+        """Whether the provider itself makes answers fit a schema, also beside tools."""
+        return wire.native_output(self.spec(name), has_tools=has_tools)
+
+    def get(self, model: str | ModelSpec, /, **settings: Any) -> Model:
+        """The model, its fallbacks behind it. `settings` are what a hook put on ctx for one call.
+
+        A key that is missing is a `ProviderError` here, before anything is sent.
+        """
+        spec = self.spec(model) if isinstance(model, str) else self._with_keys(model)
+        spec = self._changed(spec, settings)
+        for one in (spec, *spec.fallbacks):
+            if problem := missing_key(one):
+                raise ProviderError(problem, provider=one.provider, model=one.name, fault="auth")
+        chain = [self._made_once(one, keep=not settings) for one in (spec, *spec.fallbacks)]
+        return ResilientModel(chain, self._cooldowns)
+
+    async def aclose(self) -> None:
+        """Free what the models hold. None of them is asked again."""
+        for _, model in self._made:
+            await model.aclose()
+        self._made.clear()
+
+    def _check_name(self, name: str) -> None:
+        provider, _, model = name.partition("/")
+        if provider and model:
+            return
+        near = difflib.get_close_matches(name, self._named, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else "Write provider/model, such as openai/gpt-5-mini."
+        if name in PROVIDERS or name in IN_PROCESS:
+            hint = f"{name!r} is a provider: write {name}/ and the model's name."
+        raise ConfigError(f"there is no model {name!r} under [models], nor is it a provider/model. {hint}")
+
+    def _with_keys(self, spec: ModelSpec) -> ModelSpec:
+        key = spec.api_key or key_for(spec.provider, self._api_keys, self._environ)
+        return replace(spec, api_key=key, fallbacks=tuple(self._with_keys(one) for one in spec.fallbacks))
+
+    def _changed(self, spec: ModelSpec, settings: Mapping[str, Any]) -> ModelSpec:
+        """`spec` with a hook's settings. What belongs to a provider stays behind when that changes."""
+        before = spec
+        if settings.get("model") or settings.get("provider"):
+            spec = self._renamed(spec, settings.get("model"), settings.get("provider"))
+        if "url" in settings:
+            spec = replace(spec, base_url=settings["url"])
+        if "config" in settings:
+            spec = replace(spec, params=dict(settings["config"] or {}))
+        if "headers" in settings:
+            headers = (settings["headers"] or {}).items()
+            if spec.provider != before.provider:
+                headers = headers - before.headers.items()
+            spec = replace(spec, headers=dict(headers))
+        if settings.get("apiKey"):
+            spec = replace(spec, api_key=settings["apiKey"])
+        return spec
+
+    def _renamed(self, spec: ModelSpec, model: str | None, provider: str | None) -> ModelSpec:
+        if model in self._named and provider is None:
+            return self.spec(str(model))
+        name = model or spec.model
+        if provider is not None and not name.startswith(f"{provider}/"):
+            name = f"{provider}/{name}"
+        elif "/" not in name:
+            name = f"{spec.provider}/{name}"
+        if name == spec.name:
+            return spec
+        if name.partition("/")[0] == spec.provider:
+            return replace(spec, name=name, price=None)
+        fresh = replace(self.spec(name), timeout=spec.timeout, retries=spec.retries, cooldown=spec.cooldown)
+        via = "auto" if spec.via == "direct" else spec.via
+        return replace(fresh, cache=spec.cache, via=via, fallbacks=spec.fallbacks)
+
+    def _route(self, spec: ModelSpec) -> type[DirectModel | LiteLLMModel]:
+        return DirectModel if is_direct(spec, self._environ) else LiteLLMModel
+
+    def _made_once(self, spec: ModelSpec, *, keep: bool) -> Model:
+        """The model of this spec. One with settings for a single call is kept only where it holds weights."""
+        made = next((model for known, model in self._made if known == spec), None)
+        if made is None:
+            made = (IN_PROCESS.get(spec.provider) or self._route(spec))(spec)
+            if keep or spec.provider in IN_PROCESS:
+                self._made.append((spec, made))
+        return made

@@ -1,0 +1,211 @@
+"""Endpoints that speak OpenAI's chat wire format, asked over an HTTP client of our own: LiteLLM is not loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from auwgent.errors import ConfigError, ProviderError
+from auwgent.models import wire
+from auwgent.models.answer import Answer, reported
+from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
+from auwgent.models.faults import broken_off, explained
+from auwgent.models.http import Events, HTTPStatusError, patience, proxy_for, read_to_the_end, session
+from auwgent.models.listed import listed
+from auwgent.models.prices import known_usd, listed_usd
+from auwgent.models.providers import PROVIDERS, chat_url, not_direct
+from auwgent.session import Usage
+
+if TYPE_CHECKING:
+    import aiohttp
+
+# Arguments of LiteLLM's own, which a provider would only wonder at.
+LITELLMS_ARGUMENTS = frozenset(
+    (
+        *("drop_params", "additional_drop_params", "allowed_openai_params", "api_version", "extra_query"),
+        *("cache_control_injection_points", "input_cost_per_token", "output_cost_per_token"),
+    )
+)
+FINISHED = {  # any other end is a stop
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+}
+BROKE_OFF = ("error", "insufficient_system_resource")  # OpenRouter's and DeepSeek's words for no end at all
+DONE = b"[DONE]"
+
+
+def is_direct(spec: ModelSpec, environ: Mapping[str, str]) -> bool:
+    """Whether `spec` is asked this way. Raises `ConfigError` where it should be and cannot.
+
+    `auto` is this way where LiteLLM speaks the very same format to the provider, and has nothing to do besides.
+    """
+    if spec.via == "litellm":
+        return False
+    foreign = sorted(LITELLMS_ARGUMENTS & spec.params.keys())
+    problem = not_direct(spec, environ)
+    if foreign and not problem:
+        problem = f"its params have {', '.join(map(repr, foreign))}, which LiteLLM alone understands"
+    if spec.via == "auto":
+        known = PROVIDERS.get(spec.provider)
+        return problem is None and known is not None and not known.exact
+    if problem:
+        raise ConfigError(
+            f"{spec.name} cannot be asked via = 'direct': {problem}. Set via to 'litellm' or 'auto'"
+        )
+    return True
+
+
+class APIError(Exception):
+    """An error that the provider sent in place of an answer, or of a piece of one."""
+
+    def __init__(self, said: Any) -> None:
+        super().__init__(json.dumps({"error": said}))
+        code = said.get("code") if isinstance(said, dict) else None
+        self.status_code = code if isinstance(code, int) else None
+
+
+class Json(dict[str, Any]):
+    """A JSON object that is read by attribute, as LiteLLM's chunks are; what it lacks is None."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+    def __repr__(self) -> str:
+        return f"<Json with {len(self)} keys>"  # what a provider sends may hold the key that it was sent
+
+
+_DECODER = json.JSONDecoder(object_hook=Json)
+
+
+class DirectModel:
+    """A model behind OpenAI's chat wire format, whoever serves it."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        wire.check_params(spec)
+        self.spec = spec
+        self._url = chat_url(spec, os.environ)
+        self._proxy = proxy_for(self._url)
+
+    def __repr__(self) -> str:
+        return f"<DirectModel {self.spec.name}>"
+
+    async def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+        answer = Answer()
+        failure: ProviderError | None = None
+        try:
+            async with aclosing(self._chunks(request)) as chunks:
+                async for chunk in chunks:
+                    for piece in answer.take(chunk):
+                        yield piece
+            if not answer.finish_reason or answer.finish_reason in BROKE_OFF:
+                failure = broken_off(self.spec, begun=answer.begun)
+        except Exception as error:
+            failure = explained(error, self.spec, begun=answer.begun)
+        if failure is not None:
+            raise failure  # not from its cause: that may hold the request's address, and secrets in it
+        answer.finish_reason = FINISHED.get(answer.finish_reason, "stop")
+        yield answer.reply(self.spec.name, self._usage(request, answer))
+
+    async def aclose(self) -> None:
+        """Nothing to do: connections are shared by all models of a loop and closed at its end."""
+
+    async def _chunks(self, request: ModelRequest) -> AsyncGenerator[Json, None]:
+        """What the provider sends: the pieces of an answer, or the whole of it."""
+        client = await session()
+        async with client.post(
+            self._url,
+            data=json.dumps(self._body(request), ensure_ascii=False).encode(),
+            headers=self._headers(),
+            timeout=patience(self.spec.timeout, whole=not request.stream),
+            proxy=self._proxy,
+            allow_redirects=False,  # the key is for this address
+        ) as response:
+            if response.status >= 400:
+                raise HTTPStatusError(response, await response.read())
+            if not _is_stream(response, request):
+                yield _read(await response.read())
+                return
+            events = Events()
+            async for data in response.content.iter_any():
+                for event in events.feed(data):
+                    if event == DONE:
+                        await read_to_the_end(response)
+                        return
+                    yield _read(event)
+            for event in events.feed(b"\n\n"):  # some forget to end the last one
+                yield _read(event)
+
+    def _headers(self) -> Mapping[str, str]:
+        from multidict import CIMultiDict
+
+        spec = self.spec
+        headers = CIMultiDict({"Content-Type": "application/json"})
+        if spec.api_key and not urlsplit(self._url).username:
+            headers["Authorization"] = f"Bearer {spec.api_key}"
+        headers.update(spec.params.get("extra_headers") or {})
+        headers.update(spec.headers)
+        return headers
+
+    def _body(self, request: ModelRequest) -> dict[str, Any]:
+        spec = self.spec
+        body = wire.params(spec, listed(spec) if "claude" in spec.name else {})
+        body.pop("extra_headers", None)
+        body |= body.pop("extra_body", None) or {}
+        if self._url.startswith("https://api.openai.com/") and "max_tokens" in body:
+            body["max_completion_tokens"] = body.pop("max_tokens")  # the old name is refused by newer models
+        body |= {"model": spec.model, "messages": wire.messages(spec, request), "stream": request.stream}
+        if request.stream and spec.provider != "mistral":  # it counts anyway, and refuses the question
+            body["stream_options"] = {"include_usage": True}
+        if spec.provider == "openrouter":
+            body.setdefault("usage", {"include": True})
+        if request.tools:
+            body["tools"] = wire.tools(spec, request)
+        if request.output:
+            body["response_format"] = wire.response_format(request)
+        return body
+
+    def _usage(self, request: ModelRequest, answer: Answer) -> Usage:
+        usage = reported(answer.usage) if answer.usage else Usage()
+        if not usage.input_tokens and not usage.output_tokens:
+            usage = self._counted(request, answer)
+        usd = known_usd(self.spec, usage, getattr(answer.usage, "cost", None))
+        return usage.model_copy(update={"usd": listed_usd(self.spec, usage) if usd is None else usd})
+
+    def _counted(self, request: ModelRequest, answer: Answer) -> Usage:
+        """Tokens by the length of the texts, where none were reported."""
+        sent = json.dumps([wire.messages(self.spec, request), wire.tools(self.spec, request)])
+        return Usage(
+            input_tokens=len(sent) // 4 + 1, output_tokens=len(answer.written) // 4 + 1, estimated=True
+        )
+
+
+def _is_stream(response: aiohttp.ClientResponse, request: ModelRequest) -> bool:
+    """Whether events come. Some send them whatever was asked for, and some never do."""
+    if request.stream:
+        return response.content_type != "application/json"
+    return response.content_type == "text/event-stream"
+
+
+def _read(data: bytes) -> Json:
+    """A chunk or a whole answer, in the form in which LiteLLM would have it."""
+    chunk: Json = _DECODER.decode(data.decode())
+    if chunk.error:
+        raise APIError(chunk.error)
+    for choice in chunk.choices or ():
+        message = choice.delta or choice.message
+        if message and isinstance(message.content, list):
+            message["reasoning_content"], message["content"] = _thought_and_said(message.content)
+    return chunk
+
+
+def _thought_and_said(parts: list[Any]) -> tuple[str, str]:
+    """Mistral's content of parts as two texts."""
+    thought = "".join(part.text or "" for one in parts for part in one.thinking or ())
+    return thought, "".join(one.text or "" for one in parts if one.type == "text")

@@ -1,0 +1,64 @@
+"""Texts as vectors, by the provider of the `[embedding]` model."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import zlib
+from collections.abc import Sequence
+
+from auwgent.errors import ProviderError
+from auwgent.models.base import ModelSpec
+from auwgent.models.faults import explained
+from auwgent.models.litellm import library
+from auwgent.models.providers import base_url_for, missing_key
+
+SCRIPTED_DIMENSIONS = 64
+
+
+async def embed(spec: ModelSpec, texts: Sequence[str]) -> list[list[float]]:
+    """One vector for each text, in their order, in one request. Failures are `ProviderError`.
+
+    `scripted/…` gives unit vectors that follow from the words alone: texts that share words are near.
+    """
+    if not texts:
+        return []
+    if spec.provider == "scripted":
+        return [_from_words(text) for text in texts]
+    if spec.provider == "local":
+        raise ProviderError(
+            f"{spec.name} writes texts and makes no vectors; name an embedding model under [embedding]",
+            provider=spec.provider,
+            model=spec.name,
+            fault="bad_request",
+        )
+    if problem := missing_key(spec):
+        raise ProviderError(problem, provider=spec.provider, model=spec.name, fault="auth")
+    litellm = await library()
+    failure: ProviderError | None = None
+    try:
+        async with asyncio.timeout(spec.timeout):
+            response = await litellm.aembedding(
+                **spec.params,
+                model=spec.name,
+                input=list(texts),
+                api_key=spec.api_key,
+                api_base=base_url_for(spec.provider, spec.base_url),
+                extra_headers=dict(spec.headers) or None,
+                timeout=2 * spec.timeout,  # ours is the one that counts
+                max_retries=0,
+            )
+        return [
+            list(map(float, row["embedding"])) for row in sorted(response.data, key=lambda row: row["index"])
+        ]
+    except Exception as error:
+        failure = explained(error, spec, begun=False)
+    raise failure  # not from its cause: that holds the request, and with it the key
+
+
+def _from_words(text: str) -> list[float]:
+    vector = [0.0] * SCRIPTED_DIMENSIONS
+    for word in text.casefold().split():
+        vector[zlib.crc32(word.strip(".,;:!?\"'()").encode()) % SCRIPTED_DIMENSIONS] += 1.0
+    length = math.sqrt(sum(number * number for number in vector)) or 1.0
+    return [number / length for number in vector]

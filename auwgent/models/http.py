@@ -1,0 +1,97 @@
+"""The HTTP client of the direct route: one for each event loop, and the events that it receives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    import aiohttp
+
+LATE_END = 0.2  # seconds that a connection may take to end after the answer has, to be used again
+ERROR_BYTES = 65536  # of an answer with an error, at most
+
+_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]] = (
+    WeakKeyDictionary()
+)
+
+
+class HTTPStatusError(Exception):
+    """The provider answered with an error; of the name and the form of httpx's, by which faults are told."""
+
+    def __init__(self, response: aiohttp.ClientResponse, body: bytes) -> None:
+        super().__init__(body[:ERROR_BYTES].decode(errors="replace"))
+        self.response = SimpleNamespace(status_code=response.status, headers=response.headers)
+
+
+class Events:
+    """Takes a stream of server-sent events apart. Only their data counts here."""
+
+    def __init__(self) -> None:
+        self._line = bytearray()  # one that has begun
+        self._data: list[bytes] = []  # of the event that has begun
+
+    def feed(self, received: bytes) -> Iterator[bytes]:
+        """The data of each event that is whole now."""
+        self._line += received
+        if b"\n" not in received:
+            return
+        *lines, self._line = self._line.split(b"\n")
+        for line in lines:
+            line = line.removesuffix(b"\r")
+            if line.startswith(b"data:"):
+                self._data.append(bytes(line[5:].strip()))
+            elif not line and self._data:
+                yield b"\n".join(self._data)
+                self._data.clear()
+
+
+async def session() -> aiohttp.ClientSession:
+    """The HTTP client of the running loop; closed with it."""
+    loop = asyncio.get_running_loop()
+    kept = _sessions.get(loop)
+    if kept is None:
+        kept = _sessions[loop] = _until_the_loop_ends()
+    return await anext(kept)
+
+
+async def _until_the_loop_ends() -> AsyncGenerator[aiohttp.ClientSession, None]:
+    """Wait, suspended, until the loop is shut down: `asyncio.run` finalises generators when all else is over."""
+    import aiohttp
+
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),  # how many at once is for the caller to say
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": "auwgent"},
+    ) as session:
+        while True:
+            yield session
+
+
+def patience(seconds: float, *, whole: bool) -> aiohttp.ClientTimeout:
+    """Until the first byte and between two; until the end for an answer that comes as a whole."""
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=seconds if whole else None, connect=seconds, sock_read=seconds)
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for this address. (aiohttp's own way would read ~/.netrc, too.)"""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+async def read_to_the_end(response: aiohttp.ClientResponse) -> None:
+    with suppress(Exception):  # the answer is there; a connection that does not end is simply not used again
+        async with asyncio.timeout(LATE_END):
+            await response.read()

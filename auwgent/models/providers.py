@@ -1,0 +1,157 @@
+"""What is known of each provider without LiteLLM: where its key is, what its base URL looks like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+from auwgent.models.base import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider.
+
+    `env` are the variables its key may be in, the first the usual one. Without `needs_key` it may do
+    without: a server of the user's own, or credentials that are no single key. `path` is what LiteLLM wants
+    behind the host, and `exact` that nothing else may stand there. `chat` is its endpoint for OpenAI's chat wire
+    format: empty where only the user knows it, None where it has none.
+    """
+
+    name: str
+    env: tuple[str, ...] = ()
+    needs_key: bool = True
+    path: str = "/v1"
+    exact: bool = False
+    note: str = ""  # what else it needs
+    chat: str | None = None
+
+
+OLLAMA = "http://localhost:11434/v1"
+
+
+def _own_server(name: str, *env: str) -> Provider:
+    return Provider(name, env, needs_key=False, chat="")
+
+
+PROVIDERS: Mapping[str, Provider] = {
+    provider.name: provider
+    for provider in (
+        Provider("openai", ("OPENAI_API_KEY",), chat="https://api.openai.com/v1"),
+        Provider("anthropic", ("ANTHROPIC_API_KEY",), path="", exact=True),
+        Provider("gemini", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), path="/v1beta", exact=True),
+        Provider("mistral", ("MISTRAL_API_KEY",), chat="https://api.mistral.ai/v1"),
+        Provider("openrouter", ("OPENROUTER_API_KEY",), path="/api/v1", chat="https://openrouter.ai/api/v1"),
+        Provider("groq", ("GROQ_API_KEY",), chat="https://api.groq.com/openai/v1"),
+        Provider("deepseek", ("DEEPSEEK_API_KEY",), chat="https://api.deepseek.com/v1"),
+        Provider("xai", ("XAI_API_KEY",), chat="https://api.x.ai/v1"),
+        Provider(
+            "together_ai",
+            ("TOGETHER_API_KEY", "TOGETHER_AI_API_KEY", "TOGETHERAI_API_KEY"),
+            chat="https://api.together.ai/v1",
+        ),
+        Provider("fireworks_ai", ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY")),
+        Provider("cerebras", ("CEREBRAS_API_KEY",), chat="https://api.cerebras.ai/v1"),
+        Provider("moonshot", ("MOONSHOT_API_KEY",), chat="https://api.moonshot.ai/v1"),
+        Provider("perplexity", ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"), path=""),
+        Provider("cohere", ("COHERE_API_KEY", "CO_API_KEY"), path="/v2/chat", exact=True),
+        Provider("cohere_chat", ("COHERE_API_KEY", "CO_API_KEY"), path="/v2/chat", exact=True),
+        Provider("nvidia_nim", ("NVIDIA_NIM_API_KEY",), chat="https://integrate.api.nvidia.com/v1"),
+        Provider("deepinfra", ("DEEPINFRA_API_KEY",), chat="https://api.deepinfra.com/v1/openai"),
+        Provider("azure", ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"), path="", exact=True, note="base_url"),
+        Provider("azure_ai", ("AZURE_AI_API_KEY",), path="", note="base_url"),
+        Provider("bedrock", needs_key=False, path="", exact=True, note="AWS credentials"),
+        Provider("sagemaker_chat", needs_key=False, path="", note="AWS credentials"),
+        Provider("vertex_ai", needs_key=False, path="", note="Google Cloud credentials"),
+        Provider("ollama", needs_key=False, path="", exact=True, chat=OLLAMA),
+        Provider("ollama_chat", needs_key=False, path="", exact=True, chat=OLLAMA),
+        _own_server("hosted_vllm", "HOSTED_VLLM_API_KEY"),
+        _own_server("lm_studio", "LM_STUDIO_API_KEY"),
+        _own_server("llamafile"),
+        _own_server("litellm_proxy", "LITELLM_PROXY_API_KEY"),
+    )
+}
+
+_VERSION = re.compile(r"/v\d+\w*(/|$)")
+_TAILS = re.compile(r"(/v\d+\w*)?(/chat/completions|/messages|/chat|/models|/api|/responses)?/*$")
+
+
+def provider_of(name: str) -> Provider:
+    """The provider with this prefix. One that is not known here is OpenAI-like, its key optional."""
+    return PROVIDERS.get(name) or Provider(name, (f"{name.upper()}_API_KEY",), needs_key=False, chat="")
+
+
+def key_for(provider: str, api_keys: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
+    """The provider's key: from `[api_keys]`, else from its environment variables."""
+    if api_keys.get(provider):
+        return api_keys[provider]
+    return next((environ[name] for name in provider_of(provider).env if environ.get(name)), None)
+
+
+def key_places(spec: ModelSpec) -> str:
+    """Where the key of `spec` can be written, for a sentence to the user."""
+    places = [f"api_key under [models.{spec.label}]"] if spec.label else []
+    places.append(f"{spec.provider} under [api_keys]")
+    if provider_of(spec.provider).env:
+        places.append(provider_of(spec.provider).env[0])
+    return " or ".join(places)
+
+
+def missing_key(spec: ModelSpec) -> str | None:
+    """What the user has to do before `spec` can be asked, or None. A base_url of his own may need no key."""
+    provider = provider_of(spec.provider)
+    if spec.api_key or spec.base_url or not provider.needs_key:
+        return None
+    return f"{spec.name} needs an API key and none is set: give it as {key_places(spec)}"
+
+
+def wants_placeholder(spec: ModelSpec) -> bool:
+    """Whether something must stand for a key that is not there: OpenAI's client makes no call without one."""
+    known = PROVIDERS.get(spec.provider)
+    return known is not None and not known.exact and spec.base_url is not None
+
+
+def base_url_for(provider: str, base_url: str | None) -> str | None:
+    """`base_url` in the form LiteLLM wants it for this provider; a trailing `/v1` may be there or not."""
+    if base_url is None:
+        return None
+    known = provider_of(provider)
+    parts = urlsplit(base_url)
+    path = parts.path.rstrip("/")
+    if known.exact:
+        path = _TAILS.sub("", path) + known.path
+    elif not path:
+        path = known.path
+    elif known.path and not _VERSION.search(path):
+        path += "/v1"
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, parts.fragment))
+
+
+def not_direct(spec: ModelSpec, environ: Mapping[str, str]) -> str | None:
+    """Why `spec` cannot be asked in OpenAI's chat wire format; None where it can."""
+    if provider_of(spec.provider).chat is None:
+        return f"{spec.provider} does not speak OpenAI's chat wire format"
+    if spec.model.startswith("responses/"):
+        return "OpenAI's Responses API is another wire format than its chat"
+    if not chat_url(spec, environ):
+        return f"where {spec.provider} is to be found is not known: it needs a base_url"
+    return None
+
+
+def chat_url(spec: ModelSpec, environ: Mapping[str, str]) -> str:
+    """Where `spec` is asked in OpenAI's chat wire format; empty where that is not known.
+
+    The variables are those that LiteLLM heeds.
+    """
+    known = provider_of(spec.provider)
+    prefix = spec.provider.upper()
+    names = (f"{prefix}_BASE_URL", f"{prefix}_API_BASE")
+    given = spec.base_url or next((environ[name] for name in names if environ.get(name)), None)
+    base = base_url_for(spec.provider, given) or known.chat
+    if not base:
+        return ""
+    parts = urlsplit(base)
+    path = (parts.path.rstrip("/") or "/v1") + "/chat/completions"
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))

@@ -1,0 +1,86 @@
+"""What happens when a model fails before it has said anything: it is asked again, then the next one is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+
+from auwgent.errors import Fault, ProviderError
+from auwgent.models.base import Model, ModelRequest, Piece, Reply, Retry
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between tries; doubled each time, then shortened at random
+LONGEST_OBEYED = 60.0  # seconds; a provider that asks for more is given up
+
+UNREACHABLE: frozenset[Fault] = frozenset(("rate_limit", "unavailable", "timeout", "broken_stream"))
+
+
+class Cooldowns:
+    """Which models failed a short while ago. They are told apart by name and address."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, str | None], float] = {}
+
+    def start(self, model: Model) -> None:
+        spec = model.spec
+        self._until[spec.name, spec.base_url] = time.monotonic() + spec.cooldown
+
+    def is_over(self, model: Model) -> bool:
+        return time.monotonic() >= self._until.get((model.spec.name, model.spec.base_url), 0.0)
+
+
+class ResilientModel:
+    """A model and those that stand in for it, in order, each with its own key, address and retries.
+
+    Nothing is repeated once a piece has gone out: what was shown cannot be taken back. Each further try is
+    told by a `Retry` before it.
+    """
+
+    def __init__(self, models: Sequence[Model], cooldowns: Cooldowns) -> None:
+        self.spec = models[0].spec
+        self._models = tuple(models)
+        self._cooldowns = cooldowns
+
+    def __repr__(self) -> str:
+        return f"<ResilientModel {' → '.join(model.spec.name for model in self._models)}>"
+
+    async def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+        chain = [model for model in self._models if self._cooldowns.is_over(model)] or list(self._models)
+        for model, stand_in in zip(chain, [*chain[1:], None], strict=True):
+            tries = 0
+            while True:
+                begun = False
+                failure: ProviderError | None = None
+                try:
+                    async with aclosing(model.ask(request)) as pieces:  # type: ignore[type-var]
+                        async for piece in pieces:
+                            begun = True
+                            yield piece
+                    return
+                except ProviderError as error:
+                    if begun or error.fault not in UNREACHABLE:
+                        raise
+                    failure = error
+                wait = _wait(failure, tries)
+                if tries >= model.spec.retries or wait is None or not failure.retryable:
+                    break
+                tries += 1
+                yield Retry(failed=model.spec.name, model=model.spec.name, reason=str(failure), wait=wait)
+                await asyncio.sleep(wait)
+            if stand_in is None:
+                raise failure
+            self._cooldowns.start(model)
+            yield Retry(failed=model.spec.name, model=stand_in.spec.name, reason=str(failure), wait=0.0)
+
+    async def aclose(self) -> None:
+        """Nothing to do: the catalog closes the models, which others may use."""
+
+
+def _wait(error: ProviderError, tries: int) -> float | None:
+    """Seconds until the next try; None where the provider asks for more patience than there is."""
+    own: float = min(LONGEST_WAIT, FIRST_WAIT * 2.0**tries) * random.uniform(0.5, 1.0)
+    if error.retry_after is None:
+        return own
+    return max(own, error.retry_after) if error.retry_after <= LONGEST_OBEYED else None
