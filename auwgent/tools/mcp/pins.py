@@ -1,0 +1,57 @@
+"""What the tools of MCP servers said of themselves when they were first seen, so that a change is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class Pins:
+    """Hashes of descriptions by server and tool, in a file only its owner can read, or in memory without one.
+
+    A file that cannot be read is begun anew, one that cannot be written is done without: it guards descriptions,
+    and does not keep anybody from working.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._hashes: dict[str, str] | None = None
+
+    def changed(self, server: str, tool: str, description: Any, *, remember: bool = True) -> bool:
+        """Whether the tool described itself differently when it was last seen; what it says now is remembered."""
+        known = self._load()
+        key = f"{server}:{tool}"
+        seen = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+        before = known.get(key)
+        if remember and before != seen:
+            known[key] = seen
+            self._save(known)
+        return before is not None and before != seen
+
+    def _load(self) -> dict[str, str]:
+        if self._hashes is None:
+            self._hashes = {}
+            if self._file is not None:
+                try:
+                    found = json.loads(self._file.read_text(encoding="utf-8"))
+                except (OSError, ValueError):
+                    found = {}
+                if isinstance(found, dict):
+                    self._hashes = found
+        return self._hashes
+
+    def _save(self, known: dict[str, str]) -> None:
+        if self._file is None:
+            return
+        fresh = self._file.with_name(f"{self._file.name}.{os.getpid()}")
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(known, file, indent=1, sort_keys=True)
+            fresh.replace(self._file)
+        except OSError:
+            return

@@ -1,0 +1,211 @@
+"""The MCP servers of an agent, and their tools as the agent's own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auwgent.errors import ToolError
+from auwgent.models.base import ToolSpec
+from auwgent.models.schema import checker, tidy
+from auwgent.tools.arguments import NAME
+from auwgent.tools.base import Approval, Tool
+from auwgent.tools.mcp.connection import Connection, Lost, ended
+from auwgent.tools.mcp.pins import Pins
+from auwgent.tools.mcp.server import McpFailure, McpServer
+
+if TYPE_CHECKING:
+    from mcp.types import CallToolResult
+    from mcp.types import Tool as Listed
+
+log = logging.getLogger("auwgent.mcp")
+
+
+@dataclass(frozen=True, slots=True)
+class McpTools:
+    """An entry of an agent's `tools`: all tools of a server, or the one called `tool` there."""
+
+    server: str
+    tool: str | None = None
+    name: str | None = None  # what the model calls it, where it is one
+    description: str | None = None
+    approve: Approval = "allow"
+    idempotent: bool = False
+    timeout: float | None = None  # seconds; else the server's
+
+    @classmethod
+    def parse(cls, use: str, **options: Any) -> McpTools:
+        """From `mcp:SERVER` or `mcp:SERVER:TOOL`, and the other keys of a tool entry. Raises `ValueError`."""
+        found = re.fullmatch(r"mcp:([^:]+)(?::(.+))?", use)
+        if not found:
+            raise ValueError(f"{use!r} should be mcp:SERVER or mcp:SERVER:TOOL")
+        if found[2] is None and (options.get("name") or options.get("description")):
+            raise ValueError(f"name and description are those of one tool: use {use}:TOOL")
+        return cls(found[1], found[2], **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The tools of some entries by name, and why others are not there."""
+
+    tools: dict[str, Tool]
+    failures: list[McpFailure]
+
+
+class McpServers:
+    """Connects in the background; a server that fails is told of where its tools are wanted, and holds up no other.
+
+    `pins` is the file that remembers what tools said of themselves, and `report` is told of one that says
+    something else now.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[McpServer],
+        *,
+        pins: Path | None = None,
+        report: Callable[[str], None] = log.warning,
+    ) -> None:
+        self._servers = {server.name: server for server in servers}
+        self._connections: dict[str, Connection] = {}
+        self._pins = Pins(pins)
+        self._report = report
+
+    def open(self) -> None:
+        """Begin to connect to all servers. Needs a running event loop; nothing is waited for."""
+        for name in self._servers:
+            self._connection(name)
+
+    async def close(self) -> None:
+        """End all connections, and with them the programs that were started. They may be opened again."""
+        connections = [one for one in self._connections.values() if one.is_here]
+        self._connections = {}
+        for one in connections:
+            one.hang_up()
+        await ended(connections)
+
+    async def tools(
+        self, entries: Sequence[McpTools], *, taken: Container[str] = (), remember: bool = True
+    ) -> Found:
+        """The tools of these entries; each server is waited for as long as its timeout says.
+
+        A tool keeps its name, unless some provider would refuse it, or it is in `taken` or was listed before:
+        then its server's name is put in front. Without `remember` nothing is written of what they say of
+        themselves, so that who only looks does not take the warning from who uses them.
+        """
+        listings = await asyncio.gather(*(self._listed(entry) for entry in entries))
+        found = Found({}, [])
+        for entry, listing in zip(entries, listings, strict=True):
+            if isinstance(listing, McpFailure):
+                found.failures.append(listing)
+                continue
+            for listed in listing:
+                name = entry.name or _name(
+                    entry.server, listed.name, lambda name: name in taken or name in found.tools
+                )
+                try:
+                    found.tools[name] = self._tool(name, entry, listed, remember)
+                except ValueError as error:
+                    words = f"tool {listed.name!r} of MCP server {entry.server!r} cannot be used: {error}"
+                    found.failures.append(McpFailure(words))
+        return found
+
+    async def _listed(self, entry: McpTools) -> list[Listed] | McpFailure:
+        try:
+            listed = await self._connection(entry.server).listed()
+        except McpFailure as failure:
+            return failure
+        if entry.tool is None:
+            return listed
+        known = ", ".join(one.name for one in listed) or "none"
+        return [one for one in listed if one.name == entry.tool] or McpFailure(
+            f"MCP server {entry.server!r} has no tool {entry.tool!r}; it has {known}"
+        )
+
+    def _tool(self, name: str, entry: McpTools, listed: Listed, remember: bool) -> Tool:
+        described = [listed.description, listed.input_schema]
+        if self._pins.changed(entry.server, listed.name, described, remember=remember):
+            self._report(
+                f"MCP server {entry.server!r} describes its tool {listed.name!r} differently than before; "
+                "make sure that it still does what you want"
+            )
+        misfits = checker(listed.input_schema)
+
+        def check(arguments: dict[str, Any]) -> dict[str, Any]:
+            if wrong := misfits(arguments):
+                lines = [f"the arguments of {name} do not fit, so it was not run:", *wrong]
+                raise ToolError("\n- ".join(lines), tool=name)
+            return arguments
+
+        async def call(arguments: dict[str, Any], ctx: Any) -> Any:
+            result = await self._call(entry, listed, arguments)
+            text = "\n".join(_text(block) for block in result.content)
+            if result.is_error:
+                words = self._servers[entry.server].scrubbed(text)
+                raise ToolError(words or f"{name} failed", tool=name)
+            return text if result.content or result.structured_content is None else result.structured_content
+
+        about = listed.description or "" if entry.description is None else entry.description
+        schema = {"type": "object", "properties": {}, **tidy(listed.input_schema)}
+        return Tool(
+            ToolSpec(name, about, schema), check, call, entry.approve, entry.idempotent, entry.timeout
+        )
+
+    async def _call(self, entry: McpTools, listed: Listed, arguments: dict[str, Any]) -> CallToolResult:
+        """Call it. Where the connection is lost, connect again, and repeat what may be repeated."""
+        hints = listed.annotations
+        harmless = entry.idempotent or bool(hints and (hints.read_only_hint or hints.idempotent_hint))
+        try:
+            return await self._call_once(entry, listed.name, arguments)
+        except Lost as lost:
+            if lost.was_sent and not harmless:
+                words = "broke off during the call, so whether it was done is not known"
+                raise self._broken(entry, listed, words) from lost
+        try:
+            return await self._call_once(entry, listed.name, arguments)
+        except Lost as lost:
+            raise self._broken(entry, listed, "broke off twice") from lost
+
+    async def _call_once(self, entry: McpTools, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+        connection = self._connection(entry.server)
+        await connection.listed()
+        return await connection.call(tool, arguments, entry.timeout or self._servers[entry.server].timeout)
+
+    def _broken(self, entry: McpTools, listed: Listed, words: str) -> ToolError:
+        return ToolError(f"the connection to MCP server {entry.server!r} {words}", tool=listed.name)
+
+    def _connection(self, name: str) -> Connection:
+        """The connection to a server; a new one where there is none or it is gone."""
+        if name not in self._servers:
+            known = ", ".join(self._servers) or "none"
+            raise McpFailure(f"there is no MCP server {name!r}; known are: {known}")
+        connection = self._connections.get(name)
+        if connection is None or connection.is_gone:
+            connection = self._connections[name] = Connection(self._servers[name])
+        return connection
+
+
+def _name(server: str, tool: str, is_taken: Callable[[str], bool]) -> str:
+    if NAME.fullmatch(tool) and not is_taken(tool):
+        return tool
+    base = re.sub(r"[^A-Za-z0-9_-]+", "_", f"{server}_{tool}")
+    base = base if NAME.match(base) else f"_{base}"
+    name, number = base[:64], 1
+    while is_taken(name):
+        number += 1
+        name = f"{base[: 63 - len(str(number))]}_{number}"
+    return name
+
+
+def _text(block: Any) -> str:
+    """A block of content in words: media would be lost on a model that reads a tool's result as text."""
+    resource = getattr(block, "resource", block)
+    if isinstance(text := getattr(resource, "text", None), str):
+        return text
+    about = [getattr(resource, "mime_type", None), getattr(resource, "uri", None)]
+    return f"({block.type}: {', '.join(str(one) for one in about if one)})"
