@@ -1,0 +1,112 @@
+"""What an agent is to the engine: live objects only, built once, shared by all runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from auwgent.models.base import ToolSpec
+from auwgent.outputs import Output
+from auwgent.prompts import Prompt
+from auwgent.session import Turn
+from auwgent.tools.base import Approval, Tool
+
+ANSWER = (
+    "final_answer"  # our tool for a structured answer, where a provider cannot keep to a schema by itself
+)
+Handoff = Literal["return", "user", "user_then_continue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A function the model may call, with tools of its own that the model cannot reach."""
+
+    function: Tool
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomIntent:
+    """An event the model may emit. `check` validates its fields, or raises `ToolError`."""
+
+    spec: ToolSpec
+    check: Callable[[dict[str, Any]], dict[str, Any]]
+    terminal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Tools that are known only once their servers have answered, and why others are not there."""
+
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    failures: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One agent: the root, or a helper that another agent may call."""
+
+    name: str
+    model: str  # provider/model, or a name of [models.*]
+    prompt: Prompt
+    description: str = ""
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    remote: Callable[[], Awaitable[Remote]] | None = (
+        None  # tools of servers; asked for before its first model call
+    )
+    workflows: Mapping[str, Workflow] = field(default_factory=dict)
+    helpers: tuple[str, ...] = ()
+    intents: Mapping[str, CustomIntent] = field(default_factory=dict)
+    output: Output | None = None
+    examples: tuple[Turn, ...] = ()
+    inherit: bool | tuple[str, ...] = False  # which of its caller's tools a helper may use too
+    handoff: Handoff = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may cost. None: no limit."""
+
+    llm_calls: int | None = 25  # model calls, helpers included
+    repeats: int | None = 3  # identical tool calls in a row
+    helper_depth: int | None = 4
+    seconds: float | None = None
+    tokens: int | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """How long to wait before a forced start, in seconds: doubled each time."""
+
+    first: float = 0.5
+    longest: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """A question to a person: may this call happen? Bound to this run, call and these arguments, asked once."""
+
+    run_id: str
+    call_id: str
+    agent: str
+    tool: str
+    args: Mapping[str, Any]
+
+
+Approver = Callable[[ApprovalRequest], Awaitable[bool] | bool]
+
+__all__ = [
+    "ANSWER",
+    "Agent",
+    "Approval",
+    "ApprovalRequest",
+    "Approver",
+    "BackOff",
+    "CustomIntent",
+    "Handoff",
+    "Limits",
+    "Remote",
+    "Workflow",
+]

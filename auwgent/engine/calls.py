@@ -1,0 +1,208 @@
+"""The calls of one model message: which may happen, doing them side by side, and the results in their order."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from auwgent.engine.capabilities import Capability, Ending
+from auwgent.engine.run import Frame
+from auwgent.errors import ToolError
+from auwgent.middleware.pipeline import describe
+from auwgent.session import Outcome, ToolCall, Turn
+from auwgent.tools.function import result_text
+
+SKIPPED = "This call was skipped: it was not allowed to run. Go on without it."
+DENIED = "This call was denied: the user did not approve it. Go on without it."
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one call: the intent that says so, what the model reads, and an end of the turn, if it is one."""
+
+    event: str
+    value: dict[str, Any]
+    content: str
+    outcome: Outcome
+    ending: Ending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One call and what is to happen with it: it runs, unless it is settled already."""
+
+    call: ToolCall
+    settled: Settled | None = None
+    capability: Capability | None = None
+    checked: Any = None
+
+
+async def settle_calls(
+    frame: Frame, offered: Mapping[str, Capability], calls: Sequence[ToolCall]
+) -> Ending | None:
+    """Decide on each call in order, run those that may run side by side, record all results.
+
+    Gives the ending if one of them ended the agent's turn. A failure that is not the tool's own (a hook, a
+    limit) cancels the calls still under way and is raised; their results stay open.
+    """
+    plans: list[Plan] = []
+    for call in calls:
+        frame.count_tool(call.name, call.raw_args or json.dumps(call.args, sort_keys=True))
+        plans.append(await plan(frame, offered, call))
+    ending: Ending | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_carry_out(frame, one)) for one in plans]
+            for task in tasks:
+                settled = await task
+                await frame.run.emit(settled.event, settled.value, frame.agent.name)
+                ending = ending or settled.ending
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures.exceptions[0].__cause__
+    return ending
+
+
+async def plan(frame: Frame, offered: Mapping[str, Capability], call: ToolCall) -> Plan:
+    """What is to happen with a call: what was not declared or does not fit is never executed."""
+    capability = offered.get(call.name)
+    try:
+        if capability is None:
+            raise ToolError(_unknown(call.name, offered))
+        if call.raw_args is not None:
+            raise ToolError("the arguments are not a JSON object; call it again with valid JSON")
+        args = frame.run.arguments(call)
+        checked = capability.check(args)
+    except ToolError as error:
+        return Plan(call, settled=await failed(frame, call, str(error)))
+    if capability.kind == "intent":
+        return Plan(call, None, capability, checked)
+    return await _permitted(frame, capability, call, args, checked)
+
+
+async def _permitted(
+    frame: Frame, capability: Capability, call: ToolCall, args: dict[str, Any], checked: Any
+) -> Plan:
+    """Ask the hooks, then the user where the tool wants it."""
+    kind = capability.kind
+    value = {"type": call.name, "args": copy.deepcopy(args), "id": call.id}
+    verdict = await frame.run.chain.intent(f"{kind}_call", value, frame.ctx)
+    await frame.run.emit(f"{kind}_call", verdict.value, frame.agent.name)
+    if verdict.skip:
+        return Plan(call, await _refused(frame, capability, call, SKIPPED, "skipped"))
+    if verdict.overridden:
+        return Plan(call, await succeeded(frame, capability, call, verdict.result, overridden=True))
+    if verdict.value["args"] != args:  # a hook changed them in place
+        args = verdict.value["args"]
+        try:
+            checked = capability.check(args)
+        except ToolError as error:
+            return Plan(call, await failed(frame, call, str(error)))
+    if not await _approved(frame, capability, call, args):
+        return Plan(call, await _refused(frame, capability, call, DENIED, "denied"))
+    return Plan(call, None, capability, checked)
+
+
+async def _approved(frame: Frame, capability: Capability, call: ToolCall, args: dict[str, Any]) -> bool:
+    """Whether the call may happen. A yes that a hook was given holds, but only for what was asked."""
+    approved = frame.run.approved.pop(call.id, None)
+    if capability.approve == "deny" or approved not in (None, (call.name, args)):
+        return False
+    if capability.approve == "allow" or approved is not None:
+        return True
+    return await frame.run.approve(frame.agent.name, {"type": call.name, "args": args, "id": call.id})
+
+
+async def _carry_out(frame: Frame, one: Plan) -> Settled:
+    """Run a planned call and record its result."""
+    settled = await settle(frame, one)
+    frame.record(
+        Turn(
+            role="tool",
+            content=settled.content,
+            tool_call_id=one.call.id,
+            name=one.call.name,
+            outcome=settled.outcome,
+        )
+    )
+    await frame.checkpoint("tool_end", call_id=one.call.id, name=one.call.name)
+    return settled
+
+
+async def settle(frame: Frame, one: Plan) -> Settled:
+    """Do what was planned. What the user's function raises is for the model to read; all else ends the run."""
+    if one.settled is not None:
+        return one.settled
+    capability, call = one.capability, one.call
+    assert capability is not None  # of a plan that is not settled
+    await frame.checkpoint(
+        "tool_start", call_id=call.id, name=call.name, args=call.args, idempotent=capability.idempotent
+    )
+    result, failure = None, None
+    try:
+        result = await capability.run(frame, call, one.checked)
+    except ToolError as error:
+        failure = str(error)
+    except Exception as error:
+        if capability.kind == "helper":
+            raise
+        failure = describe(error)
+    if frame.run.stopped is not None:
+        raise frame.run.stopped
+    if failure is not None:
+        return await failed(frame, call, failure)
+    return await succeeded(frame, capability, call, result)
+
+
+async def succeeded(
+    frame: Frame, capability: Capability, call: ToolCall, result: Any, *, overridden: bool = False
+) -> Settled:
+    """The result as the hooks left it, and as the model reads it."""
+    if capability.kind == "intent":
+        return await _emitted(frame, capability, result)
+    handed = result if isinstance(result, Ending) else None  # a helper that handed over to the user
+    if handed is not None:
+        result = handed.value
+    value = {"name": call.name, "args": call.args, "result": result, "id": call.id}
+    if overridden:
+        value["overridden"] = True
+    event = f"{capability.kind}_result"
+    value = (await frame.run.chain.intent(event, value, frame.ctx)).value
+    try:
+        content = result_text(value["result"])
+    except ToolError as error:
+        return await failed(frame, call, str(error))
+    return Settled(event, value, content, "ok", handed)
+
+
+async def _emitted(frame: Frame, capability: Capability, fields: dict[str, Any]) -> Settled:
+    """An intent of the user's own; a terminal one gives the user the word."""
+    fields = (await frame.run.chain.intent(capability.name, fields, frame.ctx)).value
+    ending = Ending(fields, capability.name, fields, frame.agent.name, frame.place.stack)
+    return Settled(capability.name, fields, "ok", "ok", ending if capability.terminal else None)
+
+
+async def failed(frame: Frame, call: ToolCall, message: str) -> Settled:
+    """A call that failed, or could not be made: the model is told why."""
+    value = {"tool": call.name, "message": message, "id": call.id}
+    value = (await frame.run.chain.intent("tool_error", value, frame.ctx)).value
+    return Settled("tool_error", value, f"Error: {value['message']}", "error")
+
+
+async def _refused(
+    frame: Frame, capability: Capability, call: ToolCall, words: str, outcome: Outcome
+) -> Settled:
+    event = f"{capability.kind}_skipped"
+    value = {"type": call.name, "args": call.args, "id": call.id}
+    value = (await frame.run.chain.intent(event, value, frame.ctx)).value
+    return Settled(event, value, words, outcome)
+
+
+def _unknown(name: str, offered: Mapping[str, Capability]) -> str:
+    near = difflib.get_close_matches(name, offered, n=1, cutoff=0.8)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"there is no tool {name!r}; {guess}there are: {', '.join(offered) or 'none'}"

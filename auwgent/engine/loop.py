@@ -1,0 +1,231 @@
+"""The loop of an agent: ask its model, do what it calls, again, until its turn ends. Helpers run the same loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from auwgent.engine.agent import ANSWER, Agent, Workflow
+from auwgent.engine.ask import Undecided, ask, told, turns_of
+from auwgent.engine.calls import plan, settle, settle_calls
+from auwgent.engine.capabilities import Capability, Ending
+from auwgent.engine.run import Frame
+from auwgent.errors import LimitExceeded, ProviderError, ToolError
+from auwgent.middleware.base import Context
+from auwgent.middleware.pipeline import describe
+from auwgent.models.base import ToolSpec
+from auwgent.outputs import OutputError
+from auwgent.session import ToolCall, Turn, encodable, new_id
+from auwgent.tools.base import Tool
+
+REPAIRS = 2  # how often an answer that does not fit its schema is sent back
+TASK = {
+    "type": "object",
+    "properties": {
+        "input": {"type": "string", "description": "What to do, with all that is needed to do it."}
+    },
+    "required": ["input"],
+    "additionalProperties": False,
+}
+
+
+async def converse(frame: Frame) -> Ending:
+    """Run one agent from the turns it can see to the end of its turn."""
+    offered = capabilities(frame, await frame.tools())
+    try:
+        while True:
+            reply = await ask(frame, offered)
+            frame.place.raw_block = reply.raw or reply.text
+            message, answer = turns_of(frame, reply, offered)
+            ending = await _go_on(frame, offered, message) if message is not None else None
+            if ending is None and answer is not None:
+                ending = await _finish(frame, offered, answer)
+            if ending is not None:
+                if ending.agent == frame.agent.name:  # else a helper has ended it, and told so
+                    await frame.run.chain.llm_end(ending.payload, frame.ctx)
+                return ending
+    finally:
+        frame.run.ended.add(frame)
+
+
+async def take_up(frame: Frame, calls: Sequence[ToolCall]) -> None:
+    """Make the calls that a run which died left open, before its agent is asked again."""
+    await settle_calls(frame, capabilities(frame, await frame.tools()), calls)
+    frame.run.ended.add(frame)  # so that the agent's next frame is shown their results
+
+
+async def _go_on(frame: Frame, offered: Mapping[str, Capability], turn: Turn) -> Ending | None:
+    """A reply with calls: what it says beside them, then the calls."""
+    if turn.text:
+        await _say(frame, turn)
+    else:
+        frame.record(turn)
+    return await settle_calls(frame, offered, turn.tool_calls or [])
+
+
+async def _finish(frame: Frame, offered: Mapping[str, Capability], turn: Turn) -> Ending | None:
+    """An answer ends the turn, unless it does not have the shape it must have."""
+    output, speaker = frame.agent.output, frame.agent.name
+    if output is None:
+        payload = await _say(frame, turn)
+        return Ending(payload["text"], "response_text", payload, speaker)
+    try:
+        kind, data, _ = output.validate(turn.text)
+    except OutputError as error:
+        frame.record(turn)
+        await _count_repair(frame, error)
+        words = Turn(role="user", content=_repair(error, offered))
+        frame.asides.add(words.id)
+        frame.record(words)
+        return None
+    payload = {"type": kind, "response": data}
+    verdict = await frame.run.chain.intent("response_schema", payload, frame.ctx)
+    if verdict.overridden:
+        turn.content = json.dumps(verdict.value["response"], ensure_ascii=False, default=str)
+    frame.record(turn)
+    await frame.run.emit("response_schema", verdict.value, speaker)
+    return Ending(verdict.value["response"], "response_schema", verdict.value, speaker)
+
+
+async def _say(frame: Frame, turn: Turn) -> dict[str, Any]:
+    """A text for the user: as the hooks leave it, it is stored and shown."""
+    payload = (await frame.run.chain.intent("response_text", {"text": turn.text}, frame.ctx)).value
+    turn.content = encodable(payload["text"])
+    frame.record(turn)
+    await frame.run.emit("response_text", payload, frame.agent.name)
+    return payload
+
+
+def _repair(error: OutputError, offered: Mapping[str, Capability]) -> str:
+    how = f"Answer by calling {ANSWER!r}." if ANSWER in offered else "Answer again, with JSON only."
+    return f"The answer does not fit its schema: {error}. {how}"
+
+
+async def _count_repair(frame: Frame, error: OutputError) -> None:
+    frame.repairs += 1
+    if frame.repairs > REPAIRS:
+        spec = frame.run.services.models.spec(frame.agent.model)
+        failure = ProviderError(
+            f"{spec.name} gave no answer that fits the output schema of {frame.agent.name!r}, "
+            f"asked {REPAIRS} times to mend it: {error}",
+            provider=spec.provider,
+            model=spec.name,
+            fault="protocol",
+        )
+        raise Undecided(failure, await told(frame, failure)) from error
+
+
+def capabilities(frame: Frame, tools: Mapping[str, Tool]) -> dict[str, Capability]:
+    """What this agent's model may call, by name: what it was given, and nothing else."""
+    agent, services = frame.agent, frame.run.services
+    offered = [_tool(tool) for tool in tools.values()]
+    offered += [_workflow(workflow) for workflow in agent.workflows.values()]
+    offered += [_helper(services.agents[name]) for name in agent.helpers]
+    offered += [
+        Capability("intent", intent.spec, intent.check, _nothing_to_run, terminal=intent.terminal)
+        for intent in agent.intents.values()
+    ]
+    if agent.output is not None and not services.models.keeps_schema(agent.model, bool(offered)):
+        words = "Give the final answer. Call it once, when you are done."
+        spec = ToolSpec(ANSWER, words, agent.output.spec.schema)
+        offered.append(Capability("answer", spec, dict, _nothing_to_run))
+    return {capability.name: capability for capability in offered}
+
+
+def _tool(tool: Tool) -> Capability:
+    async def run(frame: Frame, call: ToolCall, checked: Any) -> Any:
+        return await tool.call(checked, frame.ctx)
+
+    return Capability("tool", tool.spec, tool.check, run, tool.approve, tool.idempotent)
+
+
+async def _nothing_to_run(frame: Frame, call: ToolCall, checked: Any) -> Any:
+    return checked
+
+
+class WorkflowContext(Context):
+    """The `ctx` of a workflow: it can call the workflow's own tools."""
+
+    __slots__ = ("_frame", "_tools")
+
+    _frame: Frame
+    _tools: Mapping[str, Capability]
+
+    def __init__(self, frame: Frame, tools: Mapping[str, Capability]) -> None:
+        super().__init__(frame.run.facts, frame.place)
+        object.__setattr__(self, "_frame", frame)
+        object.__setattr__(self, "_tools", tools)
+
+    async def call_tool(self, name: str, args: Mapping[str, Any] | None = None, /, **more: Any) -> Any:
+        """Call a tool of the workflow's `tools`, with all hooks and intents; its failure is a `ToolError`."""
+        frame = self._frame
+        call = ToolCall(id=f"call_{new_id()[:24]}", name=name, args={**(args or {}), **more})
+        try:
+            settled = await settle(frame, await plan(frame, self._tools, call))
+            await frame.checkpoint("tool_end", call_id=call.id, name=name)
+            await frame.run.emit(settled.event, settled.value, frame.agent.name)
+        except Exception as error:
+            frame.run.stopped = error  # a guard's no ends the run, also where the workflow catches it
+            raise
+        if settled.outcome != "ok":
+            raise ToolError(settled.value.get("message", settled.content), tool=name)
+        return settled.value["result"]
+
+
+def _workflow(workflow: Workflow) -> Capability:
+    function = workflow.function
+    scoped = {name: _tool(tool) for name, tool in workflow.tools.items()}
+
+    async def run(frame: Frame, call: ToolCall, checked: Any) -> Any:
+        return await function.call(checked, WorkflowContext(frame, scoped))
+
+    return Capability("workflow", function.spec, function.check, run, function.approve, function.idempotent)
+
+
+def _helper(agent: Agent) -> Capability:
+    def check(args: dict[str, Any]) -> str:
+        task = args.get("input")
+        if not isinstance(task, str) or args.keys() != {"input"}:
+            raise ToolError(f"helper {agent.name!r} takes one argument, a string `input`")
+        return task
+
+    async def run(frame: Frame, call: ToolCall, checked: Any) -> Any:
+        return await call_helper(frame, agent, checked)
+
+    return Capability("helper", ToolSpec(agent.name, agent.description, TASK), check, run)
+
+
+async def call_helper(caller: Frame, agent: Agent, task: str) -> Any:
+    """Run a helper to the end of its turn; gives its result, or an `Ending` where the user has the word next."""
+    run = caller.run
+    depth = run.services.limits.helper_depth
+    if depth is not None and caller.depth + 1 > depth:
+        raise LimitExceeded(
+            f"{agent.name!r} would be helper number {caller.depth + 1} in a row; `limits.helper_depth` = {depth}",
+            key="limits.helper_depth",
+        )
+    frame = run.frame(agent, (*caller.place.stack, agent.name), caller)
+    frame.record(Turn(role="user", content=task))
+    ending = await help_out(frame)
+    return ending if ending.stack else ending.value
+
+
+async def help_out(frame: Frame) -> Ending:
+    """A helper's turn to its end, by its `handoff` also that of the run. A failure of its own is a `ToolError`."""
+    try:
+        ending = await converse(frame)
+    except Undecided as failure:
+        if failure.decision is not None or not isinstance(failure.error, ProviderError):
+            raise
+        frame.run.keep_unfinished(frame)
+        raise ToolError(f"helper {frame.agent.name!r} failed: {describe(failure.error)}") from failure.error
+    if ending.stack or frame.agent.handoff != "user":
+        return ending
+    stack = frame.place.stack
+    return replace(ending, stack=stack if _asks(ending.value) else stack[:1])
+
+
+def _asks(value: Any) -> bool:
+    return isinstance(value, str) and value.rstrip(" \t\n\"'*_)”’»").endswith(("?", "？", "؟"))
