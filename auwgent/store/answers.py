@@ -1,0 +1,51 @@
+"""Answers by the hash of what was asked."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Table, Text, delete, select
+
+from auwgent.store.database import Database
+from auwgent.store.side import insert_into
+from auwgent.store.tables import micros, to_json
+
+tables = MetaData()
+
+answers = Table(
+    "auwgent_answers",
+    tables,
+    Column("question", Text, primary_key=True),  # a hash
+    Column("at", BigInteger, nullable=False),
+    Column("answer", Text, nullable=False),  # JSON
+    Index("auwgent_answers_at", "at"),
+)
+
+
+def find(database: Database, question: str, since: datetime) -> Any:
+    """The answer that was kept since then; None where there is none. A job for the database's threads, like all."""
+    wanted = select(answers.c.answer).where(answers.c.question == question, answers.c.at >= micros(since))
+    found = database.read(lambda connection: connection.execute(wanted).scalar())
+    return None if found is None else json.loads(found)
+
+
+def keep(database: Database, question: str, answer: Any, at: datetime, since: datetime) -> None:
+    """Keep an answer, unless there is one since then: using an answer does not make it younger."""
+    values = {"at": micros(at), "answer": to_json(answer)}
+    too_old = answers.c.at < micros(since)
+
+    def work(connection: Connection) -> None:
+        statement = insert_into(connection, answers).values(question=question, **values)
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["question"], set_=values, where=too_old)
+        )
+
+    database.write(work)
+
+
+def forget(database: Database, before: datetime) -> None:
+    """Delete what was kept before then."""
+    statement = delete(answers).where(answers.c.at < micros(before))
+    database.write(lambda connection: connection.execute(statement))

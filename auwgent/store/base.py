@@ -1,0 +1,121 @@
+"""What a store offers besides the hooks: what `auwgent sessions`, `auwgent usage` and `--last` ask for.
+
+`SQLModelSessions` has all of it; a middleware of the user's own may have it, too. No database is needed here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol, runtime_checkable
+
+from auwgent.errors import ConfigError
+from auwgent.session import Session, Usage
+
+OnBusy = Literal["queue", "reject", "fork"]
+UsageBy = Literal["model", "agent", "day", "session"]
+
+
+UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_age(what: str, text: str) -> timedelta:
+    """A length of time such as `90d`. `ConfigError` names `what` it was meant for."""
+    match = re.fullmatch(r"(\d{1,6})([hdw])", text)
+    if not match:
+        raise ConfigError(f'{what} must be a number of hours, days or weeks such as "90d", not {text!r}')
+    return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The version of a database's schema, None where there is no database yet, and the newest there is."""
+
+    found: int | None
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session in a list. `status` is that of its last run, `preview` the beginning of its first message."""
+
+    id: str
+    user_id: str
+    created_at: datetime
+    updated_at: datetime
+    turns: int
+    status: str | None
+    preview: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A turn that a search found. `excerpt` is one line of its text around the first match."""
+
+    session_id: str
+    turn_id: str
+    role: str
+    created_at: datetime
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What a model, an agent, a day or a session used, as `key` names it.
+
+    `unpriced` calls have no known price; `usage.usd` is that of the others.
+    """
+
+    key: str
+    calls: int
+    unpriced: int
+    usage: Usage
+
+
+@runtime_checkable
+class SessionStore(Protocol):
+    """What the commands for sessions need. Without `user_id` the user is the empty one.
+
+    Methods that name a session raise `SessionNotFound` where that user has none of that id.
+    """
+
+    async def latest(self, user_id: str) -> str | None:
+        """The id of the session that user used last."""
+
+    async def list_sessions(
+        self, user_id: str, *, limit: int | None = None, since: datetime | None = None
+    ) -> list[SessionInfo]:
+        """The user's sessions, the last used first."""
+
+    async def get(self, user_id: str, session_id: str) -> Session:
+        """The session with all its turns."""
+
+    def search(self, user_id: str, words: str) -> AsyncIterator[Hit]:
+        """Turns whose text has all of the words, the newest session first."""
+
+    async def put(self, session: Session) -> None:
+        """Store a session that came from elsewhere. `SessionConflict` where its user has one of that id."""
+
+    async def fork(self, user_id: str, session_id: str, new_id: str) -> None:
+        """Copy a session with its turns. `SessionConflict` where the new id is taken."""
+
+    async def rename(self, user_id: str, session_id: str, new_id: str) -> None:
+        """Give a session another id. `SessionConflict` where it is taken, or a run holds the session."""
+
+    async def delete(self, user_id: str, session_id: str) -> None:
+        """Delete a session and all that was stored of it. `SessionConflict` where a run holds it."""
+
+    async def prune(
+        self, user_id: str | None, *, before: datetime | None = None, keep: int | None = None
+    ) -> int:
+        """Delete sessions not used since `before`, or all but the last used `keep`, and say how many.
+
+        None as user: those of all users. Sessions that a run holds are left.
+        """
+
+    async def usage(
+        self, by: UsageBy, *, user_id: str | None = None, since: datetime | None = None
+    ) -> list[UsageRow]:
+        """Tokens and money, the most tokens first, days in their order. None as user: of all users."""

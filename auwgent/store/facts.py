@@ -1,0 +1,72 @@
+"""What is remembered of users: facts, each with a number of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Table, Text, delete, func, select
+
+from auwgent.store.database import Database
+from auwgent.store.side import insert_into
+from auwgent.store.tables import Big, micros, moment, to_json
+
+tables = MetaData()
+
+facts = Table(
+    "auwgent_facts",
+    tables,
+    Column("no", Big, primary_key=True, autoincrement=True),
+    Column("user_id", Text, nullable=False),  # JSON
+    Column("fact", Text, nullable=False),  # JSON
+    Column("at", BigInteger, nullable=False),
+    Index("auwgent_facts_user", "user_id", "fact", unique=True),
+    sqlite_autoincrement=True,  # the number of a fact that was deleted is not given again
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    number: int
+    text: str
+    at: datetime
+
+
+def read(database: Database, user_id: str) -> list[Fact]:
+    """A user's facts, the oldest first. A job for the database's threads, like all below."""
+    wanted = (
+        select(facts.c.no, facts.c.fact, facts.c.at)
+        .where(facts.c.user_id == to_json(user_id))
+        .order_by(facts.c.no)
+    )
+    rows = database.read(lambda connection: connection.execute(wanted).all())
+    return [Fact(number, json.loads(fact), moment(at)) for number, fact, at in rows]
+
+
+def add(database: Database, user_id: str, fact: str, at: datetime, limit: int) -> bool:
+    """Remember a fact, unless it is known already; False where there are `limit` of them."""
+    mine = facts.c.user_id == to_json(user_id)
+
+    def work(connection: Connection) -> bool:
+        if connection.execute(select(facts.c.no).where(mine, facts.c.fact == to_json(fact))).first():
+            return True
+        if connection.execute(select(func.count()).where(mine)).scalar_one() >= limit:
+            return False
+        insert = insert_into(connection, facts).on_conflict_do_nothing()
+        connection.execute(insert.values(user_id=to_json(user_id), fact=to_json(fact), at=micros(at)))
+        return True
+
+    return database.write(work)
+
+
+def forget(database: Database, user_id: str, numbers: Collection[int] | None = None) -> int:
+    """Delete a user's facts, all of them or those with these numbers; how many there were."""
+    doomed = delete(facts).where(facts.c.user_id == to_json(user_id))
+    if numbers is not None:
+        doomed = doomed.where(facts.c.no.in_(numbers))
+    count = database.write(lambda connection: connection.execute(doomed).rowcount)
+    if count:
+        database.compact()
+    return count

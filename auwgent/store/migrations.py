@@ -1,0 +1,116 @@
+"""The version of the schema, and the way from each older one to the next.
+
+1   Sessions, runs, turns, and the ledger of tool calls.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, inspect, select, text, update
+
+from auwgent.errors import StoreError
+from auwgent.store.base import Schema
+from auwgent.store.database import Database
+from auwgent.store.tables import metadata, schema
+
+Step = Callable[[Connection], None]
+
+# What leads from the version that is the key to the next one. A step is never changed once it was released.
+STEPS: Mapping[int, Step] = {}
+
+LOCK = 0x61757767656E74  # "auwgent", for PostgreSQL's advisory lock
+
+
+def newest(steps: Mapping[int, Step] = STEPS) -> int:
+    """The version these steps lead to."""
+    return max(steps, default=0) + 1
+
+
+def found(connection: Connection) -> int | None:
+    """The version of the schema in a database; None where it has none yet."""
+    if not inspect(connection).has_table(schema.name):
+        return None
+    return connection.execute(select(schema.c.version)).scalar()
+
+
+def look(database: Database, steps: Mapping[int, Step] = STEPS) -> Schema:
+    """Which version the schema has. Nothing is made or changed."""
+    if database.path is not None and not database.path.exists():
+        return Schema(None, newest(steps))
+    return Schema(database.read(found), newest(steps))
+
+
+def survey(database: Database, steps: Mapping[int, Step] = STEPS) -> str:
+    """Whether a run could use the database, and what the first one would do to it. Nothing is made or changed.
+
+    `StoreError` where it cannot be read or written, or was made by a later release.
+    """
+    refuse_unwritable(database)
+    schema = look(database, steps)
+    if schema.found is None:
+        return f"{database.shown}: not there yet, the first run makes it"
+    refuse_newer(database, schema.found, steps)
+    if schema.found < schema.newest:
+        return f"{database.shown}: version {schema.found}, the first run makes it {schema.newest}"
+    return f"{database.shown}: version {schema.found}, up to date"
+
+
+def refuse_unwritable(database: Database) -> None:
+    """`StoreError` where the SQLite file, or the nearest folder there is for it, cannot be written."""
+    if database.path is None:
+        return
+    places = [database.path, *database.path.parents]
+    there = next(place for place in places if place.exists())
+    for place in (there, there.parent) if there == database.path else (there,):
+        if not os.access(place, os.W_OK):
+            raise StoreError(f"{database.shown}: {place} cannot be written")
+        if place != database.path and not place.is_dir():
+            raise StoreError(f"{database.shown}: {place} is no folder")
+
+
+def prepare(database: Database, steps: Mapping[int, Step] = STEPS) -> None:
+    """Create the schema, or bring it up to date. Any number of processes may do so at once."""
+    database.create_file()
+    version = database.read(found)
+    if version == newest(steps):
+        return
+    if version is not None:
+        refuse_newer(database, version, steps)
+        copy(database, version)
+    database.write(lambda connection: _upgrade(connection, database, steps))
+
+
+def refuse_newer(database: Database, version: int, steps: Mapping[int, Step] = STEPS) -> None:
+    """`StoreError` where the database was written by a later release."""
+    if version > newest(steps):
+        raise StoreError(
+            f"{database.shown}: its schema has version {version}, this auwgent knows up to {newest(steps)}; "
+            "install a newer auwgent"
+        )
+
+
+def copy(database: Database, version: int) -> Path | None:
+    """Copy a SQLite file as it is before an upgrade, beside it; the copy of an earlier try is kept."""
+    if database.path is None:
+        return None
+    target = database.path.with_name(f"{database.path.name}.v{version}")
+    if not target.exists():
+        database.copy_file(target)
+    return target
+
+
+def _upgrade(connection: Connection, database: Database, steps: Mapping[int, Step]) -> None:
+    if not database.is_sqlite:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    version = found(connection)  # another process may have been quicker
+    if version is None:
+        metadata.create_all(connection)
+        connection.execute(insert(schema), {"version": newest(steps)})
+        return
+    refuse_newer(database, version, steps)
+    for number in range(version, newest(steps)):
+        steps[number](connection)
+    connection.execute(update(schema), {"version": newest(steps)})

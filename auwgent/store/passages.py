@@ -1,0 +1,223 @@
+"""Passages of texts and their vectors, by collection: kept, and searched by nearness.
+
+Up to EXACT passages are all compared. Of more, those come first whose vectors point into the same half of the space
+in most directions; these are then compared exactly. On PostgreSQL the extension pgvector compares all, where it is.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+import operator
+from array import array
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from auwgent.errors import StoreError
+from auwgent.session import now
+from auwgent.store.database import Database
+from auwgent.store.side import insert_into
+from auwgent.store.tables import Big, micros, to_json
+
+EXACT = 2000  # passages
+CANDIDATES = 40  # for each passage that is wanted, of a larger collection
+
+tables = MetaData()
+
+sources = Table(
+    "auwgent_sources",
+    tables,
+    Column("collection", Text, primary_key=True),
+    Column("source", Text, primary_key=True),  # JSON
+    Column("digest", Text, nullable=False),
+    Column("passages", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+passages = Table(
+    "auwgent_passages",
+    tables,
+    Column("no", Big, primary_key=True, autoincrement=True),
+    Column("collection", Text, nullable=False),
+    Column("source", Text, nullable=False),  # JSON
+    Column("body", Text, nullable=False),  # JSON
+    Column(
+        "signs", LargeBinary, nullable=False
+    ),  # a bit for each number of the vector: whether it is positive
+    Column("vector", LargeBinary().with_variant(ARRAY(REAL), "postgresql"), nullable=False),  # of length 1
+    Index("auwgent_passages_source", "collection", "source"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    text: str
+    vector: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    name: str
+    digest: str  # of what it was when it was put in
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A passage that is near; `score` is the cosine of the angle between the vectors, 1 at most."""
+
+    source: str
+    text: str
+    score: float
+
+
+def listed(database: Database, collection: str) -> list[Source]:
+    """What is in a collection. A job for the database's threads, like all below."""
+    wanted = select(sources.c.source, sources.c.digest, sources.c.passages).where(
+        sources.c.collection == collection
+    )
+    rows = database.read(lambda connection: connection.execute(wanted.order_by(sources.c.source)).all())
+    return [Source(_text(source), digest, count) for source, digest, count in rows]
+
+
+def put(database: Database, collection: str, source: Source, content: Sequence[Passage]) -> None:
+    """Put a source in, in place of what it was before."""
+    name = to_json(source.name)
+    values = {"digest": source.digest, "passages": len(content), "at": micros(now())}
+    rows = [
+        {
+            "collection": collection,
+            "source": name,
+            "body": to_json(passage.text),
+            **_columns(passage.vector, database.dialect),
+        }
+        for passage in content
+    ]
+
+    def work(connection: Connection) -> None:
+        mine = (passages.c.collection == collection) & (passages.c.source == name)
+        connection.execute(delete(passages).where(mine))
+        statement = insert_into(connection, sources).values(collection=collection, source=name, **values)
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["collection", "source"], set_=values)
+        )
+        if rows:
+            connection.execute(insert(passages), rows)
+
+    database.write(work)
+
+
+def remove(database: Database, collection: str, names: Collection[str]) -> int:
+    """Take sources out; how many there were."""
+    doomed = [to_json(name) for name in names]
+
+    def work(connection: Connection) -> int:
+        for table in (passages, sources):
+            where = (table.c.collection == collection) & table.c.source.in_(doomed)
+            count = connection.execute(delete(table).where(where)).rowcount
+        return count
+
+    return database.write(work)
+
+
+def search(database: Database, collection: str, vector: Sequence[float], limit: int) -> list[Found]:
+    """The passages that are nearest, the nearest first. `StoreError` where the vectors do not compare."""
+    wanted = unit(vector)
+
+    def work(connection: Connection) -> list[Found]:
+        mine = passages.c.collection == collection
+        if _has_pgvector(connection):
+            return _search_pgvector(connection, collection, wanted, limit)
+        if connection.execute(select(func.count()).where(mine)).scalar_one() > EXACT:
+            signs = connection.execute(select(passages.c.no, passages.c.signs).where(mine))
+            mine = passages.c.no.in_(_nearest_signs(signs, wanted, limit * CANDIDATES))
+        rows = connection.execute(select(passages.c.source, passages.c.body, passages.c.vector).where(mine))
+        scored = ((_score(wanted, kept), source, body) for source, body, kept in rows)
+        best = heapq.nlargest(limit, scored, key=operator.itemgetter(0))
+        return [Found(_text(source), _text(body), score) for score, source, body in best]
+
+    return database.read(work)
+
+
+def unit(vector: Sequence[float]) -> list[float]:
+    """The vector with length 1; one of zeros stays."""
+    length = math.sqrt(sum(number * number for number in vector)) or 1.0
+    return [number / length for number in vector]
+
+
+def _columns(vector: Sequence[float], dialect: str) -> dict[str, Any]:
+    numbers = unit(vector)
+    kept = numbers if dialect == "postgresql" else array("f", numbers).tobytes()
+    return {"vector": kept, "signs": _signs(numbers)}
+
+
+def _signs(numbers: Sequence[float]) -> bytes:
+    bits = int("".join("1" if number > 0 else "0" for number in numbers) or "0", 2)
+    return bits.to_bytes((len(numbers) + 7) // 8, "big")
+
+
+def _nearest_signs(rows: Any, wanted: Sequence[float], limit: int) -> list[int]:
+    """The passages whose vectors have most signs in common with the wanted one."""
+    signs = int.from_bytes(_signs(wanted), "big")
+    distances = (((signs ^ int.from_bytes(kept, "big")).bit_count(), no) for no, kept in rows)
+    return [no for _, no in heapq.nsmallest(limit, distances)]
+
+
+def _score(wanted: Sequence[float], kept: bytes | list[float]) -> float:
+    vector = array("f")
+    if isinstance(kept, bytes):
+        vector.frombytes(kept)
+    else:
+        vector.fromlist(kept)
+    if len(vector) != len(wanted):
+        raise StoreError(
+            f"the index has vectors of {len(vector)} numbers, and the model under [embedding] now gives "
+            f"{len(wanted)}: make the index anew with auwgent index"
+        )
+    return float(sum(map(operator.mul, wanted, vector)))
+
+
+def _has_pgvector(connection: Connection) -> bool:
+    if connection.dialect.name != "postgresql":
+        return False
+    visible = text("SELECT to_regtype('vector') IS NOT NULL")  # the extension may be in a schema of its own
+    return bool(connection.execute(visible).scalar())
+
+
+def _search_pgvector(
+    connection: Connection, collection: str, wanted: Sequence[float], limit: int
+) -> list[Found]:
+    one = select(passages.c.vector).where(passages.c.collection == collection).limit(1)
+    _score(wanted, connection.execute(one).scalar() or list(wanted))  # or tell that they do not compare
+    statement = text(
+        "SELECT source, body, 1 - (vector::vector <=> CAST(:wanted AS vector)) AS score FROM auwgent_passages "
+        "WHERE collection = :collection ORDER BY vector::vector <=> CAST(:wanted AS vector) LIMIT :limit"
+    )
+    rows = connection.execute(
+        statement, {"wanted": to_json(list(wanted)), "collection": collection, "limit": limit}
+    )
+    return [Found(_text(source), _text(body), float(score)) for source, body, score in rows]
+
+
+def _text(stored: str) -> str:
+    return str(json.loads(stored))

@@ -1,0 +1,101 @@
+"""Small tables beside the sessions, for middleware that counts or keeps something, shared by all processes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, MetaData, Table, text
+
+from auwgent.store.database import Database, parse_url
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LOCK = 0x61757769646573  # "auwides", for PostgreSQL's advisory lock
+
+
+class SideDatabase:
+    """A database with some tables, opened at its first use.
+
+    `url` is one of those that sessions may have, or `sqlite://`, which is kept in this process until it is
+    closed. None stands for the SQLite file `default`, relative to the folder that it is opened with. Raises
+    `ConfigError` where the URL is none.
+    """
+
+    def __init__(self, url: str | None, tables: MetaData, *, default: str) -> None:
+        self._url = parse_url(url or f"sqlite:///{default}")
+        self._tables = tables
+        self._opening = threading.Lock()
+        self._database: Database | None = None
+
+    async def open(self, folder: Path | None) -> None:
+        """Open it once, however many ask for it at the same time, and create the tables that are missing."""
+        if self._database is None:
+            await asyncio.to_thread(self._open, folder or Path.cwd())
+
+    async def run(
+        self,
+        folder: Path | None,
+        job: Callable[Concatenate[Database, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a job in a thread of the database."""
+        await self.open(folder)
+        assert self._database is not None
+        return await self._database.run(job, self._database, *args, **kwargs)
+
+    async def close(self) -> None:
+        """Let what is under way end, then close it. It may be opened again."""
+        if self._database is not None:
+            database, self._database = self._database, None
+            await database.close()
+
+    def _open(self, folder: Path) -> None:
+        with self._opening:
+            if self._database is not None:
+                return
+            database = Database(self._url, folder=folder)
+            try:
+                database.submit(self._create, database).result()
+            except BaseException:
+                asyncio.run(database.close())
+                raise
+            self._database = database
+
+    def _create(self, database: Database) -> None:
+        def create(connection: Connection) -> None:
+            lock(connection, LOCK)
+            self._tables.create_all(connection)
+
+        database.create_file()
+        database.write(create)
+
+
+def lock(connection: Connection, number: int) -> None:
+    """Let no other transaction with this lock go on before this one has ended. SQLite knows one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An `INSERT` that knows `ON CONFLICT`."""
+    return insert_by(connection.dialect.name, table)
+
+
+def insert_by(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """The same, by the name of the database's dialect. PostgreSQL's is slow to import, and loaded for it alone."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as of_postgresql
+
+        return of_postgresql(table)
+    from sqlalchemy.dialects.sqlite import insert as of_sqlite
+
+    return of_sqlite(table)
