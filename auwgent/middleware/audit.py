@@ -1,0 +1,328 @@
+"""An audit log: what happened in each run, as JSON lines that are only appended, each sealed with the one before."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from auwgent.middleware.base import Context
+from auwgent.middleware.options import Options, checked
+from auwgent.session import Session, now
+
+Content = Literal["texts", "arguments", "results"]
+
+DEFAULT_FILE = ".auwgent/audit.jsonl"
+FIRST = "0" * 64  # what the first record of a file is sealed with
+BLOCK = 64 * 1024  # bytes read at a time while looking for the last line
+MASK = "***"
+
+# Whatever is included, the values of arguments with such a name are not written.
+_SECRET = re.compile(
+    r"pass(word|wd|phrase)?$|secret|token$|api_?key|credential|authorization|cookie", re.IGNORECASE
+)
+
+_OURS = re.compile(r"response_\w+|(tool|workflow|helper)_(call|result|skipped)|tool_error|model_retry|error")
+
+# Which kind of content each field of an intent is.
+_KIND: Mapping[str, Content] = {
+    "text": "texts",
+    "response": "texts",
+    "message": "texts",
+    "reason": "texts",
+    "args": "arguments",
+    "result": "results",
+}
+
+
+class AuditOptions(Options):
+    path: str = Field(min_length=1)
+    include: frozenset[Content] = Field(strict=False)
+    secret: str | None = Field(min_length=16)
+    fsync: bool
+
+
+class Audit:
+    """Writes one line for each step of a run: who, when, which agent, tool and model, how it ended, what it cost.
+
+    `path` is relative to the config file. What was said, asked for and found out is left out, unless `include`
+    lists `"texts"`, `"arguments"` or `"results"`; its length stands there instead. Each record holds a hash of
+    itself and of the record before, so that `verify` finds what was changed, moved or taken out. Who can
+    write the file could still compute all hashes anew; with a `secret` nobody can who does not know it. A
+    record that cannot be written ends the run. With `fsync` each is on the disk before the run goes on.
+
+    List it last: it writes down what the middleware before it has made of a step.
+    """
+
+    name = "audit"
+    folder: Path | None = None  # the config file's; the runtime sets it before `open`
+
+    def __init__(
+        self,
+        path: str = DEFAULT_FILE,
+        include: list[Content] | tuple[Content, ...] = (),
+        secret: str | None = None,
+        fsync: bool = False,
+    ) -> None:
+        options = checked(AuditOptions, path=path, include=include, secret=secret, fsync=fsync)
+        self._path = Path(options.path).expanduser()
+        self._include = options.include
+        self._seal = Seal(options.secret)
+        self._fsync = options.fsync
+
+    async def onRunStart(self, session: Session, ctx: Context) -> None:
+        text = ctx.input if isinstance(ctx.input, str) else None
+        await self._write(ctx, "run_start", turns=len(session.turns), **self._content("text", text))
+
+    async def onLLMStart(self, prompt: str, ctx: Context) -> None:
+        await self._write(ctx, "model_call", model=ctx.model, messages=len(ctx.messages))
+
+    async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
+        facts: dict[str, Any] = {}
+        if _OURS.fullmatch(name) is None:  # an intent of the user's own: its fields are what was said
+            facts = self._content("response", value)
+        else:
+            for field, content in value.items():
+                facts |= self._content(field, content) if field in _KIND else {field: content}
+        await self._write(ctx, name, **facts)
+
+    async def onError(self, error: Exception, session: Session, ctx: Context) -> None:
+        await self._write(ctx, "failure", error=type(error).__name__, fault=getattr(error, "fault", None))
+
+    async def onRunComplete(self, session: Session, ctx: Context) -> None:
+        usage = ctx.usage.model_dump(include={"input_tokens", "output_tokens", "usd"})
+        await self._write(ctx, "run_end", status=ctx.status, turns=len(session.turns), **usage)
+
+    def _content(self, field: str, content: Any) -> dict[str, Any]:
+        """A field of content as it may be written: itself, or how long it is."""
+        if content is None:
+            return {}
+        if _KIND[field] in self._include:
+            return {field: masked(content)}
+        text = content if isinstance(content, str) else json.dumps(content, default=str)
+        return {f"{field}_length": len(text)}
+
+    async def _write(self, ctx: Context, event: str, **facts: Any) -> None:
+        record = {
+            "time": now().isoformat(),
+            "event": event,
+            "run": ctx.runId,
+            "session": ctx.sessionId,
+            "user": str(ctx.userId or ""),
+            "agent": ctx.activeAgent,
+            **{name: value for name, value in facts.items() if value is not None},
+        }
+        await asyncio.to_thread(self._append, record)
+
+    def _append(self, record: dict[str, Any]) -> None:
+        path = (self.folder or Path.cwd()) / self._path
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            with locked(file):
+                _append_sealed(file, record, self._seal)
+                if self._fsync:
+                    os.fsync(file)
+        finally:
+            os.close(file)
+
+
+class Seal:
+    """Makes and checks the hashes of records; with a secret, such as only who knows it can make."""
+
+    def __init__(self, secret: str | None) -> None:
+        self._secret = None if secret is None else secret.encode()
+
+    def sealed(self, record: Mapping[str, Any]) -> str:
+        """The record as its line, the hash last."""
+        return to_line({**record, "hash": self._hash(record)})
+
+    def holds(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record has the hash that was made for it."""
+        bare = {name: value for name, value in record.items() if name != "hash"}
+        return hmac.compare_digest(str(record.get("hash")), self._hash(bare))
+
+    def _hash(self, record: Mapping[str, Any]) -> str:
+        data = to_line(record).encode()
+        if self._secret is None:
+            return hashlib.sha256(data).hexdigest()
+        return hmac.new(self._secret, data, hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` found: how many records are in order, the last one's hash, and the first thing that is wrong.
+
+    The end of a log may be cut off without a trace in it: keep `head` elsewhere, and ask for it later.
+    """
+
+    records: int
+    head: str
+    problem: str = ""
+    line: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.problem
+
+
+def verify(path: str | os.PathLike[str], *, secret: str | None = None, head: str | None = None) -> Verdict:
+    """Read an audit log and check every record; `head` is a hash that must be in it.
+
+    Raises `OSError` where the file cannot be read. Lines that broke off when a process was killed or a disk was
+    full are in order if the next record says so.
+    """
+    seal, records, last, seen = Seal(secret), 0, FIRST, head in (None, FIRST)
+    torn: list[bytes] = []
+    with Path(path).open("rb") as file, locked(file.fileno(), shared=True):
+        for number, data in enumerate(file, 1):
+            record = _read(data)
+            if record is None:
+                torn.append(data)
+                continue
+            problem = _wrong(record, last, _digest(torn), records + 1, seal)
+            if problem:
+                return Verdict(records, last, problem, number - len(torn))
+            records, last, torn = records + 1, record["hash"], []
+            seen = seen or last == head
+    if torn:
+        return Verdict(records, last, "the log does not end with a record: writing it was broken off")
+    if not seen:
+        return Verdict(records, last, f"the record with hash {head} is missing: the end was cut off")
+    return Verdict(records, last)
+
+
+def _wrong(record: dict[str, Any], last: str, torn: str, number: int, seal: Seal) -> str:
+    """What is wrong with a record at its place; empty where nothing is."""
+    if record.get("torn", "") != torn:
+        return (
+            "this is no record, and the next one does not say that it broke off" if torn else "a line is gone"
+        )
+    if not seal.holds(record):
+        return "the record was changed, or sealed with another secret"
+    if record["previous"] != last or record["number"] != number:
+        return "a record before this one was taken out, put in or moved"
+    return ""
+
+
+def masked(content: Any) -> Any:
+    """The content without the values of arguments whose names say that they are secret."""
+    if isinstance(content, Mapping):
+        return {
+            str(name): MASK if _SECRET.search(str(name)) else masked(value) for name, value in content.items()
+        }
+    if isinstance(content, list | tuple):
+        return [masked(value) for value in content]
+    return content
+
+
+def to_line(record: Mapping[str, Any]) -> str:
+    """The one form in which a record may stand in a file."""
+    return json.dumps(record, separators=(",", ":"), default=str)
+
+
+def _append_sealed(file: int, record: dict[str, Any], seal: Seal) -> None:
+    last, torn = _last_record(file)
+    place: dict[str, Any] = {"number": 1, "previous": FIRST}
+    if last is not None:
+        place = {"number": last["number"] + 1, "previous": last["hash"]}
+    if torn:
+        place["torn"] = _digest(torn)
+    ending = b"\n" if torn and not torn[-1].endswith(b"\n") else b""
+    data = ending + seal.sealed(place | record).encode() + b"\n"
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def _last_record(file: int) -> tuple[dict[str, Any] | None, list[bytes]]:
+    """The last record, and the lines behind it that broke off when they were written."""
+    torn: list[bytes] = []
+    for data in _lines_backwards(file):
+        record = _read(data)
+        if record is not None:
+            return record, torn
+        torn.insert(0, data)
+    if len(torn) > 1:
+        raise ValueError(
+            "the file is no audit log, or none of its records is whole; nothing was written to it"
+        )
+    return None, torn
+
+
+def _digest(torn: Sequence[bytes]) -> str:
+    """What the next record says of lines that broke off; empty where there are none."""
+    return hashlib.sha256(b"".join(line.rstrip(b"\n") for line in torn)).hexdigest() if torn else ""
+
+
+def _lines_backwards(file: int) -> Iterator[bytes]:
+    """The lines of a file, the last one first."""
+    end = os.lseek(file, 0, os.SEEK_END)
+    rest = b""
+    while end > 0:
+        begin = max(0, end - BLOCK)
+        os.lseek(file, begin, os.SEEK_SET)
+        first, *lines = (_exactly(file, end - begin) + rest).splitlines(keepends=True)
+        yield from reversed(lines)
+        rest, end = first, begin
+    if rest:
+        yield rest
+
+
+def _exactly(file: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := os.read(file, size - len(data))):
+        data += more
+    return data
+
+
+def _read(data: bytes) -> dict[str, Any] | None:
+    """The record in a line; None where there is none, or not in its one form."""
+    if not data.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(data)
+    except ValueError:
+        return None
+    whole = isinstance(record, dict) and {"hash", "number", "previous"} <= record.keys()
+    return record if whole and to_line(record).encode() + b"\n" == data else None
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    @contextmanager
+    def locked(file: int, *, shared: bool = False) -> Iterator[None]:
+        """Let no other process write meanwhile; a byte far behind the end stands for the file."""
+        place = os.lseek(file, 0, os.SEEK_CUR)
+        os.lseek(file, 2**40, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_LOCK, 1)
+        os.lseek(file, place, os.SEEK_SET)
+        try:
+            yield
+        finally:
+            os.lseek(file, 2**40, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    @contextmanager
+    def locked(file: int, *, shared: bool = False) -> Iterator[None]:
+        """Let no other process write meanwhile, nor read unless `shared`."""
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)

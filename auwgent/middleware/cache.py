@@ -1,0 +1,144 @@
+"""Answers kept: the same request gets the same answer, and the model is not asked again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from auwgent.middleware.base import Context
+from auwgent.middleware.options import Options, Span, checked
+from auwgent.session import Media, Text, Turn, now
+from auwgent.store import answers
+from auwgent.store.side import SideDatabase
+
+DEFAULT_FILE = ".auwgent/cache.db"
+FORM = 1  # of what is hashed; another one makes all that was kept before another request's
+
+
+class CacheOptions(Options):
+    keep: Span
+    tools: bool
+    shared: bool
+
+
+class Cache:
+    """Gives the answer of an earlier call whose request was the same in all the model could see.
+
+    That is: model, endpoint and params, system prompt, messages, tools and output schema. Answers are kept in
+    a database (`url`; `.auwgent/cache.db` beside the config file unless it is given) for as long as `keep`
+    ("30m", "7d"). They are kept for each user apart, unless `shared`. Replies that call tools and answers to
+    tools' results are left alone, unless `tools` is on: what a tool finds may be another thing today.
+
+    An answer that was cut short or filtered, that did not fit its schema, or that came from a fallback is not
+    kept. List it behind all middleware that changes requests.
+    """
+
+    name = "cache"
+    folder: Path | None = None  # the config file's; the runtime sets it before `open`
+
+    def __init__(
+        self,
+        keep: str | float = "7d",
+        tools: bool = False,
+        shared: bool = False,
+        url: str | None = None,
+    ) -> None:
+        options = checked(CacheOptions, keep=keep, tools=tools, shared=shared)
+        if not options.keep:
+            raise ValueError("`keep` must be longer than nothing")
+        self._keep, self._tools, self._shared = options.keep, options.tools, options.shared
+        self._database = SideDatabase(url, answers.tables, default=DEFAULT_FILE)
+        self.clock: Callable[[], datetime] = now
+
+    async def open(self) -> None:
+        """Open the database, and delete what is too old."""
+        await self._database.run(self.folder, answers.forget, self.clock() - self._keep)
+
+    async def close(self) -> None:
+        """Let what is under way end, then close the database."""
+        await self._database.close()
+
+    async def onLLMStart(self, prompt: str, ctx: Context) -> None:
+        """Give the answer, if it is there. `ctx["cache"]` says whether it was."""
+        messages = asked_with(ctx.messages, prompt)
+        if ctx.modelReply is not None or (_after_tools(messages) and not self._tools):
+            return
+        question, since = self._question(ctx, messages), self.clock() - self._keep
+        found = await self._database.run(self.folder, answers.find, question, since)
+        ctx["cache"] = "miss" if found is None else "hit"
+        if found is not None:
+            ctx.modelReply = found
+
+    async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
+        """Keep a reply that calls tools, as soon as its first call is known to be one that may be made."""
+        if self._tools and name.endswith("_call"):
+            await self._keep_reply(ctx)
+
+    async def onLLMEnd(self, response: dict[str, Any], ctx: Context) -> None:
+        """Keep an answer that has ended the agent's turn, so that it is one that fits."""
+        reply = ctx.modelReply
+        is_answer = reply is not None and (not reply["calls"] or "response" in response)
+        if self._tools or (is_answer and not _after_tools(ctx.messages)):
+            await self._keep_reply(ctx)
+
+    async def _keep_reply(self, ctx: Context) -> None:
+        reply = ctx.modelReply
+        if reply is None or not _is_worth_keeping(reply, str(ctx.model)):
+            return
+        question, at = self._question(ctx, ctx.messages), self.clock()
+        await self._database.run(self.folder, answers.keep, question, reply, at, at - self._keep)
+
+    def _question(self, ctx: Context, messages: Sequence[Turn]) -> str:
+        """The hash of all that the model is told, and of whom it is for."""
+        request = [
+            FORM,
+            None if self._shared else str(ctx.userId or ""),
+            [ctx.model, ctx.url, ctx.config],
+            ctx.systemPrompt,
+            [*_said(messages)],
+            [*ctx.toolSpecs],
+            ctx.outputSchema,
+        ]
+        return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def asked_with(messages: Sequence[Turn], prompt: str) -> list[Turn]:
+    """The messages as they will be sent when hooks have made the user's text this prompt."""
+    users = [index for index, turn in enumerate(messages) if turn.role == "user"]
+    if not users or any(messages[index].text == prompt for index in users):
+        return list(messages)
+    media = [part for part in messages[users[-1]].content if isinstance(part, Media)]
+    said = messages[users[-1]].model_copy(update={"content": [Text(text=prompt), *media]})
+    return [*messages[: users[-1]], said, *messages[users[-1] + 1 :]]
+
+
+def _said(messages: Sequence[Turn]) -> Iterator[list[Any]]:
+    """What of each message the model can see. Call ids are random: calls are known by their numbers."""
+    numbers: dict[str, int] = {}
+    for turn in messages:
+        calls = []
+        for call in turn.tool_calls or ():
+            numbers[call.id] = len(numbers)
+            calls.append([numbers[call.id], call.name, call.args])
+        parts = turn.content if isinstance(turn.content, list) else ()
+        media = [part.model_dump(mode="json") for part in parts if isinstance(part, Media)]
+        yield [turn.role, turn.text, media, calls, numbers.get(turn.tool_call_id or "")]
+
+
+def _after_tools(messages: Sequence[Turn]) -> bool:
+    """Whether results of tools stand behind the user's last words."""
+    for turn in reversed(messages):
+        if turn.role != "assistant":
+            return turn.role == "tool"
+    return False
+
+
+def _is_worth_keeping(reply: dict[str, Any], model: str) -> bool:
+    """Whether it is a whole answer, and of the model that was asked: a fallback's is for now only."""
+    by_itself = reply["model"] == model or "/" not in model  # a name of [models.*] stands for another one
+    whole = reply["finish_reason"] in ("stop", "tool_calls")
+    return by_itself and whole and bool(reply["text"] or reply["calls"])

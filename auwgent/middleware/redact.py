@@ -1,0 +1,322 @@
+"""Redaction: secrets and personal data become placeholders before they are stored, shown or sent to a model."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import regex
+from pydantic import Field
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from auwgent.errors import ToolError
+from auwgent.middleware.base import Context
+from auwgent.middleware.flow import JsonFlow, TextFlow, without
+from auwgent.middleware.options import Options, checked
+from auwgent.middleware.sensitive import DEFAULT_KINDS, PATTERNS, PLACEHOLDER, Finder
+from auwgent.session import Media, Part, Session, Text, ToolCall, Turn, new_id
+from auwgent.store import vault
+from auwgent.store.side import SideDatabase
+
+DEFAULT_FILE = ".auwgent/secrets.db"
+SESSIONS = 1000  # whose placeholders are remembered, the last used ones
+
+Where = Literal["inputs", "arguments", "results", "answers", "prompt"]
+Kind = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
+
+RESULTS = ("tool_result", "workflow_result", "helper_result")
+CALLS = ("tool_call", "workflow_call", "helper_call")
+
+
+class RedactOptions(Options):
+    kinds: tuple[Kind, ...] = Field(strict=False)
+    patterns: dict[Kind, str]
+    keep: tuple[str, ...] = Field(strict=False)
+    where: frozenset[Where] = Field(strict=False)
+    restore: tuple[str, ...] = Field(strict=False)
+
+
+class Redact:
+    """Puts placeholders such as `[EMAIL_1]` in place of secrets and personal data.
+
+    `kinds` are those of `PATTERNS` to look for, all but `ip` unless it is given; `patterns` adds some of your own,
+    by name. A group `secret` in a pattern is the part that is replaced. What `keep` lists stays. It looks in what is
+    listed under `where`: inputs, arguments of calls, results, answers, and the system prompt only if that is asked.
+    Media are not looked into, nor is what providers sign, such as thinking.
+
+    Within a session a value always has the same placeholder. Tools whose names match one of `restore` (such as
+    `"send_*"`) are called with the real values; handlers and other middleware see them in that `*_call`, the
+    history does not. The values are in memory; with a `vault`, a database URL or `true` for
+    `.auwgent/secrets.db` beside the config file, they outlive the process, unencrypted.
+
+    List it behind the store of sessions and before everything else. It is for all agents: give it no `target`.
+    """
+
+    name = "redact"
+    holdsBack = True
+    folder: Path | None = None  # the config file's; the runtime sets it before `open`
+
+    def __init__(
+        self,
+        kinds: Iterable[str] = DEFAULT_KINDS,
+        patterns: Mapping[str, str] | None = None,
+        keep: Iterable[str] = (),
+        where: Iterable[Where] = ("inputs", "arguments", "results", "answers"),
+        restore: Iterable[str] = (),
+        vault: str | bool = False,
+    ) -> None:
+        options = checked(
+            RedactOptions, kinds=kinds, patterns=dict(patterns or {}), keep=keep, where=where, restore=restore
+        )
+        unknown = [kind for kind in options.kinds if kind not in PATTERNS]
+        if unknown:
+            raise ValueError(f"`kinds`: there is no {unknown[0]!r}; there are {', '.join(PATTERNS)}")
+        self._finder = Finder(
+            {kind: PATTERNS[kind] for kind in options.kinds} | options.patterns, options.keep
+        )
+        self._where = options.where
+        self._restore = options.restore
+        self._note = f"redact {new_id()}"  # of a run on its ctx; each instance has its own
+        self._names: OrderedDict[tuple[str, str], Names] = OrderedDict()
+        self._vault = _database(vault)
+
+    async def open(self) -> None:
+        """Open the vault, if there is one."""
+        if self._vault is not None:
+            await self._vault.open(self.folder)
+
+    async def close(self) -> None:
+        """Let what is under way end, then close the vault."""
+        if self._vault is not None:
+            await self._vault.close()
+
+    async def onRunStart(self, session: Session, ctx: Context) -> None:
+        """Take over what the session's placeholders stand for, and redact the input."""
+        redacting = await self._begin(session.turns, ctx)
+        if "inputs" in self._where and ctx.input is not None:
+            ctx.input = redacting.content(ctx.input)
+
+    async def onLLMStart(self, prompt: str, ctx: Context) -> str | None:
+        """Redact what was stored before this middleware was in the config, and the system prompt where wanted."""
+        redacting = await self._of(ctx)
+        messages = [redacting.older(turn) for turn in ctx.messages]
+        if any(new is not old for new, old in zip(messages, ctx.messages, strict=True)):
+            ctx.messages = messages
+        if "prompt" in self._where:
+            ctx.systemPrompt = redacting.text(ctx.systemPrompt)
+        return redacting.text(prompt) if "inputs" in self._where else None
+
+    async def onIntentPartial(self, name: str, value: dict[str, Any], ctx: Context) -> None:
+        if ("arguments" if name in CALLS else "answers") in self._where:
+            (await self._of(ctx)).piece(value)
+
+    async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
+        redacting = await self._of(ctx)
+        if name in CALLS:
+            return None  # redacted when the message was recorded, and perhaps restored since
+        if name in RESULTS:
+            value["args"] = redacting.data(value["args"], "arguments")
+            return _replaced(value["result"], redacting.data(value["result"], "results"))
+        if name == "response_text":
+            return _replaced(value["text"], redacting.data(value["text"], "answers"))
+        if name == "response_schema":
+            return _replaced(value["response"], redacting.data(value["response"], "answers"))
+        place: Where = "results" if name == "tool_error" else "answers"
+        value.update(redacting.data(dict(value), place))
+        return None
+
+    async def onError(self, error: Exception, session: Session, ctx: Context) -> None:
+        """Redact what the error says: it is stored with the run."""
+        redacting = await self._of(ctx)
+        error.args = tuple(redacting.text(arg) if isinstance(arg, str) else arg for arg in error.args)
+
+    async def onCheckpoint(self, session: Session, ctx: Context) -> None:
+        await self._save(ctx)
+
+    async def onRunComplete(self, session: Session, ctx: Context) -> None:
+        await self._save(ctx)
+
+    async def _of(self, ctx: Context) -> Redacting:
+        found: Redacting | None = ctx.get(self._note)
+        return found or await self._begin(ctx.session.turns, ctx)
+
+    async def _begin(self, turns: Sequence[Turn], ctx: Context) -> Redacting:
+        """Begin with a run: from now on its turns pass through here before they are recorded."""
+        names = await self._names_of(str(ctx.userId or ""), ctx.sessionId)
+        names.skip_used(turns)
+        redacting = Redacting(self._finder, names, self._where)
+        ctx[self._note] = redacting
+        ctx.changeTurns(redacting.turn)
+        if self._restore:
+            ctx.changeArguments(self._restored(names))
+        return redacting
+
+    async def _names_of(self, user_id: str, session_id: str) -> Names:
+        names = self._names.setdefault((user_id, session_id), Names())
+        self._names.move_to_end((user_id, session_id))
+        if len(self._names) > SESSIONS:
+            self._names.popitem(last=False)
+        if self._vault is not None:
+            names.learn(await self._vault.run(self.folder, vault.read, user_id, session_id))
+        return names
+
+    async def _save(self, ctx: Context) -> None:
+        redacting: Redacting | None = ctx.get(self._note)
+        if redacting is None or self._vault is None:
+            return
+        names = redacting.names
+        if names.unsaved:
+            unsaved, names.unsaved = names.unsaved, {}
+            await self._vault.run(self.folder, vault.add, str(ctx.userId or ""), ctx.sessionId, unsaved)
+
+    def _restored(self, names: Names) -> Any:
+        def restored(tool: str, args: dict[str, Any]) -> dict[str, Any]:
+            wanted = any(fnmatchcase(tool, pattern) for pattern in self._restore)
+            result: dict[str, Any] = names.restored(args) if wanted else args
+            return result
+
+        return restored
+
+
+class Names:
+    """The placeholders of one session, and what they stand for."""
+
+    def __init__(self) -> None:
+        self._by_secret: dict[str, str] = {}
+        self._secrets: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}  # the last one given, by kind
+        self.unsaved: dict[str, str] = {}
+
+    def __call__(self, kind: str, secret: str) -> str:
+        """The placeholder for a secret."""
+        known = self._by_secret.get(secret)
+        if known is not None:
+            return known
+        label = kind.upper()
+        number = self._numbers[label] = self._numbers.get(label, 0) + 1
+        placeholder = f"[{label}_{number}]"
+        self._add(placeholder, secret)
+        self.unsaved[placeholder] = secret
+        return placeholder
+
+    def learn(self, known: Mapping[str, str]) -> None:
+        """Take over what was saved."""
+        for placeholder, secret in known.items():
+            self._skip(placeholder)
+            self._add(placeholder, secret)
+
+    def skip_used(self, turns: Iterable[Turn]) -> None:
+        """Give no placeholder that is in the history already: it may have stood for something else."""
+        for turn in turns:
+            self._skip(turn.text)
+            for call in turn.tool_calls or ():
+                self._skip(str(call.args))
+
+    def restored(self, value: Any) -> Any:
+        """The data with what its placeholders stand for. `ToolError` where that is not known any more."""
+        if isinstance(value, dict):
+            return {key: self.restored(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self.restored(one) for one in value]
+        return PLACEHOLDER.sub(self._restore, value) if isinstance(value, str) else value
+
+    def _add(self, placeholder: str, secret: str) -> None:
+        self._by_secret[secret] = placeholder
+        self._secrets[placeholder] = secret
+
+    def _skip(self, text: str) -> None:
+        for label, number in PLACEHOLDER.findall(text):
+            self._numbers[label] = max(self._numbers.get(label, 0), int(number[:9]))
+
+    def _restore(self, found: regex.Match[str]) -> str:
+        secret = self._secrets.get(found[0])
+        if secret is not None:
+            return secret
+        if found[1] not in self._numbers:
+            return found[0]  # not one of ours
+        raise ToolError(f"what {found[0]} stood for is not known any more; ask the user for it again")
+
+
+@dataclass(slots=True)
+class Redacting:
+    """Redaction of one run."""
+
+    finder: Finder
+    names: Names
+    where: frozenset[Where]
+    _flows: dict[int, TextFlow | JsonFlow] = field(default_factory=dict)  # by segment
+    _older: dict[str, Turn] = field(default_factory=dict)  # turns as they are sent, by their ids
+
+    def text(self, text: str) -> str:
+        return TextFlow(self.finder, self.names).feed(text, is_whole=True)
+
+    def content(self, content: str | list[Part]) -> str | list[Part]:
+        """An input, or any content of a turn."""
+        if isinstance(content, str):
+            return self.text(content)
+        return [self._part(part) for part in content]
+
+    def data(self, value: Any, where: Where) -> Any:
+        """A value of any kind; the very same where nothing in it is secret."""
+        if where not in self.where:
+            return value
+        try:
+            plain = to_jsonable_python(value, fallback=str, bytes_mode="base64")
+        except (PydanticSerializationError, ValueError):
+            return value  # cannot be told to the model either
+        redacted = without(self.finder, self.names, plain)
+        return value if redacted is plain else redacted
+
+    def turn(self, turn: Turn) -> None:
+        """Redact a turn before it is recorded."""
+        place: dict[str, Where] = {"user": "inputs", "assistant": "answers", "tool": "results"}
+        if place[turn.role] in self.where:
+            turn.content = self.content(turn.content)
+        if turn.tool_calls and "arguments" in self.where:
+            turn.tool_calls = [self._call(call) for call in turn.tool_calls]
+
+    def older(self, turn: Turn) -> Turn:
+        """A turn of the history as it is sent; it may be from a time when nothing was redacted."""
+        if turn.id not in self._older:
+            copy = turn.model_copy()
+            self.turn(copy)
+            self._older[turn.id] = turn if copy == turn else copy
+        return self._older[turn.id]
+
+    def piece(self, value: dict[str, Any]) -> None:
+        """A streamed piece: only as much of it as is sure to hold nothing secret."""
+        segment, is_whole = value["segment"], value["complete"]
+        make = TextFlow if value["mode"] == "text" else JsonFlow
+        flow = self._flows.setdefault(segment, make(self.finder, self.names))
+        value["delta"] = flow.feed(value["raw"], is_whole=is_whole)
+        value["raw"] = flow.shown
+        value["snapshot"] = (
+            flow.value(value["snapshot"]) if isinstance(flow, JsonFlow) else {"text": flow.shown}
+        )
+        if is_whole:
+            del self._flows[segment]
+
+    def _part(self, part: Part) -> Part:
+        if isinstance(part, Text):
+            return Text(text=self.text(part.text))
+        named: Media = part.model_copy(update={"name": part.name and self.text(part.name)})
+        return named
+
+    def _call(self, call: ToolCall) -> ToolCall:
+        raw = None if call.raw_args is None else self.text(call.raw_args)
+        args = without(self.finder, self.names, call.args)
+        return call.model_copy(update={"args": args, "raw_args": raw})
+
+
+def _database(wanted: str | bool) -> SideDatabase | None:
+    if wanted is False:
+        return None
+    return SideDatabase(None if wanted is True else wanted, vault.tables, default=DEFAULT_FILE)
+
+
+def _replaced(old: Any, new: Any) -> dict[str, Any] | None:
+    return None if new is old else {"result": new}
