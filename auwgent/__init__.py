@@ -1,0 +1,74 @@
+"""Auwgent: a multi-provider agent runtime with a declarative config file.
+
+Importing this package is quick and does nothing: each name is loaded when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from auwgent.imports import lazy
+
+if TYPE_CHECKING:
+    from auwgent.engine.agent import ApprovalRequest
+    from auwgent.errors import (
+        AuwgentError,
+        ConfigError,
+        LimitExceeded,
+        MiddlewareError,
+        ProviderError,
+        SessionConflict,
+        SessionNotFound,
+        ToolError,
+    )
+    from auwgent.intents import AuwgentBaseIntentHandler, Intent
+    from auwgent.middleware.base import AuwgentMiddleware, Context, Middleware
+    from auwgent.runtime import Runtime, auwgent
+    from auwgent.session import Session, ToolCall, Turn, Usage
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ApprovalRequest",
+    "AuwgentBaseIntentHandler",
+    "AuwgentError",
+    "AuwgentMiddleware",
+    "ConfigError",
+    "Context",
+    "Intent",
+    "LimitExceeded",
+    "Middleware",
+    "MiddlewareError",
+    "ProviderError",
+    "Runtime",
+    "Session",
+    "SessionConflict",
+    "SessionNotFound",
+    "ToolCall",
+    "ToolError",
+    "Turn",
+    "Usage",
+    "auwgent",
+]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        **dict.fromkeys(
+            (
+                "AuwgentError",
+                "ConfigError",
+                "LimitExceeded",
+                "MiddlewareError",
+                "ProviderError",
+                "SessionConflict",
+                "SessionNotFound",
+                "ToolError",
+            ),
+            "auwgent.errors",
+        ),
+        "ApprovalRequest": "auwgent.engine.agent",
+        **dict.fromkeys(("AuwgentBaseIntentHandler", "Intent"), "auwgent.intents"),
+        **dict.fromkeys(("AuwgentMiddleware", "Context", "Middleware"), "auwgent.middleware.base"),
+        **dict.fromkeys(("Runtime", "auwgent"), "auwgent.runtime"),
+        **dict.fromkeys(("Session", "ToolCall", "Turn", "Usage"), "auwgent.session"),
+    },
+)

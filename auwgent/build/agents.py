@@ -1,0 +1,183 @@
+"""Agents: the root and its helpers, each with its prompt, tools, output and intents."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from auwgent.build.tools import is_mcp, remote, tool, tools
+from auwgent.build.workbench import Key, Workbench
+from auwgent.config import AgentConfig, HelperConfig, ToolEntry
+from auwgent.config.tables import TextFile
+from auwgent.engine.agent import ANSWER, Agent, CustomIntent, Workflow
+from auwgent.errors import ToolError
+from auwgent.models.base import ToolSpec
+from auwgent.models.schema import checker
+from auwgent.outputs import Output, output_type
+from auwgent.prompts import Prompt, read_prompt
+from auwgent.session import Turn
+from auwgent.tools.function import check_name
+from auwgent.tools.mcp import McpServers
+
+
+def agents(bench: Workbench, servers: McpServers) -> dict[str, Agent]:
+    """All agents of the config by name, the root first."""
+    config = bench.config
+    intents = {name: _intent(bench, name) for name in config.intents}
+    made = {config.agent.name: _agent(bench, servers, ("agent",), config.agent.name, config.agent, intents)}
+    for name, helper in config.helpers.items():
+        if name in made:
+            bench.problem(("helpers", name), f"{name!r} is the name of the root agent already")
+        made[name] = _agent(bench, servers, ("helpers", name), name, helper, intents)
+    _inherited(bench, made)
+    return made
+
+
+def _agent(
+    bench: Workbench,
+    servers: McpServers,
+    key: Key,
+    name: str,
+    table: AgentConfig | HelperConfig,
+    intents: Mapping[str, CustomIntent | None],
+) -> Agent:
+    helper = table if isinstance(table, HelperConfig) else None
+    elsewhere = [entry for entry in table.tools if is_mcp(entry)]
+    own = tools(bench, (*key, "tools"), table.tools)
+    workflows = {}
+    for index, entry in enumerate(table.workflows):
+        place = (*key, "workflows", index)
+        function = tool(
+            bench, place, ToolEntry(use=entry.use, name=entry.name, description=entry.description)
+        )
+        if function is not None:
+            workflows[function.name] = Workflow(function, tools(bench, (*place, "tools"), entry.tools))
+    agent = Agent(
+        name=name,
+        model=table.model,
+        prompt=_prompt(bench, key, table),
+        description=helper.description if helper else "",
+        tools=own,
+        remote=remote(bench, servers, (*key, "tools"), elsewhere, own),
+        workflows=workflows,
+        helpers=table.helpers,
+        intents={one: made for one in table.intents if (made := intents.get(one)) is not None},
+        output=_output(bench, (*key, "output"), table.output),
+        examples=tuple(_examples(name, table)),
+        inherit=helper.inherit_tools if helper else False,
+        handoff=helper.handoff if helper else "return",
+    )
+    _distinct(bench, key, agent)
+    return agent
+
+
+def _distinct(bench: Workbench, key: Key, agent: Agent) -> None:
+    """The model calls tools, workflows, helpers and intents by name: no name twice."""
+    seen: dict[str, str] = {}
+    for kind, names in (
+        ("tools", agent.tools),
+        ("workflows", agent.workflows),
+        ("helpers", agent.helpers),
+        ("intents", agent.intents),
+    ):
+        for name in names:
+            if name in seen:
+                bench.problem(
+                    (*key, kind), f"{name!r} is in `{seen[name]}` of this agent too", "give one a `name`"
+                )
+            seen[name] = kind
+    if agent.output is not None and ANSWER in seen:
+        bench.problem(
+            (*key, seen[ANSWER]), f"{ANSWER!r} is what the model answers with", "give it another `name`"
+        )
+
+
+def _inherited(bench: Workbench, agents: Mapping[str, Agent]) -> None:
+    """A helper can inherit only what some caller of it has; tools of MCP servers are not known yet."""
+    for name, helper in bench.config.helpers.items():
+        callers = [agent for agent in agents.values() if name in agent.helpers]
+        if not isinstance(helper.inherit_tools, tuple) or any(agent.remote for agent in callers):
+            continue
+        known = sorted({tool for agent in callers for tool in agent.tools})
+        for index, wanted in enumerate(helper.inherit_tools):
+            if wanted not in known and not any(agent.inherit for agent in callers):
+                near = difflib.get_close_matches(wanted, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"they have: {', '.join(known) or 'none'}"
+                key = ("helpers", name, "inherit_tools", index)
+                bench.problem(key, f"no agent that calls {name!r} has a tool {wanted!r}", hint)
+
+
+def _prompt(bench: Workbench, key: Key, table: AgentConfig | HelperConfig) -> Prompt:
+    parts: list[str] = []
+    if table.prompt_file is not None:
+        parts.append(_text(bench, (*key, "prompt_file"), table.prompt_file))
+    elif isinstance(table.prompt, str):
+        parts.append(table.prompt)
+    else:
+        for index, part in enumerate(table.prompt):
+            place = (*key, "prompt", index)
+            parts.append(_text(bench, place, part.file) if isinstance(part, TextFile) else part)
+    return bench.attempt((*key, "prompt"), lambda: Prompt(parts)) or Prompt([])
+
+
+def _text(bench: Workbench, key: Key, path: str) -> str:
+    return bench.attempt(key, lambda: read_prompt(bench.config.folder / path)) or ""
+
+
+def _output(bench: Workbench, key: Key, wanted: Any) -> Output | None:
+    if wanted is None:
+        return None
+    if isinstance(wanted, TextFile):
+        wanted = bench.config.folder / wanted.file
+    elif isinstance(wanted, tuple):
+        wanted = [bench.resolve((*key, index), one) for index, one in enumerate(wanted)]
+    else:
+        wanted = bench.resolve(key, wanted)
+    if wanted is None or (isinstance(wanted, list) and None in wanted):
+        return None
+    made: Output | None = bench.attempt(key, lambda: output_type(wanted))
+    return made
+
+
+def _intent(bench: Workbench, name: str) -> CustomIntent | None:
+    table = bench.config.intents[name]
+    key: Key = ("intents", name)
+    properties = {}
+    for one, kind in table.fields.items():
+        properties[one] = {"type": kind} if isinstance(kind, str) else kind
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    try:
+        check_name(name)
+        check = _fields_check(name, schema)
+    except ValueError as error:
+        bench.problem(key, f"intent {name!r}: {error}")
+        return None
+    description = table.description or f"Emit the event {name}."
+    return CustomIntent(ToolSpec(name, description, schema), check, table.terminal)
+
+
+def _fields_check(name: str, schema: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    misfits = checker(schema)
+
+    def check(fields: dict[str, Any]) -> dict[str, Any]:
+        if wrong := misfits(fields):
+            raise ToolError("; ".join(wrong), tool=name)
+        return fields
+
+    return check
+
+
+def _examples(agent: str, table: AgentConfig | HelperConfig) -> list[Turn]:
+    turns = []
+    for number, example in enumerate(table.examples, start=1):
+        turns.append(Turn(id=f"example-{number}-user", role="user", content=example.user, agent=agent))
+        turns.append(
+            Turn(id=f"example-{number}-answer", role="assistant", content=example.assistant, agent=agent)
+        )
+    return turns

@@ -1,0 +1,65 @@
+"""Middleware from its dotted paths: found, made with its options, and limited to its agents."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from auwgent.build.workbench import Key, Workbench, name_of
+from auwgent.config import MiddlewareEntry
+from auwgent.middleware.base import HOOKS
+from auwgent.middleware.pipeline import Installed, describe
+
+
+def middleware(bench: Workbench) -> list[Installed]:
+    """The middleware of the config, one instance each, in listed order."""
+    made = (_install(bench, ("middleware", n), entry) for n, entry in enumerate(bench.config.middleware))
+    return [one for one in made if one is not None]
+
+
+def _install(bench: Workbench, key: Key, entry: MiddlewareEntry) -> Installed | None:
+    found = bench.resolve(key, entry.use)
+    if found is None:
+        return None
+    if not any(callable(getattr(found, hook, None)) for hook in (*HOOKS, "open", "close")):
+        bench.problem(
+            key,
+            f"{name_of(entry.use)} is not a middleware: it has none of the hooks {', '.join(HOOKS)}",
+        )
+        return None
+    instance = _instance(bench, key, found, entry) if inspect.isclass(found) else found
+    if instance is None:
+        return None
+    if getattr(instance, "folder", False) is None:
+        instance.folder = bench.config.folder
+    target = list(entry.target) if isinstance(entry.target, tuple) else entry.target
+    _known_targets(bench, key, instance, target)
+    return Installed.of(instance, target=target, on_error=entry.on_error)
+
+
+def _instance(bench: Workbench, key: Key, cls: type, entry: MiddlewareEntry) -> Any:
+    try:
+        inspect.signature(cls).bind(**entry.options)
+    except TypeError as error:
+        bench.problem(key, f"{name_of(entry.use)} does not take these options: {error}", _options_of(cls))
+        return None
+    except ValueError:
+        pass  # a class written in C may have no signature to look at
+    try:
+        return cls(**entry.options)
+    except Exception as error:
+        bench.problem(key, f"{name_of(entry.use)} could not be made: {describe(error)}")
+        return None
+
+
+def _known_targets(bench: Workbench, key: Key, instance: Any, target: str | list[str] | None) -> None:
+    wanted = target if target is not None else getattr(instance, "target", None)
+    known = [bench.config.agent.name, *bench.config.helpers]
+    for name in [wanted] if isinstance(wanted, str) else wanted or ():
+        if name not in known:
+            bench.problem(key, f"target {name!r} is no agent of this config", f"agents: {', '.join(known)}")
+
+
+def _options_of(cls: type) -> str:
+    names = [name for name in inspect.signature(cls).parameters if name not in ("args", "kwargs")]
+    return f"its options: {', '.join(names)}" if names else "it takes no options"

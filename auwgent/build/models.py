@@ -1,0 +1,89 @@
+"""The models of a config, with their keys, fallbacks and prices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from auwgent.build.workbench import Workbench
+from auwgent.config import Config
+from auwgent.middleware.base import Embed
+from auwgent.models.base import ModelSpec
+from auwgent.models.catalog import Catalog
+from auwgent.models.embedding import embed
+from auwgent.models.prices import is_priced
+
+
+def catalog(bench: Workbench, environ: Mapping[str, str]) -> Catalog:
+    """The models of the config, those that agents name checked."""
+    config = bench.config
+    found = models(config, environ)
+    for key, table in [
+        (("agent",), config.agent),
+        *((("helpers", n), h) for n, h in config.helpers.items()),
+    ]:
+        bench.attempt((*key, "model"), partial(found.spec, table.model))
+    for name in config.models:
+        bench.attempt(("models", name, "via"), partial(found.check_route, name))
+    if config.limits.usd is not None:
+        _all_priced(bench, found)
+    return found
+
+
+def _all_priced(bench: Workbench, catalog: Catalog) -> None:
+    """A limit in USD can be kept only where it is known what each call has cost."""
+    for name, key in bench.config.models_in_use().items():
+        spec: ModelSpec | None = bench.attempt(key, partial(catalog.spec, name))
+        if spec is not None and key[0] != "embedding" and not is_priced(spec):
+            bench.problem(
+                key,
+                f"`limits.usd` cannot be kept: no price is known for {spec.name}",
+                "give a [models.*] table of it `price = { input = …, output = … }`, USD per million tokens",
+            )
+
+
+def embedder(config: Config, catalog: Catalog) -> Embed | None:
+    """What `ctx.embed` does; None where the config names no model for it."""
+    table = config.embedding
+    if table is None:
+        return None
+
+    async def embedded(texts: Sequence[str]) -> list[list[float]]:
+        return await embed(catalog.spec(table.model), texts)
+
+    return embedded
+
+
+def models(config: Config, environ: Mapping[str, str]) -> Catalog:
+    """The models of a config. Nothing that it names is imported."""
+    named: dict[str, ModelSpec] = {}
+    for name in config.models:
+        _model_spec(config, name, named)
+    keys = {name: key.get_secret_value() for name, key in config.api_keys.items()}
+    return Catalog(named, keys, environ)
+
+
+def _model_spec(config: Config, label: str, made: dict[str, ModelSpec]) -> ModelSpec:
+    """The spec of [models.<label>], after those of its fallbacks; the config has none in a circle."""
+    if label in made:
+        return made[label]
+    table = config.models[label]
+    made[label] = ModelSpec(
+        name=table.use,
+        api_key=table.api_key.get_secret_value() if table.api_key else None,
+        base_url=table.base_url,
+        headers={name: value.get_secret_value() for name, value in table.headers.items()},
+        timeout=table.timeout,
+        retries=table.retries,
+        cooldown=table.cooldown,
+        cache=table.cache,
+        via=table.via,
+        params=table.params,
+        price=table.price.model_dump() if table.price else None,
+        fallbacks=tuple(
+            _model_spec(config, name, made) if name in config.models else ModelSpec(name)
+            for name in table.fallbacks
+        ),
+        label=label,
+    )
+    return made[label]

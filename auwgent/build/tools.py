@@ -1,0 +1,97 @@
+"""Tools: functions by dotted path, and those of MCP servers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+from auwgent.build.workbench import Key, Workbench, name_of
+from auwgent.config import Config, ToolEntry
+from auwgent.engine.agent import Remote
+from auwgent.tools.base import Tool
+from auwgent.tools.function import function_tool
+from auwgent.tools.mcp import McpServer, McpServers, McpTools
+
+
+def tools(bench: Workbench, key: Key, entries: Sequence[ToolEntry]) -> dict[str, Tool]:
+    """The functions among these entries as tools, by name."""
+    found: dict[str, Tool] = {}
+    for index, entry in enumerate(entries):
+        if is_mcp(entry):
+            if "workflows" in key:
+                bench.problem(
+                    (*key, index), "a workflow's own tools are functions; give this one to an agent"
+                )
+            continue
+        one = tool(bench, (*key, index), entry)
+        if one is not None and one.name in found:
+            bench.problem(
+                (*key, index), f"there are two tools named {one.name!r}", "give one of them a `name`"
+            )
+        elif one is not None:
+            found[one.name] = one
+    return found
+
+
+def remote(
+    bench: Workbench, servers: McpServers, key: Key, entries: Sequence[ToolEntry], taken: Mapping[str, Tool]
+) -> Callable[[], Awaitable[Remote]] | None:
+    """Where an agent's tools of MCP servers come from, once these have answered."""
+    wanted: list[McpTools] = []
+    for entry in entries:
+        options = entry.model_dump(include={"name", "description", "approve", "idempotent", "timeout"})
+        found = bench.attempt(key, partial(McpTools.parse, entry.use, **options))
+        wanted += [found] if found is not None else []
+
+    async def ask() -> Remote:
+        found = await servers.tools(wanted, taken=taken)
+        return Remote(found.tools, [str(failure) for failure in found.failures])
+
+    return ask if wanted else None
+
+
+def tool(bench: Workbench, key: Key, entry: ToolEntry) -> Tool | None:
+    """A function as a tool."""
+    function = bench.resolve(key, entry.use)
+    if function is None:
+        return None
+    if not callable(function):
+        bench.problem(key, f"{name_of(entry.use)} is not a function that can be a tool")
+        return None
+    made: Tool | None = bench.attempt(
+        key,
+        lambda: function_tool(
+            function,
+            name=entry.name,
+            description=entry.description,
+            approve=entry.approve,
+            idempotent=entry.idempotent,
+            timeout=entry.timeout,
+        ),
+    )
+    return made
+
+
+def is_mcp(entry: ToolEntry) -> bool:
+    """Whether an entry of `tools` stands for tools of an MCP server."""
+    return isinstance(entry.use, str) and entry.use.startswith("mcp:")
+
+
+def mcp_servers(config: Config) -> McpServers:
+    """The [mcp.*] servers, not connected yet. What their tools say of themselves is remembered beside the config."""
+    servers = [_mcp_server(config, name) for name in config.mcp]
+    return McpServers(servers, pins=config.folder / ".auwgent" / "mcp.json")
+
+
+def _mcp_server(config: Config, name: str) -> McpServer:
+    table = config.mcp[name]
+    return McpServer(
+        name=name,
+        command=table.command,
+        args=table.args,
+        env={one: value.get_secret_value() for one, value in table.env.items()},
+        cwd=config.folder / table.cwd if table.cwd else None,
+        url=table.url,
+        headers={one: value.get_secret_value() for one, value in table.headers.items()},
+        timeout=table.timeout,
+    )

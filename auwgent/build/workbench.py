@@ -1,0 +1,49 @@
+"""What all builders share: the config, where problems are put, and how dotted paths become objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from auwgent.config import Config
+from auwgent.errors import ConfigError, Problem
+from auwgent.imports import ImportFailure, resolve
+
+Key = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class Workbench:
+    """A config being built. What is wrong is gathered, so that all of it can be told at once."""
+
+    config: Config
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, key: Key, message: str, hint: str = "") -> None:
+        """Something is wrong at `key`."""
+        self.problems.append(self.config.problem(key, message, hint))
+
+    def attempt(self, key: Key, work: Callable[[], Any]) -> Any:
+        """Do it; what goes wrong becomes a problem at `key`, and the result None."""
+        try:
+            return work()
+        except ImportFailure as error:
+            self.problem(key, str(error), error.hint)
+        except ConfigError as error:
+            for found in error.problems:
+                self.problem(key, found.message, found.hint)
+        except (ValueError, TypeError, OSError) as error:
+            self.problem(key, str(error))
+        return None
+
+    def resolve(self, key: Key, use: Any) -> Any:
+        """What a dotted path names; an object in a dict is itself."""
+        if not isinstance(use, str):
+            return use
+        return self.attempt(key, lambda: resolve(use, allow=self.config.imports.allow))
+
+
+def name_of(use: Any) -> str:
+    """A dotted path, or an object of a dict, as a problem names it."""
+    return repr(use) if isinstance(use, str) else repr(getattr(use, "__qualname__", type(use).__qualname__))

@@ -1,0 +1,418 @@
+"""The agent as its users hold it: built from a config, run, streamed, opened and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import mimetypes
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from auwgent.build import Parts, build
+from auwgent.config import Config, load
+from auwgent.engine.agent import Agent, Approver
+from auwgent.engine.engine import Engine
+from auwgent.engine.run import Order, Run, Services, Sink
+from auwgent.errors import ConfigError
+from auwgent.intents import Handlers, Intent
+from auwgent.lines import Lines
+from auwgent.middleware.base import EMBED_OFF, check_context
+from auwgent.middleware.pipeline import Installed, Pipeline
+from auwgent.session import Media, Part, Session, Text, Usage, new_id
+
+Source = str | Path | Mapping[str, Any]
+Input = str | Sequence[Any] | None
+
+_PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
+
+
+def auwgent(
+    config: Source,
+    *,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    middleware: Sequence[Any] = (),
+    on_approval: Approver | None = None,
+) -> Runtime:
+    """An agent from a config file, or from a dict of the same shape.
+
+    `overrides` are `key=value` texts as `--set` takes them; `middleware` are live objects that come behind those
+    of the config; `on_approval` is asked before a tool with `approve = "ask"` runs. Raises `ConfigError` with
+    everything that is wrong; nothing is opened or sent yet.
+    """
+    return Runtime(
+        config, profile=profile, overrides=overrides, middleware=middleware, on_approval=on_approval
+    )
+
+
+class Runtime:
+    """An agent. It serves many runs at once; what belongs to one run lives in that run alone."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        profile: str | None = None,
+        overrides: Sequence[str] = (),
+        middleware: Sequence[Any] = (),
+        on_approval: Approver | None = None,
+    ) -> None:
+        self._source, self._overrides, self._approver = source, tuple(overrides), on_approval
+        self._more = [Installed.of(one) for one in middleware]
+        self._handlers, self._partial_handlers = Handlers(), Handlers()
+        self._profile = profile
+        self._variants: dict[str | None, Variant] = {}
+        self._lines = Lines()  # of the runs of a session
+        self._openers = self._runs = 0  # who opened it and has yet to close it; runs under way
+        self._counting = threading.Lock()
+        self._main = self._variant(profile)
+
+    @property
+    def config(self) -> Config:
+        """The config in force."""
+        return self._main.config
+
+    @property
+    def middleware(self) -> list[Any]:
+        """The live middleware, in listed order."""
+        return [one.instance for one in self._main.parts.installed]
+
+    def on_intent(self, handler: Any) -> Any:
+        """Hear of every intent: a function `(name, value, agent_name)`, or a class with a method per intent."""
+        self._handlers.add(handler)
+        return handler
+
+    def on_intent_partial(self, handler: Any) -> Any:
+        """Hear of every streamed piece, as `on_intent` does of whole intents."""
+        self._partial_handlers.add(handler)
+        return handler
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """The agents by name, with what each may call."""
+        return self._main.parts.agents
+
+    def speaks_to_user(self, agent: str) -> bool:
+        """Whether what this agent says is meant for the user, and not for the agent that called it."""
+        named = self._main.parts.agents.get(agent)
+        return named is None or named.name == self._main.parts.root or named.handoff != "return"
+
+    async def run(
+        self,
+        input: Input,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        profile: str | None = None,
+        session: Session | None = None,
+        whole: bool = False,
+    ) -> Session:
+        """One run to its end; the session as it is then. `whole` asks the model for whole answers only.
+
+        Runs with the same `session_id` follow one another. `session` is one to go on with, such as an imported
+        one, unless a middleware has a session of its id stored. Errors carry `.session`, as far as the run got.
+        """
+        variant = self._variant(self._profile if profile is None else profile)
+        order = self._order(variant, input, session_id, user_id, context, session, whole=whole)
+        async with self._at_work(variant, order):
+            return await variant.engine.run(order)
+
+    def stream(
+        self,
+        input: Input,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        profile: str | None = None,
+        session: Session | None = None,
+        whole: bool = False,
+    ) -> Stream:
+        """One run as its intents come, partial ones included. Leaving the loop cancels the run cleanly."""
+        return Stream(self, input, session_id, user_id, context, profile, session, whole)
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """A vector for each text, by the model under `[embedding]`."""
+        if self._main.parts.embed is None:
+            raise ConfigError(EMBED_OFF)
+        return await self._main.parts.embed(texts)
+
+    def run_sync(self, input: Input, **options: Any) -> Session:
+        """`run` for code without an event loop, in any thread: opens the agent, runs, and closes it again.
+
+        While other runs are under way or somebody else has it open, it stays open.
+        """
+        if _in_event_loop():
+            raise RuntimeError(
+                "run_sync was called inside a running event loop; use `await agent.run(…)` there"
+            )
+        return asyncio.run(self._run_once(input, options))
+
+    def preload(self) -> None:
+        """Begin to load what the root agent's model needs, in a thread: LiteLLM takes seconds. Returns at once."""
+        self._main.parts.catalog.preload(self._main.config.agent.model)
+
+    async def open(self) -> None:
+        """Open middleware and whatever else holds connections. A run opens the agent where nobody did."""
+        self._count(openers=1)
+        try:
+            await self._main.open()
+        except BaseException:
+            self._count(openers=-1)
+            raise
+
+    async def close(self) -> None:
+        """Close what was opened, once as many have closed it as opened it. The agent can be opened again."""
+        if self._count(openers=-1) == 0:
+            for variant in list(self._variants.values()):
+                await variant.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run_once(self, input: Input, options: dict[str, Any]) -> Session:
+        await self.open()
+        try:
+            return await self.run(input, **options)
+        finally:
+            if self._runs:
+                self._count(openers=-1)
+            else:
+                await self.close()
+
+    def _count(self, *, openers: int = 0, runs: int = 0) -> int:
+        """Count those who use the agent, in whatever thread; gives how many have it open."""
+        with self._counting:
+            self._openers, self._runs = max(0, self._openers + openers), self._runs + runs
+            return self._openers
+
+    def _variant(self, profile: str | None) -> Variant:
+        """The agent with a profile laid over its config; built once for each profile."""
+        if profile not in self._variants:
+            config = load(self._source, profile=profile, overrides=self._overrides)
+            main = self._variants.get(self._profile)
+            base = main if main is not None and main.config.middleware == config.middleware else None
+            parts = build(config, installed=base.parts.installed if base else None, more=self._more)
+            self._variants[profile] = Variant(config, parts, self, base)
+        return self._variants[profile]
+
+    def _order(
+        self,
+        variant: Variant,
+        input: Input,
+        session_id: str | None,
+        user_id: str | None,
+        context: Mapping[str, Any] | None,
+        session: Session | None,
+        *,
+        whole: bool,
+    ) -> Order:
+        check_context(context or {})
+        values = {**variant.config.context, **(context or {})}
+        if session is not None:
+            session_id = session.id if session_id is None else session_id
+            user_id = session.user_id if user_id is None else user_id
+        return Order(
+            input=input_content(input),
+            session_id=session_id,
+            user_id=user_id if user_id is not None else str(values.get("userId") or ""),
+            values=values,
+            session=session,
+            whole=whole,
+        )
+
+    @asynccontextmanager
+    async def _at_work(self, variant: Variant, order: Order) -> AsyncIterator[None]:
+        """The agent open, and this run the only one of its session, unless a store wants them to meet."""
+        waits = all(getattr(one, "on_busy", "queue") == "queue" for one in self.middleware)
+        key = (order.user_id, order.session_id) if waits and order.session_id is not None else None
+        async with self._lines.turn(key):
+            self._count(runs=1)
+            try:
+                await variant.open()
+                yield
+            finally:
+                self._count(runs=-1)
+
+
+class Variant:
+    """One config of an agent, alive: the plain one, or one with a profile.
+
+    A profile that leaves the middleware as it is shares the instances of its base.
+    """
+
+    def __init__(self, config: Config, parts: Parts, owner: Runtime, base: Variant | None = None) -> None:
+        self.config, self.parts, self.base = config, parts, base
+        self.pipeline: Pipeline = base.pipeline if base else Pipeline(parts.installed)
+        self.engine = Engine(
+            Services(
+                agents=parts.agents,
+                root=parts.root,
+                pipeline=self.pipeline,
+                models=parts.catalog,
+                limits=parts.limits,
+                handlers=owner._handlers,
+                partial_handlers=owner._partial_handlers,
+                approver=owner._approver,
+                embed=parts.embed,
+            )
+        )
+        self._lines = Lines()  # of those who want it opened or closed
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Open once, however many runs begin at the same time, in whatever event loops."""
+        self.parts.servers.open()
+        if self.base is not None:
+            await self.base.open()
+        elif not self._is_open:
+            async with self._lines.turn("open"):
+                if not self._is_open:
+                    await self.pipeline.open()
+                    self._is_open = True
+
+    async def close(self) -> None:
+        """Close what was opened, the models last."""
+        async with self._lines.turn("open"):
+            if self._is_open:
+                self._is_open = False
+                await self.pipeline.close()
+        await self.parts.servers.close()
+        await self.parts.catalog.aclose()
+
+
+class Stream:
+    """A run as an asynchronous iterator of intents. `session` and `usage` are there once it is over."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        input: Input,
+        session_id: str | None,
+        user_id: str | None,
+        context: Mapping[str, Any] | None,
+        profile: str | None,
+        session: Session | None,
+        whole: bool,
+    ) -> None:
+        self._runtime = runtime
+        self._arguments = (input, session_id, user_id, context, session)
+        self._profile, self._whole = profile, whole
+        self.run_id = new_id()
+        self.session: Session | None = None
+        self.usage: Usage | None = None
+        self._queue: asyncio.Queue[Intent | None] = asyncio.Queue(
+            maxsize=1
+        )  # the run waits for a slow reader
+        self._reading = True
+        self._task: asyncio.Task[None] | None = None
+
+    def __aiter__(self) -> AsyncIterator[Intent]:
+        return self._intents()
+
+    async def aclose(self) -> None:
+        """End the run, if it is not over, and wait until it has been saved; for `contextlib.aclosing`."""
+        if self._task is None:
+            return
+        if self._reading and not self._task.done():
+            self._task.cancel()
+        self._reading = False
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.exception()  # it has been raised, or the reader left
+
+    async def _intents(self) -> AsyncGenerator[Intent, None]:
+        self._task = asyncio.create_task(self._to_its_end())
+        try:
+            while (intent := await self._queue.get()) is not None:
+                yield intent
+            await self._task
+        finally:
+            await self.aclose()
+
+    async def _to_its_end(self) -> None:
+        try:
+            await self._run(self._sink)
+        finally:
+            await self._sink(None)
+
+    async def _sink(self, intent: Intent | None) -> None:
+        if self._reading:
+            await self._queue.put(intent)
+
+    async def _run(self, sink: Sink) -> None:
+        runtime = self._runtime
+        variant = runtime._variant(runtime._profile if self._profile is None else self._profile)
+        order = replace(runtime._order(variant, *self._arguments, whole=self._whole), run_id=self.run_id)
+        async with runtime._at_work(variant, order):
+            run = Run(variant.engine.services, order, sink)
+            try:
+                await variant.engine.carry_out(run)
+            finally:
+                self.session, self.usage = run.session, run.facts.usage
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def input_content(input: Input) -> str | list[Part] | None:
+    """An input as a turn's content: a text is a text; parts are checked, and paths in them read, here and now."""
+    if input is None or isinstance(input, str):
+        return input
+    parts: Any = input  # whatever a caller without types may give
+    if not isinstance(parts, list | tuple):
+        raise ConfigError(
+            f"the input is neither a text nor a list of typed parts, but {type(parts).__name__}"
+        )
+    try:
+        return _PARTS.validate_python([_part(part) for part in parts])
+    except ValidationError as error:
+        problems = "; ".join(f"part {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+        raise ConfigError(f"the input is neither a text nor a list of typed parts: {problems}") from None
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, str):
+        return Text(text=part)
+    if not isinstance(part, Mapping) or part.get("type") == "text":
+        return part
+    given = dict(part)
+    path = given.pop("path", None)
+    if path is not None:
+        return attachment(Path(path), given.get("type"))
+    if isinstance(given.get("data"), bytes | bytearray):
+        given["data"] = base64.b64encode(given["data"]).decode()
+    return given
+
+
+def attachment(path: Path, kind: Literal["image", "file", "audio"] | None = None) -> Media:
+    """A file of the user's as a part: its bytes, never its path."""
+    try:
+        data = path.expanduser().read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the attachment {str(path)!r}: {error.strerror or error}") from None
+    mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    guessed: Literal["image", "file", "audio"] = "file"
+    if mime.startswith("image/"):
+        guessed = "image"
+    elif mime.startswith("audio/"):
+        guessed = "audio"
+    return Media(type=kind or guessed, data=base64.b64encode(data).decode(), mime_type=mime, name=path.name)

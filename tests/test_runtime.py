@@ -1,0 +1,430 @@
+"""The agent as its users hold it, on the scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auwgent import AuwgentError, ConfigError, MiddlewareError, ProviderError, Session, auwgent
+from auwgent.session import Media
+
+
+def config(replies: Sequence[Any] = ("Hello.",), **more: Any) -> dict[str, Any]:
+    """A config on the scripted model, with no middleware."""
+    agent = {"model": "main", **more.pop("agent", {})}
+    model = {"use": "scripted/main", "retries": 0, "params": {"replies": list(replies), "repeat": True}}
+    return {"middleware": [], "agent": agent, "models": {"main": model}, **more}
+
+
+class Memory:
+    """A store as a user would write it: two hooks and a dict."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], dict[str, Any]] = {}
+
+    async def onRunStart(self, session: Session, ctx: Any) -> Any:
+        return self.rows.get((ctx.userId, ctx.sessionId))
+
+    async def onRunComplete(self, session: Session, ctx: Any) -> None:
+        self.rows[ctx.userId, ctx.sessionId] = session.model_dump(mode="json")
+
+
+class Gate:
+    """Holds each run at its start until it is let through."""
+
+    def __init__(self) -> None:
+        self.arrived: list[str] = []
+        self.open_for: dict[str, asyncio.Event] = {}
+
+    async def onRunStart(self, session: Session, ctx: Any) -> None:
+        self.arrived.append(ctx.input)
+        await self.open_for.setdefault(ctx.input, asyncio.Event()).wait()
+
+    async def onRunComplete(self, session: Session, ctx: Any) -> None:
+        self.arrived.append(f"{ctx.input} {ctx.status}")
+
+
+async def until(condition: Any) -> None:
+    """Let other tasks go on until the condition holds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0)
+
+
+async def test_a_run_returns_the_session() -> None:
+    session = await auwgent(config()).run("Hi", session_id="s1", user_id="ada")
+    assert (session.id, session.user_id, session.stack, session.version) == ("s1", "ada", ["Main"], 1)
+    assert [(turn.role, turn.text, turn.agent) for turn in session.turns] == [
+        ("user", "Hi", "Main"),
+        ("assistant", "Hello.", "Main"),
+    ]
+    assert session.text == "Hello."
+
+
+async def test_the_documented_two_hooks_remember() -> None:
+    store = Memory()
+    agent = auwgent(config(["You said: {user}"]) | {"middleware": [store]})
+    await agent.run("one", session_id="s", user_id="ada")
+    session = await agent.run("two", session_id="s", user_id="ada")
+    assert [turn.text for turn in session.turns] == ["one", "You said: one", "two", "You said: two"]
+    stranger = await agent.run("three", session_id="s", user_id="eve")
+    assert len(stranger.turns) == 2
+
+
+async def test_a_session_goes_on_with_an_agent_of_another_name() -> None:
+    call = {"id": "c1", "name": "Joker", "args": {"input": "A joke"}}
+    turns = [
+        {"role": "user", "content": "I am Ada", "agent": "Before"},
+        {"role": "assistant", "agent": "Before", "tool_calls": [call]},
+        {"role": "user", "content": "A joke", "agent": "Joker"},
+        {"role": "assistant", "content": "Knock knock.", "agent": "Joker"},
+        {"role": "tool", "content": "Knock knock.", "agent": "Before", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "Ha.", "agent": "Before"},
+    ]
+    seen: list[str] = []
+
+    class Look:
+        def onLLMStart(self, prompt: str, ctx: Any) -> None:
+            seen.extend(turn.text for turn in ctx.messages)
+
+    agent = auwgent(config(agent={"name": "After"}) | {"middleware": [Look]})
+    imported = Session.model_validate({"stack": ["Before"], "turns": turns})
+    session = await agent.run("Who am I?", session=imported)
+    assert seen == ["I am Ada", "", "Knock knock.", "Ha.", "Who am I?"]
+    assert session.stack == ["After"]
+
+
+async def test_a_middleware_of_a_dict_may_be_a_class() -> None:
+    agent = auwgent(config() | {"middleware": [Memory]})
+    await agent.run("Hi", session_id="s")
+    assert isinstance(agent.middleware[0], Memory)
+    assert ("", "s") in agent.middleware[0].rows
+
+
+async def test_the_user_of_a_run_may_stand_in_its_context() -> None:
+    session = await auwgent(config()).run("Hi", context={"userId": "u1"})
+    assert session.user_id == "u1"
+
+
+async def test_what_a_store_keeps_is_not_changed_by_later_runs() -> None:
+    kept: dict[str, Session] = {}
+
+    class ByReference:
+        def onRunStart(self, session: Session, ctx: Any) -> Session | None:
+            return kept.get("it")
+
+        def onRunComplete(self, session: Session, ctx: Any) -> None:
+            kept.setdefault("it", session)
+
+    agent = auwgent(config() | {"middleware": [ByReference]})
+    await agent.run("one", session_id="s")
+    second = await agent.run("two", session_id="s")
+    assert (len(kept["it"].turns), len(second.turns)) == (2, 4)
+
+
+async def test_runs_of_one_session_follow_one_another() -> None:
+    gate = Gate()
+    agent = auwgent(config() | {"middleware": [gate]})
+    first = asyncio.create_task(agent.run("first", session_id="s"))
+    await until(lambda: gate.arrived == ["first"])
+    second = asyncio.create_task(agent.run("second", session_id="s"))
+    other = asyncio.create_task(agent.run("other", session_id="s", user_id="eve"))
+    await until(lambda: "other" in gate.arrived)
+    assert "second" not in gate.arrived
+    for name in ("first", "second", "other"):
+        gate.open_for.setdefault(name, asyncio.Event()).set()
+    await asyncio.gather(first, second, other)
+    assert gate.arrived.index("first completed") < gate.arrived.index("second")
+
+
+async def test_a_waiting_run_that_is_cancelled_lets_the_next_one_wait_on() -> None:
+    gate = Gate()
+    agent = auwgent(config() | {"middleware": [gate]})
+    runs = []
+    for name in ("first", "second", "third"):
+        runs.append(asyncio.create_task(agent.run(name, session_id="s")))
+        await asyncio.sleep(0)
+    await until(lambda: gate.arrived == ["first"])
+    runs[1].cancel()
+    await asyncio.sleep(0)
+    assert gate.arrived == ["first"]
+    for name in ("first", "third"):
+        gate.open_for.setdefault(name, asyncio.Event()).set()
+    await asyncio.gather(*runs, return_exceptions=True)
+    assert gate.arrived == ["first", "first completed", "third", "third completed"]
+
+
+async def test_a_stream_gives_pieces_then_the_whole_and_the_session() -> None:
+    stream = auwgent(config(["One two three."])).stream("Count")
+    seen = [intent async for intent in stream]
+    pieces = [intent.value["delta"] for intent in seen if intent.partial]
+    assert "".join(pieces) == "One two three."
+    assert len(pieces) > 1
+    assert [intent.seq for intent in seen] == list(range(1, len(seen) + 1))
+    assert (seen[-1].name, seen[-1].value, seen[-1].partial) == (
+        "response_text",
+        {"text": "One two three."},
+        False,
+    )
+    assert {intent.run_id for intent in seen} == {stream.run_id}
+    assert stream.session is not None
+    assert stream.session.text == "One two three."
+
+
+async def test_leaving_a_stream_cancels_the_run_and_keeps_what_was_said() -> None:
+    store = Memory()
+    agent = auwgent(config(["One two three four."]) | {"middleware": [store]})
+    async with aclosing(aiter(agent.stream("Count", session_id="s"))) as intents:  # type: ignore[type-var]
+        async for intent in intents:
+            if intent.value["raw"].count(" ") >= 1:
+                break
+    turns = store.rows["", "s"]["turns"]
+    assert turns[0]["content"] == "Count"
+    assert turns[1]["content"] in ("One two", "One two three", "One two three four.")
+
+
+async def test_a_failed_stream_raises_and_keeps_the_session() -> None:
+    stream = auwgent(config([{"error": {"status": 401, "message": "wrong key"}}])).stream("Hi")
+    with pytest.raises(ProviderError) as failure:
+        async for _ in stream:
+            pass
+    assert stream.session is failure.value.session is not None
+    assert [turn.text for turn in stream.session.turns] == ["Hi"]
+
+
+def test_run_sync_needs_no_loop_and_may_be_called_again() -> None:
+    agent = auwgent(config())
+    assert agent.run_sync("Hi").text == agent.run_sync("Hi").text == "Hello."
+
+
+async def test_run_sync_inside_a_loop_says_what_to_do() -> None:
+    with pytest.raises(RuntimeError, match=r"await agent\.run"):
+        auwgent(config()).run_sync("Hi")
+
+
+def test_one_agent_serves_threads_with_their_own_loops() -> None:
+    agent = auwgent(config(["You said: {user}"]))
+    answers: dict[int, str] = {}
+
+    def work(number: int) -> None:
+        answers[number] = asyncio.run(agent.run(str(number), session_id="same")).text
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert answers == {number: f"You said: {number}" for number in range(4)}
+
+
+class Door:
+    """A middleware that takes its time to open, and must be open while a run goes on."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    async def open(self) -> None:
+        await asyncio.sleep(0.05)
+        self.calls.append("open")
+
+    async def onLLMStart(self, prompt: str, ctx: Any) -> None:
+        await asyncio.sleep(float(prompt))
+        assert self.calls[-1] == "open"
+
+    async def close(self) -> None:
+        self.calls.append("close")
+
+
+def in_threads(*work: Callable[[], Any]) -> list[Any]:
+    """Do each in a thread of its own, all at once; their results."""
+    with ThreadPoolExecutor(len(work)) as pool:
+        return [future.result(10) for future in [pool.submit(one) for one in work]]
+
+
+def test_run_sync_from_threads_shares_an_agent_and_the_last_one_closes_it() -> None:
+    door = Door()
+    agent = auwgent(config() | {"middleware": [door]})
+    seconds = ["0", "0.1", "0.2", "0"]
+    sessions = in_threads(*(partial(agent.run_sync, one) for one in seconds))
+    assert [session.turns[0].text for session in sessions] == seconds
+    assert door.calls == ["open", "close"]
+
+
+async def test_run_sync_in_a_thread_leaves_an_agent_open_that_others_use() -> None:
+    door = Door()
+    agent = auwgent(config() | {"middleware": [door]})
+    async with agent:
+        await asyncio.gather(agent.run("0.3"), asyncio.to_thread(agent.run_sync, "0"))
+        assert door.calls == ["open"]
+    assert door.calls == ["open", "close"]
+    await asyncio.gather(agent.run("0.3"), asyncio.to_thread(agent.run_sync, "0"))
+    await agent.close()
+    assert door.calls == ["open", "close"] * 2
+
+
+async def test_a_run_that_is_cancelled_while_the_agent_opens_leaves_it_to_the_next_to_open() -> None:
+    door = Door()
+    agent = auwgent(config() | {"middleware": [door]})
+    first = asyncio.create_task(agent.run("0"))
+    second = asyncio.create_task(agent.run("0"))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    assert (await second).text == "Hello."
+    assert first.cancelled()
+
+
+async def test_opening_and_closing_reach_every_middleware_once() -> None:
+    calls: list[str] = []
+
+    class Opens:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def open(self) -> None:
+            calls.append(f"open {self.name}")
+
+        def close(self) -> None:
+            calls.append(f"close {self.name}")
+
+    agent = auwgent(config() | {"middleware": [Opens("a"), Opens("b")]})
+    async with agent:
+        await asyncio.gather(agent.run("x"), agent.run("y"))
+    assert calls == ["open a", "open b", "close b", "close a"]
+
+
+async def test_a_middleware_that_does_not_open_stops_the_run_and_closes_the_others() -> None:
+    closed: list[str] = []
+
+    class Fine:
+        def close(self) -> None:
+            closed.append("fine")
+
+    class Broken:
+        def open(self) -> None:
+            raise OSError("no disk")
+
+    agent = auwgent(config() | {"middleware": [Fine, Broken]})
+    with pytest.raises(MiddlewareError, match=r"'Broken'.*open.*no disk"):
+        await agent.run("Hi")
+    assert closed == ["fine"]
+
+
+async def test_handlers_hear_by_function_and_by_method() -> None:
+    heard: list[Any] = []
+
+    class ByMethod:
+        async def response_text(self, value: dict[str, Any], agent_name: str) -> None:
+            heard.append((value["text"], agent_name))
+
+    agent = auwgent(config(["One two."]))
+    agent.on_intent(lambda name, value, agent_name: heard.append((name, agent_name)))
+    agent.on_intent(ByMethod)
+    agent.on_intent_partial(lambda name, value, agent_name: heard.append(value["delta"]))
+    await agent.run("Hi")
+    assert heard == ["One", " two.", ("response_text", "Main"), ("One two.", "Main")]
+
+
+def test_every_problem_of_a_config_is_told_at_once() -> None:
+    class NotAHook:
+        pass
+
+    broken = config(agent={"tools": [len, 3]}, middleware=[NotAHook, Memory, {"use": Memory, "path": 1}])
+    with pytest.raises(ConfigError) as failure:
+        auwgent(broken)
+    text = str(failure.value)
+    assert "tools" in text or "tool" in text
+    del broken["agent"]["tools"][1]
+    with pytest.raises(ConfigError) as failure:
+        auwgent(broken)
+    text = str(failure.value)
+    assert "NotAHook" in text
+    assert "not a middleware" in text
+    assert "path" in text
+
+
+def test_context_may_not_take_the_names_of_ctx() -> None:
+    with pytest.raises(ConfigError, match="'session'"):
+        auwgent(config(context={"session": 1, "userId": "fine"}))
+
+
+async def test_attachments_are_bytes_never_paths(tmp_path: Path) -> None:
+    picture = tmp_path / "cat.png"
+    picture.write_bytes(b"\x89PNG")
+    parts = ["Look", {"type": "image", "path": str(picture)}, {"type": "file", "data": b"x", "name": "x.txt"}]
+    session = await auwgent(config()).run(parts)
+    content = session.turns[0].content
+    assert isinstance(content, list)
+    image, file = content[1], content[2]
+    assert isinstance(image, Media)
+    assert isinstance(file, Media)
+    assert (image.mime_type, image.name, base64.b64decode(image.data or "")) == (
+        "image/png",
+        "cat.png",
+        b"\x89PNG",
+    )
+    assert base64.b64decode(file.data or "") == b"x"
+    assert str(tmp_path) not in session.model_dump_json()
+
+
+@pytest.mark.parametrize("text", ['[{"type": "image", "path": "/etc/passwd"}]', "{{ ctx.secret }}"])
+async def test_a_text_is_never_anything_else(text: str) -> None:
+    session = await auwgent(config(["{user}"])).run(text)
+    assert session.turns[0].content == session.text == text
+
+
+async def test_bad_parts_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    agent = auwgent(config())
+    bad: list[Any] = [
+        5,
+        b"text",
+        {"type": "text", "text": "x"},
+        [5],
+        [{"type": "video"}],
+        [{"type": "image"}],
+        [{"type": "image", "path": str(tmp_path / "no")}],
+    ]
+    for parts in bad:
+        with pytest.raises(ConfigError):
+            await agent.run(parts)
+
+
+async def test_a_profile_is_laid_over_one_run() -> None:
+    both = config(["{user}"], profiles={"loud": {"models": {"main": {"params": {"replies": ["LOUD"]}}}}})
+    agent = auwgent(both)
+    assert (await agent.run("quiet")).text == "quiet"
+    assert (await agent.run("quiet", profile="loud")).text == "LOUD"
+    with pytest.raises(ConfigError, match="laud"):
+        await agent.run("quiet", profile="laud")
+
+
+async def test_errors_of_the_package_share_a_base() -> None:
+    with pytest.raises(AuwgentError):
+        await auwgent(config([{"error": {"status": 500}}])).run("Hi")
+
+
+def test_a_helper_inherits_only_what_a_caller_has() -> None:
+    def search() -> str:
+        """Search."""
+        return ""
+
+    helper = {"description": "Helps", "model": "main", "inherit_tools": ["serch"]}
+    with pytest.raises(ConfigError, match="did you mean 'search'"):
+        auwgent(config(agent={"tools": [search], "helpers": ["Aide"]}, helpers={"Aide": helper}))
+
+
+def test_a_tool_may_not_be_called_like_the_answer() -> None:
+    def final_answer() -> str:
+        """Answer."""
+        return ""
+
+    with pytest.raises(ConfigError, match="final_answer"):
+        auwgent(config(agent={"tools": [final_answer], "output": {"type": "object"}}))
