@@ -1,0 +1,58 @@
+"""An intent as one short line for people: what was called, with what, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from auwgent.intents import Intent
+from auwgent.render.terminal import harmless
+
+ENOUGH = 60  # characters of one value
+
+
+def line(intent: Intent, root: str | None = None) -> str | None:
+    """The line, or None for what is no step but the answer itself. Agents other than `root` are named."""
+    value, name = intent.value, intent.name
+    match name.rpartition("_"):
+        case _ if name in ("response_text", "response_schema", "error"):
+            return None
+        case (("tool" | "workflow" | "helper"), _, "call"):
+            told = f"→ {value.get('type')}({_arguments(value.get('args'))})"
+        case (("tool" | "workflow" | "helper"), _, "result"):
+            told = f"← {value.get('name')}: {short(value.get('result'))}"
+            if value.get("overridden"):
+                told += " (overridden)"
+        case (("tool" | "workflow" | "helper"), _, "skipped"):
+            told = f"– {value.get('type')} was skipped"
+        case "tool", _, "error":
+            told = f"✗ {value.get('tool')}: {short(value.get('message'), 2 * ENOUGH)}"
+        case "model", _, "retry":
+            told = f"↻ {_retry(value)}"
+        case _:
+            told = f"• {name}({_arguments(value)})"
+    who = "" if root in (None, intent.agent) else f"{intent.agent} "
+    return harmless(who + told)
+
+
+def short(value: Any, most: int = ENOUGH) -> str:
+    """The value on one line of at most so many characters."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _retry(value: dict[str, Any]) -> str:
+    failed, model, reason = value.get("failed"), value.get("model"), short(value.get("reason"), 2 * ENOUGH)
+    again = f"trying again in {float(value.get('wait') or 0):.1f} s" if failed == model else f"asking {model}"
+    return f"{failed} failed, {again}: {reason}"
+
+
+def _arguments(args: Any) -> str:
+    if not isinstance(args, dict):
+        return short(args)
+    return ", ".join(f"{key}={_value(value)}" for key, value in args.items())
+
+
+def _value(value: Any) -> str:
+    return short(json.dumps(value, ensure_ascii=False, default=str))

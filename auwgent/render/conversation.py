@@ -1,0 +1,78 @@
+"""A stored conversation for people: short, with tools folded to a line each, or whole, as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from auwgent.render.terminal import harmless, paint
+from auwgent.session import Media, Session, ToolCall, Turn
+
+FOLDED = 100  # characters of a line that stands for a call and its result
+MARKS = {"ok": "✓", "error": "✗", "skipped": "–", "denied": "–", "unknown": "?"}
+
+
+def short(session: Session, *, colour: bool = False) -> Iterator[str]:
+    """The conversation line by line. What a terminal would obey is shown, not sent."""
+    results = _results(session)
+    for turn in session.turns:
+        if turn.role == "tool":
+            continue
+        speaker = "you" if turn.role == "user" else turn.agent or "assistant"
+        yield paint(harmless(speaker), "bold", "cyan" if turn.role == "user" else "green", on=colour)
+        for line in _content(turn).splitlines():
+            yield f"  {harmless(line)}"
+        for call in turn.tool_calls or ():
+            yield paint(harmless(f"  {_folded(call, results.get(call.id))}"), "dim", on=colour)
+        yield ""
+
+
+def markdown(session: Session) -> str:
+    """The whole conversation as Markdown."""
+    results = _results(session)
+    blocks = [f"# Session {session.id}"]
+    for turn in session.turns:
+        if turn.role == "tool":
+            continue
+        speaker = "You" if turn.role == "user" else turn.agent or "Assistant"
+        blocks.append(f"## {speaker}, {turn.created_at:%Y-%m-%d %H:%M} UTC")
+        blocks.append(_content(turn))
+        for call in turn.tool_calls or ():
+            arguments = call.raw_args or json.dumps(call.args, ensure_ascii=False, indent=2)
+            blocks.append(f"Called `{call.name}` with\n\n{_fenced(arguments, 'json')}")
+            result = results.get(call.id)
+            if result is not None:
+                blocks.append(f"Result ({result.outcome or 'ok'}):\n\n{_fenced(_content(result))}")
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _results(session: Session) -> Mapping[str, Turn]:
+    return {turn.tool_call_id or "": turn for turn in session.turns if turn.role == "tool"}
+
+
+def _content(turn: Turn) -> str:
+    if isinstance(turn.content, str):
+        return turn.content
+    return "\n".join(_media(part) if isinstance(part, Media) else part.text for part in turn.content)
+
+
+def _media(part: Media) -> str:
+    return f"[{part.type} {part.name or part.url or part.mime_type or ''}]".replace(" ]", "]")
+
+
+def _folded(call: ToolCall, result: Turn | None) -> str:
+    arguments = call.raw_args or ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.args.items()
+    )
+    mark = MARKS.get(result.outcome or "ok", "") if result else "?"
+    said = f" {_content(result)}" if result else ""
+    line = " ".join(f"{mark} {call.name}({arguments}){said}".split())
+    return line if len(line) <= FOLDED else f"{line[: FOLDED - 1]}…"
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """A code block whose fence does not occur in it."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
