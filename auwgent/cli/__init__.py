@@ -1,0 +1,171 @@
+"""The command line: a table of commands, each imported when it is called, and one place where errors end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+from click.shell_completion import CompletionItem, shell_complete
+
+from auwgent.cli.options import COMPLETE, examples
+from auwgent.errors import AuwgentError, ConfigError
+from auwgent.imports import late
+from auwgent.render import problems
+from auwgent.render.terminal import harmless, paint, wants_colour
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Entry(NamedTuple):
+    """A command: the module that holds it as `command`, and its line in the help."""
+
+    name: str
+    module: str
+    help: str
+
+
+COMMANDS = (
+    Entry("run", "auwgent.cli.run", "Ask the agent, or chat with it."),
+    Entry("init", "auwgent.cli.init", "Write a config to start from."),
+    Entry("new", "auwgent.cli.new", "Write a middleware of your own to start from."),
+    Entry("check", "auwgent.cli.check", "Find what could stop a run, without running it."),
+    Entry("config", "auwgent.cli.config", "Look at the config as it is in force."),
+    Entry("schema", "auwgent.cli.schema", "Print the JSON Schema of the config file."),
+    Entry("providers", "auwgent.cli.providers", "List the providers, and which keys are there."),
+    Entry("sessions", "auwgent.cli.sessions", "List, read, search, copy and delete sessions."),
+    Entry("usage", "auwgent.cli.usage", "Tokens and money of stored runs."),
+    Entry("db", "auwgent.cli.db", "Look after the schema of the store."),
+    Entry("memory", "auwgent.cli.memory", "List and delete what is remembered of a user."),
+    Entry("index", "auwgent.cli.index", "Put files into the index that Retrieve searches."),
+    Entry("model", "auwgent.cli.model", "Fetch the weights of models that run in process."),
+    Entry("completion", "auwgent.cli.completion", "Print the completion script of a shell."),
+)
+
+
+class Table(click.Group):
+    """A group that knows of its commands by `COMMANDS` alone, and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [entry.name for entry in COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for entry in COMMANDS:
+            if entry.name == cmd_name:
+                command: click.Command = late(f"{entry.module}:command")
+                return command
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        names = self.list_commands(ctx)
+        if args[0] not in names and not ctx.resilient_parsing:
+            raise click.NoSuchCommand(args[0], possibilities=names, ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(entry.name, entry.help) for entry in COMMANDS])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = [
+            CompletionItem(entry.name, help=entry.help)
+            for entry in COMMANDS
+            if entry.name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
+
+EXAMPLES = examples(
+    "auwgent init                       a config to start from",
+    'auwgent run "Three names for a cat"',
+    "auwgent run                        a chat",
+    "auwgent check --online             does everything work?",
+)
+MORE = "auwgent COMMAND --help tells more of each. Set AUWGENT_DEBUG=1 to see the traceback of an error."
+
+
+@click.group(
+    "auwgent",
+    cls=Table,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"{EXAMPLES}\n\n{MORE}",
+)
+@click.version_option(package_name="auwgent", message="%(prog)s %(version)s")
+def group() -> None:
+    """Run agents that are declared in a TOML file, on any model provider."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit code."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        # Python has no stream where the caller closed it (`>&-`).
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+        _print_anything()
+        return ended(lambda: _command(sys.argv[1:] if argv is None else list(argv)))
+
+
+def _command(args: list[str]) -> object:
+    """What `group.main` does, but its errors come out: a closed pipe is a failure to click, and none to us."""
+    if completing := os.environ.get(COMPLETE):
+        return shell_complete(group, {}, group.name or "", COMPLETE, completing)
+    with group.make_context(group.name, args) as context:
+        return group.invoke(context)
+
+
+def ended(work: Callable[[], object]) -> int:
+    """Do the work; gives the exit code it ends with. What went wrong is told on standard error."""
+    try:
+        code = work()
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:  # --help and its like
+        return done.exit_code
+    except BrokenPipeError:
+        _leave_the_pipe()
+        return DONE
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except Exception as error:  # what is not told here nobody hears of
+        return _tell(error)
+    return code if isinstance(code, int) else DONE
+
+
+def _tell(error: Exception) -> int:
+    """Say on standard error what went wrong; gives the exit code that belongs to it."""
+    debugging = os.environ.get("AUWGENT_DEBUG", "0") not in ("", "0")
+    if debugging:
+        click.echo(harmless("".join(traceback.format_exception(error))), err=True)
+    colour = wants_colour(sys.stderr)
+    label = paint("error:", "red", "bold", on=colour)
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, ConfigError):
+        click.echo(problems.text(error.problems, colour=colour), err=True)
+        return USAGE
+    if isinstance(error, AuwgentError):
+        click.echo(f"{label} {harmless(str(error))}", err=True)
+        return FAILED
+    what = harmless(f"{type(error).__name__}: {error}")
+    click.echo(f"{label} unexpected {what}", err=True)
+    if not debugging:
+        click.echo("  AUWGENT_DEBUG=1 shows the traceback.", err=True)
+    return FAILED
+
+
+def _print_anything() -> None:
+    """A character that the terminal's encoding lacks must not end a run."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _leave_the_pipe() -> None:
+    """Whoever read our output has had enough; Python's own flush at exit must not find the pipe closed."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())

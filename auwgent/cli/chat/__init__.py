@@ -1,0 +1,1 @@
+"""The chat: `auwgent run` on a terminal."""

@@ -1,0 +1,100 @@
+"""The line at the bottom of a chat: history, several lines, completion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import ColorDepth
+
+from auwgent.cli.chat import slash
+from auwgent.cli.chat.talk import Talk
+
+EXPAND = "/expand"
+
+
+class Keyboard:
+    """Reads what the user says. `KeyboardInterrupt` is Ctrl-C on an empty line, `EOFError` Ctrl-D."""
+
+    def __init__(self, talk: Talk, history: Path | None) -> None:
+        self._session: PromptSession[str] = PromptSession(
+            history=_history(history),
+            multiline=True,
+            key_bindings=_keys(),
+            completer=_Completer(talk),
+            complete_while_typing=True,
+            prompt_continuation=lambda width, number, wrapped: "" if wrapped else "· ".rjust(width),
+            color_depth=ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None,
+        )
+
+    async def line(self) -> str:
+        return await self._session.prompt_async("> ")
+
+
+def _history(path: Path | None) -> History:
+    """What was typed, for the next chat; readable by nobody else."""
+    if path is None:
+        return InMemoryHistory()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    return FileHistory(path)
+
+
+def _keys() -> KeyBindings:
+    keys = KeyBindings()
+
+    @keys.add("enter")
+    def send(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.document.current_line_before_cursor.endswith("\\") and buffer.document.is_cursor_at_the_end:
+            buffer.delete_before_cursor()
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    @keys.add("escape", "enter")
+    def another_line(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    @keys.add("c-c")
+    def clear_or_leave(event: KeyPressEvent) -> None:
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt)
+
+    @keys.add("c-o")
+    def expand(event: KeyPressEvent) -> None:
+        event.current_buffer.text = EXPAND
+        event.current_buffer.validate_and_handle()
+
+    return keys
+
+
+class _Completer(Completer):
+    """Completes commands, and the words that may follow them."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        text = document.text_before_cursor
+        if not text.startswith("/") or "\n" in text:
+            return
+        name, space, argument = text[1:].partition(" ")
+        if not space:
+            for command in slash.COMMANDS:
+                if command.name.startswith(name):
+                    yield Completion(command.name, -len(name), display_meta=command.help)
+            return
+        for command in slash.COMMANDS:
+            if command.name == name:
+                for choice in dict.fromkeys(command.choices(self._talk)):
+                    if choice.startswith(argument):
+                        yield Completion(choice, -len(argument))

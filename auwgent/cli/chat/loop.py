@@ -1,0 +1,54 @@
+"""The loop of a chat: read a line, obey it or say it to the agent, until the user leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from rich.console import Console
+
+from auwgent.cli.chat.keyboard import Keyboard
+from auwgent.cli.chat.slash import obey
+from auwgent.cli.chat.talk import Talk
+from auwgent.cli.interrupt import ENDS, cancels
+from auwgent.cli.run import Request
+
+
+def chat(request: Request) -> int:
+    """Chat until the user leaves; gives the exit code."""
+    return asyncio.run(_chat(Talk(request, Console(highlight=False))))
+
+
+async def _chat(talk: Talk) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    with cancels(task, ENDS) as ended:
+        try:
+            await talk.begin()
+            try:
+                await _converse(talk)
+            finally:
+                await talk.end()
+        except asyncio.CancelledError:
+            return ended.exit_code
+    return 0
+
+
+async def _converse(talk: Talk) -> None:
+    history = talk.agent.config.folder / ".auwgent" / "history" if talk.store else None
+    keyboard = Keyboard(talk, history)
+    talk.note(f"{talk.agent.config.agent.name} on {talk.model}. /help lists the commands, Ctrl-D leaves.")
+    while not talk.leaves:
+        try:
+            text = (await keyboard.line()).strip()
+        except (EOFError, KeyboardInterrupt):
+            break
+        if not text:
+            continue
+        if text.startswith("/") and not text.startswith("//"):
+            await obey(talk, text)
+        else:
+            await talk.say(text.removeprefix("/"))
+        talk.console.print()
+    if talk.store and talk.session:
+        print(f"session: {talk.session.id}", file=sys.stderr)

@@ -1,0 +1,135 @@
+"""An answer as Markdown while it comes: what is finished is printed for good, only the last block is redrawn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import ClassVar
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+
+REDRAW = 0.06  # seconds at least between two drawings
+MARGIN = (
+    2  # columns on the right, for the ^C that a terminal echoes: a line it made longer could not be redrawn
+)
+
+
+class Answer(Markdown):
+    """Markdown as models write it: HTML is text like any other, and a line break is meant."""
+
+    parser: ClassVar = MarkdownIt("commonmark", {"html": False}).enable("table").enable("strikethrough")
+
+    def __init__(self, text: str) -> None:
+        super().__init__("", hyperlinks=False)  # a link shows where it leads
+        self.markup = text
+        self.parsed = self.parser.parse(text)
+        for token in self.parsed:
+            for child in token.children or ():
+                if child.type == "softbreak":
+                    child.type = "hardbreak"
+
+
+class Stream:
+    """Shows one text as it grows. `add` pieces, then `end`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tail = ""  # from the beginning of the last block
+        self._printed = False
+        self._live: Live | None = None
+        self._due: asyncio.TimerHandle | None = None
+
+    def add(self, piece: str) -> None:
+        self._tail += piece
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(REDRAW, self._draw)
+
+    def end(self) -> None:
+        """Print what is left for good. More may be added, as a text of its own."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        self._print(self._tail)
+        self._tail, self._printed = "", False
+
+    def _settle(self) -> None:
+        """Print the blocks that nothing can change any more: all but the last."""
+        start = last_block(Answer.parser.parse(self._tail))
+        if start:
+            lines = self._tail.split("\n")
+            self._print("\n".join(lines[:start]))
+            self._tail = "\n".join(lines[start:])
+
+    def _print(self, text: str) -> None:
+        if not text.strip():
+            return
+        if self._live is not None:
+            self._live.update("", refresh=True)
+        lines = rendered(self._console, text)
+        self._console.print(_Lines([[], *lines] if self._printed else lines))
+        self._printed = True
+
+    def _draw(self) -> None:
+        self._due = None
+        self._settle()
+        if self._live is None:
+            self._live = Live(
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+        lines = rendered(self._console, self._tail)
+        if self._printed:
+            lines.insert(0, [])
+        room = max(1, self._console.height - 2)
+        self._live.update(_Lines(lines[-room:]), refresh=True)
+
+
+def last_block(tokens: Iterable[Token]) -> int:
+    """The line on which the last block begins; 0 where there is but one."""
+    return max((token.map[0] for token in tokens if token.level == 0 and token.map), default=0)
+
+
+Line = list[Segment]
+
+
+def rendered(console: Console, text: str) -> list[Line]:
+    """The lines of a Markdown text, without empty ones around it and spaces behind them."""
+    options = console.options.update_width(max(10, console.width - MARGIN))
+    lines = [_stripped(line) for line in console.render_lines(Answer(text), options, pad=False)]
+    while lines and not lines[-1]:
+        lines.pop()
+    while lines and not lines[0]:
+        lines.pop(0)
+    return lines
+
+
+def _stripped(line: Line) -> Line:
+    while line and not (line[-1].style and line[-1].style.bgcolor):
+        text, style, _ = line.pop()
+        if text := text.rstrip():
+            return [*line, Segment(text, style)]
+    return line
+
+
+class _Lines:
+    """Lines as a renderable."""
+
+    def __init__(self, lines: list[Line]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self._lines:
+            yield from line
+            yield Segment.line()

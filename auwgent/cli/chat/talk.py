@@ -1,0 +1,160 @@
+"""A conversation at the terminal: its agent, its session, and what one exchange does to both."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from dataclasses import replace
+
+from rich.console import Console
+from rich.text import Text
+
+from auwgent.cli.approval import Approval
+from auwgent.cli.chat.view import View
+from auwgent.cli.interrupt import cancels
+from auwgent.cli.run import Request, build, newest
+from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
+from auwgent.render import problems
+from auwgent.render.base import Outcome
+from auwgent.render.terminal import harmless
+from auwgent.runtime import Runtime, Stream
+from auwgent.session import Session, Usage, new_id
+from auwgent.store.base import SessionStore
+
+
+class Talk:
+    """A conversation. The agent may be exchanged, and the session, while it goes on."""
+
+    def __init__(self, request: Request, console: Console) -> None:
+        self.request = request
+        self.console = console
+        self.leaves = False
+        self.session: Session | None = None  # as the last run left it
+        self.agent = self._built(request)
+        self.view = self._new_view()
+        self._session_id = request.session or new_id()
+        self._asked: list[
+            tuple[str, Session | None]
+        ] = []  # what was said in this chat, and the session before it
+
+    @property
+    def session_id(self) -> str:
+        """The session that the next words go to."""
+        return self.session.id if self.session is not None else self._session_id
+
+    @property
+    def user_id(self) -> str:
+        return self.session.user_id if self.session is not None else self.request.user or ""
+
+    @property
+    def model(self) -> str:
+        """`provider/model` of the root agent."""
+        config = self.agent.config
+        named = config.models.get(config.agent.model)
+        return named.use if named is not None else config.agent.model
+
+    @property
+    def store(self) -> SessionStore | None:
+        """Where sessions are kept, if they are kept anywhere."""
+        return next((one for one in self.agent.middleware if isinstance(one, SessionStore)), None)
+
+    async def begin(self) -> None:
+        """Open the agent, and find the session to go on with."""
+        await self.agent.open()
+        self.agent.preload()
+        if self.request.last:
+            self._session_id = await newest(self.agent, self.request)
+        if self.store is not None:
+            with contextlib.suppress(SessionNotFound):
+                self.session = await self.store.get(self.user_id, self._session_id)
+
+    async def end(self) -> None:
+        await self.agent.close()
+
+    async def say(self, text: str) -> None:
+        """One exchange. What goes wrong is told, and the conversation goes on."""
+        self._asked.append((text, self.session))
+        self.view = self._new_view()
+        stream = self.agent.stream(
+            text,
+            session_id=self.session_id,
+            user_id=self.request.user,
+            context=self.request.context_values,
+            session=self.session,
+            whole=not self.request.stream,
+        )
+        answer = asyncio.create_task(self._show(stream))
+        with cancels(answer, [signal.SIGINT]) as interrupt:
+            try:
+                await answer
+            except asyncio.CancelledError:
+                if interrupt.signal is None:  # not the answer is to end, but the chat
+                    raise
+            except AuwgentError as error:
+                self.tell(error)
+        if stream.session is not None:
+            self.session = stream.session
+
+    def take_back(self) -> str | None:
+        """Forget the last exchange of this chat; gives what was asked in it.
+
+        The conversation goes on in a session of its own. In the old one nothing is lost.
+        """
+        if not self._asked:
+            return None
+        text, before = self._asked.pop()
+        self.session = before and before.model_copy(update={"id": new_id()})
+        self._session_id = new_id()
+        return text
+
+    def go_to(self, session: Session | None) -> None:
+        """Go on with this session, or with a new one."""
+        self.session = session
+        self._session_id = new_id()
+        self._asked.clear()
+
+    async def exchange(self, request: Request) -> bool:
+        """Go on with the agent that this command line describes; False, and told why, if there can be none."""
+        try:
+            agent = self._built(request)
+            await agent.open()
+        except AuwgentError as error:
+            self.tell(error)
+            return False
+        before, self.agent, self.request = self.agent, agent, request
+        await before.close()
+        self.agent.preload()
+        return True
+
+    async def use_model(self, model: str) -> bool:
+        return await self.exchange(replace(self.request, model=model))
+
+    def tell(self, error: AuwgentError) -> None:
+        """Say what went wrong."""
+        if isinstance(error, ConfigError):
+            self.console.print(Text(problems.text(error.problems, colour=False), style="red"))
+        else:
+            self.console.print(Text(f"error: {harmless(str(error))}", style="red"))
+
+    def note(self, text: str) -> None:
+        """A quiet line."""
+        self.console.print(Text(harmless(text), style="dim"))
+
+    async def _show(self, stream: Stream) -> None:
+        failure: BaseException | None = None
+        try:
+            async with contextlib.aclosing(stream):
+                async for intent in stream:
+                    self.view.show(intent)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self.view.over(Outcome(stream.session, stream.usage or Usage(), failure))
+
+    def _built(self, request: Request) -> Runtime:
+        return build(request, on_approval=Approval(before=lambda: self.view.settle()))
+
+    def _new_view(self) -> View:
+        return View(self.console, self.agent.speaks_to_user, self.agent.config.agent.name)

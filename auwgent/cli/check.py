@@ -1,0 +1,129 @@
+"""`auwgent check`: everything that could stop a run, found without running it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from auwgent.build import build
+from auwgent.cli import options
+from auwgent.cli.interrupt import cancels
+from auwgent.cli.inventory import MARKS, Finding, Report, Status, take
+from auwgent.cli.probes import Probes
+from auwgent.config import in_file_order, load
+from auwgent.errors import ConfigError
+from auwgent.render import problems
+from auwgent.render.terminal import Style, harmless, paint, wants_colour
+
+USAGE = 2
+WIDEST = 40  # characters of a column
+COLOURS: dict[Status, Style] = {"ok": "green", "problem": "red", "unchecked": "dim"}
+
+EXAMPLES = """\b
+Examples:
+  auwgent check
+  auwgent check --online             one tiny request to each model: does its key work, what does it cost?
+  auwgent check --static --json      for editors and hooks: nothing is imported, nothing is connected to
+  auwgent check --json | jq -r '.findings[] | select(.status == "problem").name'
+"""
+
+
+@click.command("check", epilog=EXAMPLES)
+@options.config
+@options.profile
+@options.overrides
+@click.option("--static", is_flag=True, help="Import nothing that the config names, and connect to nothing.")
+@click.option("--online", is_flag=True, help="Ask each model in use for one word. This costs a little.")
+@options.as_json
+def command(
+    config: Path, profile: str | None, overrides: tuple[str, ...], static: bool, online: bool, as_json: bool
+) -> int:
+    """Find what could stop a run without running it.
+
+    Everything the config names is imported and made, databases are looked into, MCP servers are connected to and
+    their tools listed. Nothing is created, migrated or written. For each key, model, middleware, database, tool
+    and MCP server it says where it was set and whether it is there: ✓ yes, ✗ no, · not tried.
+
+    The exit code is 2 if anything is wrong.
+    """
+    if static and online:
+        raise click.UsageError("--static connects to nothing and --online does: give one of them")
+    report = Report()
+    try:
+        code = check(report, config, profile, overrides, static=static, online=online)
+    except ConfigError as error:
+        report.problems += error.problems
+        code = None
+    if code is not None:
+        return code
+    report.problems.sort(key=in_file_order)
+    for line in _json(report, config) if as_json else _lines(report, config):
+        click.echo(line)
+    return USAGE if report.problems else 0
+
+
+def check(
+    report: Report, path: Path, profile: str | None, overrides: tuple[str, ...], *, static: bool, online: bool
+) -> int | None:
+    """Put into the report what there is and what is wrong. Gives the exit code where it was interrupted."""
+    config = load(path, profile=profile, overrides=overrides)
+    if static:
+        take(config, None, report)
+        return None
+    try:
+        parts = build(config)
+    except ConfigError as error:
+        take(config, None, report)
+        report.problems += error.problems
+        return None
+    take(config, parts, report)
+    return asyncio.run(_probe(Probes(config, parts, report), online=online))
+
+
+async def _probe(probes: Probes, *, online: bool) -> int | None:
+    task = asyncio.current_task()
+    assert task is not None
+    with cancels(task) as interrupt:
+        try:
+            await probes.run(online=online)
+        except asyncio.CancelledError:
+            return interrupt.exit_code
+    return None
+
+
+def _json(report: Report, config: Path) -> Iterator[str]:
+    found = [asdict(problem) for problem in report.problems]
+    findings = [finding.plain() for finding in report.findings]
+    data = {"ok": not found, "config": str(config), "problems": found, "findings": findings}
+    yield json.dumps(data, ensure_ascii=False, indent=2)
+
+
+def _lines(report: Report, config: Path) -> Iterator[str]:
+    colour = wants_colour(sys.stdout)
+    kind, name, origin = (
+        max((min(len(str(getattr(each, column))), WIDEST) for each in report.findings), default=0)
+        for column in ("kind", "name", "origin")
+    )
+    for each in report.findings:
+        row = harmless(f"{each.kind:<{kind}}  {each.name:<{name}}  {each.origin:<{origin}}  {each.detail}")
+        yield f"{_mark(each, colour)} {row}".rstrip()
+    if report.findings:
+        yield ""
+    if report.problems:
+        yield problems.text(report.problems, colour=colour)
+        yield ""
+    count = len(report.problems)
+    summary = "no problems" if not count else "1 problem" if count == 1 else f"{count} problems"
+    unasked = any(each.status == "unchecked" for each in report.findings if each.kind == "model")
+    note = "; no model was asked, --online does" if unasked and not report.problems else ""
+    yield f"{harmless(str(config))}: {summary} found{note}"
+
+
+def _mark(finding: Finding, colour: bool) -> str:
+    return paint(MARKS[finding.status], COLOURS[finding.status], on=colour)

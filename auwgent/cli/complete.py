@@ -1,0 +1,63 @@
+"""What a config knows, for completion in a shell. Whatever goes wrong, there is just nothing to complete."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from auwgent.config import load
+from auwgent.errors import AuwgentError
+from auwgent.models.providers import PROVIDERS
+from auwgent.runtime import auwgent
+from auwgent.store.base import SessionInfo, SessionStore
+
+MOST = 50  # sessions
+
+
+def sessions(context: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Ids of the user's sessions, the newest first, each with how it began."""
+    found: list[SessionInfo] = []
+    with contextlib.suppress(AuwgentError):
+        found = asyncio.run(_sessions(context))
+    return [CompletionItem(one.id, help=one.preview) for one in found if one.id.startswith(incomplete)]
+
+
+def models(context: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Names under [models], then providers."""
+    named: Iterable[str] = ()
+    with contextlib.suppress(AuwgentError):
+        named = load(_config(context)).models
+    known = [*named, *(f"{provider}/" for provider in PROVIDERS)]
+    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+def profiles(context: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Names under [profiles]."""
+    with contextlib.suppress(AuwgentError):
+        return [
+            CompletionItem(name) for name in load(_config(context)).profiles if name.startswith(incomplete)
+        ]
+    return []
+
+
+async def _sessions(context: click.Context) -> list[SessionInfo]:
+    agent = auwgent(_config(context))
+    store = next((one for one in agent.middleware if isinstance(one, SessionStore)), None)
+    if store is None:
+        return []
+    try:
+        return await store.list_sessions(context.params.get("user") or "", limit=MOST)
+    finally:
+        if callable(close := getattr(store, "close", None)):
+            await close()
+
+
+def _config(context: click.Context) -> Path:
+    """The config that the command line names so far; nothing is parsed to the end while one completes."""
+    return Path(context.params.get("config") or os.environ.get("AUWGENT_CONFIG") or "auwgent.toml")

@@ -1,0 +1,32 @@
+"""`auwgent config`: what the config says, all things considered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from auwgent.cli import options
+from auwgent.config import load
+from auwgent.config.show import show as as_toml
+
+
+@click.group("config", epilog=options.examples("auwgent config show --origin"))
+def command() -> None:
+    """Look at the config as it is in force."""
+
+
+@command.command(
+    "show",
+    epilog=options.examples(
+        "auwgent config show", "auwgent config show --origin --profile strict --set limits.llm_calls=3"
+    ),
+)
+@options.config
+@options.profile
+@options.overrides
+@click.option("--origin", is_flag=True, help="Say behind each key what set it.")
+def show(config: Path, profile: str | None, overrides: tuple[str, ...], origin: bool) -> None:
+    """Print the effective config as TOML, defaults included, secrets masked."""
+    loaded = load(config, profile=profile, overrides=overrides)
+    click.echo(as_toml(loaded, origin=origin), nl=False)

@@ -1,0 +1,145 @@
+"""`auwgent init`: a config to start from."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from auwgent.cli.starters import EMBEDDED, STARTERS, Starter, key_variable, starter
+from auwgent.errors import ConfigError, Problem
+from auwgent.imports import packaged_file
+from auwgent.models import weights
+from auwgent.models.providers import PROVIDERS
+
+DEFAULT_FILE = "auwgent.toml"
+
+EXAMPLES = """\b
+Examples:
+  auwgent init
+  auwgent init --provider anthropic
+  auwgent init --model openai/gpt-5-mini
+  auwgent init team.toml --provider azure --model my-deployment
+"""
+
+
+@click.command("init", epilog=EXAMPLES)
+@click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
+@click.option(
+    "--provider", metavar="P", help="Such as openai, anthropic, ollama_chat, or local for no key at all."
+)
+@click.option("--model", metavar="M", help="The provider's name for the model; provider/model says both.")
+def command(file: Path, provider: str | None, model: str | None) -> None:
+    """Write a commented config to FILE (auwgent.toml), never over an existing one.
+
+    On a terminal it asks for what the options leave open: the provider, those with an API key in the environment
+    first, and the model. Elsewhere it takes the first provider with a key, else the embedded model.
+    """
+    if file.exists():
+        raise _taken(file)
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
+        provider, model = ask(provider, model, os.environ)
+    provider, model = choose(provider, model, os.environ)
+    key = key_variable(provider, os.environ)
+    _write_new(file, starter(provider, model, key))
+    click.echo(f"{file} is written, for {provider}/{model}. Next:", err=True)
+    for line in next_steps(file, provider, model, key if not os.environ.get(key) else ""):
+        click.echo(f"  {line}", err=True)
+
+
+def ask(provider: str | None, model: str | None, environ: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Ask for what was not said and has no obvious answer."""
+    nothing_said = provider is None and model is None
+    if provider is None and "/" not in (model or ""):
+        provider = _ask_provider(with_keys(environ), environ)
+    known = STARTERS.get(provider or "", Starter()).model
+    if model is None and (nothing_said or not known):
+        model = click.prompt(f"Model of {provider}", default=known or None, err=True)
+    return provider, model
+
+
+def _ask_provider(offered: Sequence[str], environ: Mapping[str, str]) -> str:
+    rows = [(name, f"{key_variable(name, environ)} is set") for name in offered]
+    rows.append((EMBEDDED, "a small model in this process: no key, and no network once it is fetched"))
+    width = max(len(name) for name, _ in rows)
+    for number, (name, note) in enumerate(rows, start=1):
+        click.echo(f"  {number}  {name:<{width}}  {note}", err=True)
+    click.echo("     or any other by its name, such as ollama_chat; `auwgent providers` lists them", err=True)
+
+    def read(text: str) -> str:
+        if text.isdecimal() and 0 < int(text) <= len(rows):
+            return rows[int(text) - 1][0]
+        if text in PROVIDERS or text in STARTERS:
+            return text
+        near = difflib.get_close_matches(text, [*STARTERS, *PROVIDERS], n=1)
+        if near or text.isdecimal() or "/" in text:
+            words = f"did you mean {near[0]}?" if near else f"1 to {len(rows)}, or a provider's name"
+            raise click.BadParameter(words)
+        return text
+
+    answer: str = click.prompt("Provider", default=rows[0][0], value_proc=read, err=True)
+    return answer
+
+
+def choose(provider: str | None, model: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
+    """The provider and its model: what was asked for, the rest from the environment and the known ones."""
+    prefix, slash, rest = (model or "").partition("/")
+    if provider is None and slash and rest:
+        provider, model = prefix, rest
+    elif provider is not None and slash and prefix == provider:
+        model = rest
+    if provider is None:
+        known = [name for name, one in STARTERS.items() if model or one.model]
+        provider = next((name for name in with_keys(environ) if name in known), EMBEDDED)
+        if model and provider == EMBEDDED:
+            raise click.UsageError(f"whose model is {model}? write --model PROVIDER/{model}")
+    if provider not in PROVIDERS and provider not in STARTERS and not model:
+        raise click.BadParameter(f"there is no provider {provider!r}; `auwgent providers` lists them")
+    model = model or STARTERS[provider].model if provider in STARTERS else model
+    if not model:
+        raise click.UsageError(f"only you know which model of {provider} it is: add --model NAME")
+    return provider, model
+
+
+def with_keys(environ: Mapping[str, str]) -> list[str]:
+    """The providers whose keys are in the environment, those that `init` knows a model of first."""
+    names = dict.fromkeys([*STARTERS, *PROVIDERS])
+    return [name for name in names if any(environ.get(each) for each in _keys_of(name))]
+
+
+def next_steps(file: Path, provider: str, model: str, lacking: str) -> list[str]:
+    """Commands to run now, in this order. `lacking` is the variable that has to be set first."""
+    option = "" if str(file) == DEFAULT_FILE else f" -c {shlex.quote(str(file))}"
+    steps = [f'auwgent run{option} "Hello"']
+    if provider == EMBEDDED:
+        if model in weights.KNOWN and not weights.place(model).is_file():
+            steps.insert(0, f"auwgent model pull {model}")
+        if packaged_file("xllamacpp", "__init__.py") is None:
+            steps.insert(0, "pip install 'auwgent[local]'")
+    if lacking:
+        steps.insert(0, f"export {lacking}=…")
+    return steps
+
+
+def _keys_of(provider: str) -> tuple[str, ...]:
+    return PROVIDERS[provider].env if provider in PROVIDERS else ()
+
+
+def _write_new(file: Path, text: str) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise _taken(file) from None
+    except OSError as error:
+        raise ConfigError([Problem(f"cannot be written: {error.strerror}", source=str(file))]) from None
+
+
+def _taken(file: Path) -> ConfigError:
+    hint = "choose another name, or remove it first"
+    return ConfigError([Problem("there is a file already; it is left as it is", source=str(file), hint=hint)])

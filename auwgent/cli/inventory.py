@@ -1,0 +1,181 @@
+"""What a config names, a finding each: where it was said, and what can be told of it without opening anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from auwgent.build import Key, Parts, is_mcp, models
+from auwgent.config import AgentConfig, Config, ToolEntry, WorkflowEntry
+from auwgent.errors import ConfigError, Problem, ProviderError
+from auwgent.models.base import ModelSpec
+from auwgent.models.catalog import IN_PROCESS
+from auwgent.models.local import LocalModel
+from auwgent.models.providers import missing_key, provider_of
+
+Kind = Literal["key", "model", "middleware", "database", "tool", "workflow", "mcp"]
+Status = Literal["ok", "problem", "unchecked"]
+
+MARKS: Mapping[Status, str] = {"ok": "✓", "problem": "✗", "unchecked": "·"}
+
+
+@dataclass(slots=True)
+class Finding:
+    """One thing that a run would use.
+
+    `origin` is what set it: a place in the file, a variable's name, `--set …` or `default`. `key` is where a
+    problem with it belongs. `facts` are for programs.
+    """
+
+    kind: Kind
+    name: str
+    origin: str
+    key: Key
+    status: Status = "unchecked"
+    detail: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON data."""
+        row = {"kind": self.kind, "name": self.name, "origin": self.origin}
+        return {**row, "status": self.status, "detail": self.detail, **self.facts}
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what is wrong."""
+
+    findings: list[Finding] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def fault(self, config: Config, finding: Finding, message: str, hint: str = "") -> None:
+        """There is something wrong with what was found."""
+        finding.status = "problem"
+        finding.detail = finding.detail or "see below"
+        self.problems.append(config.problem(finding.key, message, hint))
+
+
+def take(config: Config, parts: Parts | None, report: Report) -> None:
+    """Find what the config names. Without `parts` what it would import is not known to be there."""
+    _keys_and_models(config, report)
+    status: Status = "unchecked" if parts is None else "ok"
+    report.findings += _middleware(config, status)
+    report.findings += [
+        Finding("mcp", name, config.origin(("mcp", name)), ("mcp", name)) for name in config.mcp
+    ]
+    tables: dict[str, tuple[Key, AgentConfig | Any]] = {config.agent.name: (("agent",), config.agent)}
+    tables |= {name: (("helpers", name), table) for name, table in config.helpers.items()}
+    for agent, (key, table) in tables.items():
+        made = parts.agents[agent] if parts is not None else None
+        own: Sequence[str] = list(made.tools) if made else []
+        report.findings += _tools(config, agent, (*key, "tools"), table.tools, own, status)
+        flows: Sequence[str] = list(made.workflows) if made else []
+        report.findings += _entries(
+            config, "workflow", agent, (*key, "workflows"), table.workflows, flows, status
+        )
+
+
+def _middleware(config: Config, status: Status) -> Iterator[Finding]:
+    for index, entry in enumerate(config.middleware):
+        key: Key = ("middleware", index)
+        yield Finding("middleware", str(entry.use), config.origin(key), key, status)
+
+
+def _tools(
+    config: Config, agent: str, key: Key, entries: Sequence[ToolEntry], names: Sequence[str], status: Status
+) -> Iterator[Finding]:
+    """Functions are there once they were imported; what an MCP server has is found out later."""
+    remote = [index for index, entry in enumerate(entries) if is_mcp(entry)]
+    yield from _entries(config, "tool", agent, key, entries, names, status, leave=remote)
+    for index in remote:
+        yield _entry(config, "tool", agent, (*key, index), str(entries[index].use), entries[index])
+
+
+def _entries(
+    config: Config,
+    kind: Kind,
+    agent: str,
+    key: Key,
+    entries: Sequence[ToolEntry | WorkflowEntry],
+    names: Sequence[str],
+    status: Status,
+    leave: Sequence[int] = (),
+) -> Iterator[Finding]:
+    """The functions under a key; `names` are theirs in the same order, where they were imported."""
+    known = iter(names)
+    for index, entry in enumerate(entries):
+        if index not in leave:
+            last = str(entry.use).replace(":", ".").rpartition(".")[2]
+            name = next(known, None) or entry.name or last
+            found = _entry(config, kind, agent, (*key, index), name, entry)
+            found.status = status
+            yield found
+
+
+def _entry(
+    config: Config, kind: Kind, agent: str, key: Key, name: str, entry: ToolEntry | WorkflowEntry
+) -> Finding:
+    facts = {"agent": agent, "use": str(entry.use)}
+    detail = f"of {agent}" if name == entry.use else f"of {agent}, {entry.use}"
+    if isinstance(entry, ToolEntry) and entry.approve != "allow":
+        detail += " (asks first)" if entry.approve == "ask" else " (denied)"
+    return Finding(kind, name, config.origin(key), key, detail=detail, facts=facts)
+
+
+# Keys and models
+
+
+def _keys_and_models(config: Config, report: Report) -> None:
+    catalog = models(config, os.environ)
+    in_use: list[tuple[Finding, ModelSpec]] = []
+    for name, key in config.models_in_use().items():
+        try:
+            spec = catalog.spec(name)
+        except ConfigError as error:  # of a named model whose table does not name one
+            report.problems += [config.problem(key, problem.message) for problem in error.problems]
+            continue
+        found = Finding("model", spec.name, config.origin(key), key, facts={"model": name})
+        found.detail = f"as {name}" if name != spec.name else ""
+        in_use.append((found, spec))
+    for found in _keys(config, [spec for _, spec in in_use]):
+        report.findings.append(found)
+    for found, spec in in_use:
+        report.findings.append(found)
+        if trouble := _trouble(spec):
+            report.fault(config, found, trouble)
+
+
+def _keys(config: Config, specs: Sequence[ModelSpec]) -> Iterator[Finding]:
+    """Each key that is set or needed once, with where it is. The keys themselves go nowhere."""
+    wanted: dict[str, ModelSpec] = {}
+    for spec in specs:
+        if spec.label and config.models[spec.label].api_key is not None:
+            key: Key = ("models", spec.label, "api_key")
+            yield Finding("key", f"models.{spec.label}", config.origin(key), key, "ok", "set")
+        else:
+            wanted.setdefault(spec.provider, spec)
+    for provider in config.api_keys:
+        key = ("api_keys", provider)
+        detail = "set" if provider in wanted else "set, no model in use needs it"
+        yield Finding("key", provider, config.origin(key), key, "ok", detail)
+    for provider, spec in wanted.items():
+        if provider in config.api_keys or provider in IN_PROCESS:
+            continue
+        variable = next((name for name in provider_of(provider).env if os.environ.get(name)), None)
+        if variable is not None:
+            yield Finding("key", provider, variable, ("agent", "model"), "ok", "set")
+        elif missing_key(spec):
+            yield Finding("key", provider, "nowhere", ("agent", "model"), "problem", "missing")
+
+
+def _trouble(spec: ModelSpec) -> str | None:
+    """Why the model could not be asked, as far as can be seen from here."""
+    if spec.provider == "local":
+        try:
+            LocalModel(spec).check()
+        except (ConfigError, ProviderError) as error:
+            return str(error)
+        return None
+    return missing_key(spec)

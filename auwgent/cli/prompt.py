@@ -1,0 +1,97 @@
+"""What the agent is asked: the PROMPT of the command line, standard input, and attached files."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import os
+import stat
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from auwgent.session import Media, Part, Text
+
+Input = str | list[Part]
+
+PATIENCE = 2.0  # seconds of reading before a person is told what is waited for
+
+
+def gather(prompt: str | None, attached: Sequence[Path], *, use_stdin: bool, quiet: bool = False) -> Input:
+    """The input of the run.
+
+    Without a prompt standard input is read whatever it is. With one it is read where it is a pipe, a file or
+    a socket, and then to its end: that it is slow does not mean that it is empty.
+    """
+    piped = ""
+    if use_stdin and (prompt is None or _is_piped()):
+        piped = _read_stdin(quiet)
+    text = "\n\n".join(part for part in (prompt, piped) if part and part.strip())
+    if not text and not attached:
+        raise click.UsageError(_nothing(prompt, use_stdin))
+    if not attached:
+        return text
+    words: list[Part] = [Text(text=text)] if text else []
+    return words + [_part(path) for path in attached]
+
+
+def _nothing(prompt: str | None, use_stdin: bool) -> str:
+    if prompt is not None:
+        return "the prompt is empty"
+    if not use_stdin:
+        return "there is nothing to ask: give a PROMPT, or leave out --no-stdin"
+    return "there is nothing to ask: no PROMPT was given, and standard input is empty"
+
+
+def _is_piped() -> bool:
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError):  # there is none, it is closed, or it is no file
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def _read_stdin(quiet: bool) -> str:
+    if sys.stdin is None or sys.stdin.closed:
+        return ""
+    reminder = threading.Timer(PATIENCE, _remind)
+    reminder.daemon = True
+    if not quiet:
+        reminder.start()
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise click.UsageError("standard input is not UTF-8 text; --attach takes other files") from None
+    finally:
+        reminder.cancel()
+
+
+def _remind() -> None:
+    hint = "end it with Ctrl-D" if sys.stdin.isatty() else "--no-stdin leaves it unread"
+    click.echo(f"reading standard input to its end ({hint})", err=True)
+
+
+def _part(path: Path) -> Part:
+    """The file by its type. What is text goes as text, which every model reads."""
+    content = path.read_bytes()
+    mime_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    kind: Literal["image", "audio", "file"] = "file"
+    if mime_type.startswith("image/") and not mime_type.endswith("+xml"):
+        kind = "image"
+    elif mime_type.startswith("audio/"):
+        kind = "audio"
+    elif mime_type != "application/pdf" and (text := _as_text(content)) is not None:
+        return Text(text=f"{path.name}:\n\n{text}")
+    data = base64.b64encode(content).decode()
+    return Media(type=kind, data=data, mime_type=mime_type, name=path.name)
+
+
+def _as_text(content: bytes) -> str | None:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,213 @@
+"""`auwgent run`: one answer, or a chat."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from auwgent.cli import approval, options, prompt
+from auwgent.cli.interrupt import cancels
+from auwgent.engine.agent import Approver
+from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
+from auwgent.imports import late
+from auwgent.render.base import Outcome, Printer
+from auwgent.render.jsonl import JsonLines
+from auwgent.render.text import Text
+from auwgent.runtime import Runtime, Stream, auwgent
+from auwgent.session import Usage
+
+EXAMPLES = """\b
+Examples:
+  auwgent run "Three names for a cat"
+  git diff | auwgent run "Write a commit message"
+  auwgent run -s trip -m anthropic/claude-sonnet-4-5 "And by train?"
+  auwgent run --json --attach photo.jpg "What is this?" | jq -r 'select(.event == "run").text'
+  auwgent run                        a chat
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The command line of `auwgent run`, as it was typed."""
+
+    prompt: str | None
+    config: Path
+    session: str | None
+    last: bool
+    resume: bool
+    user: str | None
+    context: tuple[str, ...]
+    profile: str | None
+    model: str | None
+    overrides: tuple[str, ...]
+    attach: tuple[Path, ...]
+    as_json: bool
+    stream: bool
+    stdin: bool
+    quiet: bool
+
+    @property
+    def context_values(self) -> dict[str, str]:
+        return options.pairs(self.context)
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether somebody sits there and wants to talk."""
+        alone = self.prompt is None and self.stdin and not (self.as_json or self.attach or self.resume)
+        return alone and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+@click.command("run", epilog=EXAMPLES)
+@click.argument("prompt", required=False, type=options.TEXT)
+@options.config
+@click.option(
+    "-s", "--session", type=options.SESSION, metavar="ID", help="Go on with this session, or begin it."
+)
+@click.option("--last", is_flag=True, help="Go on with the user's newest session.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run of the session; takes no PROMPT.")
+@options.user
+@click.option(
+    "--context",
+    type=options.PAIR,
+    multiple=True,
+    metavar="K=V",
+    help="A value for {{ ctx.K }}, as text. May be repeated.",
+)
+@options.profile
+@click.option(
+    "-m", "--model", type=options.MODEL, metavar="MODEL", help="Use this model instead of agent.model."
+)
+@options.overrides
+@click.option(
+    "--attach",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Send a text, image, sound or PDF with the prompt. May be repeated.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print each intent as a line of JSON, and the run at last."
+)
+@click.option(
+    "--stream/--no-stream", default=True, help="Whether to print the answer while it comes (default)."
+)
+@click.option("--stdin/--no-stdin", default=True, help="Whether to add what is piped in (default).")
+@click.option("-q", "--quiet", is_flag=True, help="No session id, no tool calls: the answer and errors only.")
+def command(**typed: Any) -> int:
+    """Ask the agent, or chat with it.
+
+    Without PROMPT this is a chat on a terminal; elsewhere standard input is the prompt. With both, what is
+    piped in follows the prompt. The answer goes to standard output, everything else to standard error.
+
+    Exit codes: 0 done, 1 the run failed, 2 wrong usage or config, 130 interrupted by Ctrl-C. An interrupted
+    run keeps what was said.
+    """
+    request = Request(**typed)
+    if request.session is not None and request.last:
+        raise click.UsageError("-s/--session and --last name two sessions: give one of them")
+    if request.resume and (request.prompt is not None or request.attach):
+        raise click.UsageError("--resume says nothing new: leave out PROMPT and --attach")
+    if request.resume and request.session is None and not request.last:
+        raise click.UsageError("--resume needs -s/--session or --last, to know which session")
+    code: int = late("auwgent.cli.chat.loop:chat")(request) if request.is_chat else answer(request)
+    return code
+
+
+def answer(request: Request) -> int:
+    """One run; gives the exit code. What tools and middleware print is no part of the answer."""
+    out = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):
+        return _answered(request, out)
+
+
+def _answered(request: Request, out: TextIO) -> int:
+    try:
+        agent = build(request, on_approval=approval.Approval() if approval.somebody_is_there() else None)
+        asked = None if request.resume else _asked(request)
+    except AuwgentError as error:
+        if request.as_json:
+            JsonLines(out).over(Outcome(error=error))
+        raise
+    if request.as_json:
+        printer: Printer = JsonLines(out)
+    else:
+        printer = Text(
+            out,
+            sys.stderr,
+            speaks=agent.speaks_to_user,
+            root=agent.config.agent.name,
+            quiet=request.quiet,
+            names_session=request.session is None and not request.last,
+        )
+    return asyncio.run(_answer(agent, request, asked, printer))
+
+
+def _asked(request: Request) -> prompt.Input:
+    return prompt.gather(request.prompt, request.attach, use_stdin=request.stdin, quiet=request.quiet)
+
+
+def build(request: Request, on_approval: Approver | None = None) -> Runtime:
+    """The agent that the command line describes."""
+    overrides = request.overrides
+    if request.model is not None:
+        overrides += (f"agent.model={json.dumps(request.model, ensure_ascii=False)}",)
+    return auwgent(request.config, profile=request.profile, overrides=overrides, on_approval=on_approval)
+
+
+async def _answer(agent: Runtime, request: Request, asked: prompt.Input | None, printer: Printer) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    with cancels(task) as interrupt:
+        try:
+            await _show(agent, request, asked, printer)
+        except asyncio.CancelledError:
+            return interrupt.exit_code
+    return 0
+
+
+async def _show(agent: Runtime, request: Request, asked: prompt.Input | None, printer: Printer) -> None:
+    stream: Stream | None = None
+    failure: BaseException | None = None
+    try:
+        agent.preload()  # beside the store, which opens meanwhile
+        async with agent:
+            stream = agent.stream(
+                asked,
+                session_id=await newest(agent, request) if request.last else request.session,
+                user_id=request.user,
+                context=request.context_values,
+                whole=not request.stream,
+            )
+            async with contextlib.aclosing(stream):
+                async for intent in stream:
+                    printer.show(intent)
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        session, usage = (stream.session, stream.usage) if stream is not None else (None, None)
+        printer.over(Outcome(session, usage or Usage(), failure))
+
+
+async def newest(agent: Runtime, request: Request) -> str:
+    """The id of the user's newest session, from the first middleware that can tell."""
+    values = {**agent.config.context, **request.context_values}
+    user = request.user if request.user is not None else str(values.get("userId") or "")
+    for middleware in agent.middleware:
+        latest = getattr(middleware, "latest", None)
+        if latest is not None:
+            session_id: str | None = await latest(user)
+            if session_id is None:
+                whose = f"of user {user!r} " if user else ""
+                raise SessionNotFound(f"--last: there is no session {whose}yet")
+            return session_id
+    raise ConfigError(
+        "--last needs a middleware that keeps sessions, such as auwgent.middleware.SQLModelSessions"
+    )

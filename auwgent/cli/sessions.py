@@ -1,0 +1,275 @@
+"""`auwgent sessions`: the sessions that the config's store keeps."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from pydantic import ValidationError
+
+from auwgent.cli import options
+from auwgent.cli.stores import SINCE, local, plain, with_store
+from auwgent.errors import ConfigError, SessionNotFound
+from auwgent.render import conversation
+from auwgent.render.page import page
+from auwgent.render.terminal import harmless, paint, wants_colour
+from auwgent.session import Session, new_id
+from auwgent.store.base import Hit, SessionInfo, SessionStore
+
+LISTED = 20
+
+id_or_newest = click.argument("session_id", metavar="[ID]", required=False, type=options.SESSION)
+one_id = click.argument("session_id", metavar="ID", type=options.SESSION)
+
+
+@click.group(
+    "sessions",
+    epilog=options.examples(
+        "auwgent sessions list --since 7d", "auwgent sessions show", "auwgent sessions search invoice"
+    ),
+)
+def command() -> None:
+    """List, read, search, copy and delete sessions. Without -u they are nobody's."""
+
+
+@command.command(
+    "list",
+    epilog=options.examples("auwgent sessions list --since 7d", "auwgent sessions list -u ada -n 0 --json"),
+)
+@options.config
+@options.user
+@click.option("-n", "--limit", type=click.IntRange(min=0), default=LISTED, show_default=True, help="0: all.")
+@click.option("--since", type=SINCE, metavar="AGE|DATE", help="Used since then, as in 7d or 2026-01-31.")
+@options.as_json
+def list_(config: Path, user: str | None, limit: int, since: datetime | None, as_json: bool) -> None:
+    """List sessions, the last used first."""
+    rows = with_store(config, lambda store: store.list_sessions(user or "", limit=limit or None, since=since))
+    if as_json:
+        _print_json([plain(row) for row in rows])
+        return
+    width = max((len(row.id) for row in rows), default=0)
+    for row in rows:
+        click.echo(_line(row, width))
+
+
+@command.command(
+    "show", epilog=options.examples("auwgent sessions show", "auwgent sessions show trip --html trip.html")
+)
+@id_or_newest
+@options.config
+@options.user
+@options.as_json
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write it as one page to a new file, for you alone: no scripts, nothing loaded.",
+)
+def show(session_id: str | None, config: Path, user: str | None, as_json: bool, html: Path | None) -> None:
+    """Show a conversation, tools folded to a line each. Without ID: the newest."""
+    if as_json and html is not None:
+        raise click.UsageError("--json and --html are two forms: give one of them")
+    session = _get(config, user, session_id)
+    if html is not None:
+        _write_new(html, page(session))
+        return
+    if as_json:
+        _print_json(session.model_dump(mode="json"))
+        return
+    for line in conversation.short(session, colour=wants_colour(sys.stdout)):
+        click.echo(line)
+
+
+@command.command("search", epilog=options.examples("auwgent sessions search invoice march"))
+@click.argument("words", nargs=-1, required=True, type=options.TEXT)
+@options.config
+@options.user
+@options.as_json
+def search(words: tuple[str, ...], config: Path, user: str | None, as_json: bool) -> None:
+    """Find turns whose text has all of the WORDS, in any case."""
+
+    async def found(store: SessionStore) -> list[Hit]:
+        return [hit async for hit in store.search(user or "", " ".join(words))]
+
+    hits = with_store(config, found)
+    if as_json:
+        _print_json([plain(hit) for hit in hits])
+        return
+    for hit in hits:
+        click.echo(harmless(f"{hit.session_id}  {local(hit.created_at)}  {hit.role}: {hit.excerpt}"))
+
+
+@command.command(
+    "export",
+    epilog=options.examples(
+        "auwgent sessions export trip -o trip.json", "auwgent sessions export --format markdown | less"
+    ),
+)
+@id_or_newest
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "markdown"]),
+    default="json",
+    show_default=True,
+    help="JSON can be imported again, Markdown is for people.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="A new file, for you alone."
+)
+@options.config
+@options.user
+@options.as_json
+def export(
+    session_id: str | None, form: str, output: Path | None, config: Path, user: str | None, as_json: bool
+) -> None:
+    """Write a session out, whole. Without ID: the newest."""
+    if as_json and form != "json":
+        raise click.UsageError("--json and --format markdown are two forms: give one of them")
+    session = _get(config, user, session_id)
+    if form == "json":
+        text = json.dumps(session.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
+    else:
+        text = conversation.markdown(session)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    _write_new(output, text)
+
+
+@command.command(
+    "import",
+    epilog=options.examples(
+        "auwgent sessions import trip.json --as trip-2",
+        "auwgent sessions export trip | auwgent sessions import -c team.toml -",
+    ),
+)
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--as", "new_id", type=options.ID, metavar="ID", help="Under another id.")
+@options.config
+@options.user
+@options.as_json
+def import_(file: TextIO, new_id: str | None, config: Path, user: str | None, as_json: bool) -> None:
+    """Store a session that `export` wrote (- is standard input). Its user is that of the file, or -u."""
+    session = _read(file)
+    changes = {"id": new_id, "user_id": user}
+    session = session.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    with_store(config, lambda store: store.put(session))
+    _tell(as_json, session.id, id=session.id, user_id=session.user_id)
+
+
+@command.command("fork", epilog=options.examples("auwgent sessions fork trip trip-by-train"))
+@one_id
+@click.argument("copy_id", metavar="[NEW_ID]", required=False, type=options.ID)
+@options.config
+@options.user
+@options.as_json
+def fork(session_id: str, copy_id: str | None, config: Path, user: str | None, as_json: bool) -> None:
+    """Copy a session; prints the id of the copy."""
+    name = copy_id or new_id()
+    with_store(config, lambda store: store.fork(user or "", session_id, name))
+    _tell(as_json, name, id=name, user_id=user or "", copy_of=session_id)
+
+
+@command.command("rename", epilog=options.examples("auwgent sessions rename 3f2a trip"))
+@one_id
+@click.argument("new_name", metavar="NEW_ID", type=options.ID)
+@options.config
+@options.user
+@options.as_json
+def rename(session_id: str, new_name: str, config: Path, user: str | None, as_json: bool) -> None:
+    """Give a session another id."""
+    with_store(config, lambda store: store.rename(user or "", session_id, new_name))
+    _tell(as_json, None, id=new_name, user_id=user or "", was=session_id)
+
+
+@command.command("delete", epilog=options.examples("auwgent sessions delete trip trip-2"))
+@click.argument("session_ids", metavar="ID...", nargs=-1, required=True, type=options.SESSION)
+@options.config
+@options.user
+@options.as_json
+def delete(session_ids: tuple[str, ...], config: Path, user: str | None, as_json: bool) -> None:
+    """Delete sessions, from the disk as well."""
+
+    async def work(store: SessionStore) -> None:
+        for session_id in session_ids:
+            await store.delete(user or "", session_id)
+
+    with_store(config, work)
+    _tell(as_json, None, deleted=session_ids)
+
+
+@command.command(
+    "prune",
+    epilog=options.examples(
+        "auwgent sessions prune --older-than 90d", "auwgent sessions prune --keep 100 -u ada"
+    ),
+)
+@click.option("--older-than", "before", type=SINCE, metavar="AGE|DATE", help="Not used since, as in 90d.")
+@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="All but the last used N of each user.")
+@click.option("-u", "--user", type=options.TEXT, metavar="USER", help="Of this user alone, not of all users.")
+@options.config
+@options.as_json
+def prune(before: datetime | None, keep: int | None, user: str | None, config: Path, as_json: bool) -> None:
+    """Delete old sessions; prints how many."""
+    if before is None and keep is None:
+        raise click.UsageError("say which: --older-than AGE, --keep N, or both")
+    pruned = with_store(config, lambda store: store.prune(user, before=before, keep=keep))
+    _tell(as_json, str(pruned), pruned=pruned)
+
+
+def _get(config: Path, user: str | None, session_id: str | None) -> Session:
+    async def work(store: SessionStore) -> Session:
+        wanted = session_id or await store.latest(user or "")
+        if wanted is None:
+            raise SessionNotFound("there is no session yet")
+        return await store.get(user or "", wanted)
+
+    return with_store(config, work)
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read. One that is there is left as it is."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise click.FileError(str(path), error.strerror) from error
+
+
+def _read(file: TextIO) -> Session:
+    name = getattr(file, "name", "the input")
+    try:
+        return Session.model_validate(json.load(file))
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, one['loc'])) or 'session'}: {one['msg']}" for one in error.errors()]
+        raise ConfigError(f"{name} holds no session: {'; '.join(wrong[:5])}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{name} holds no JSON: {error}") from None
+
+
+def _tell(as_json: bool, words: str | None, **facts: Any) -> None:
+    """What was done: as JSON for programs, else in words, if there are any."""
+    if as_json:
+        _print_json(facts)
+    elif words is not None:
+        click.echo(words)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _line(row: SessionInfo, width: int) -> str:
+    status = "" if row.status in ("completed", None) else f"[{row.status}] "
+    left = f"{harmless(row.id):{width}}  {local(row.updated_at)}  {row.turns:>4}  "
+    room = max(20, shutil.get_terminal_size().columns - len(left) - len(status))
+    preview = row.preview if len(row.preview) <= room else f"{row.preview[: room - 1]}…"
+    return f"{left}{paint(status, 'yellow', on=wants_colour(sys.stdout))}{harmless(preview)}".rstrip()
