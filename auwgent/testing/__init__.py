@@ -1,0 +1,11 @@
+"""What helps to test agents, middleware and stores of one's own: nothing here needs a key or a network.
+
+`scripted` makes a model that follows a script, faults included; `run_scenario` runs an agent and shows what it did;
+`Clock` makes time stand still; `auwgent.testing.store_suite` has the tests that every store must pass.
+"""
+
+from auwgent.models.scripted import ScriptedModel, scripted
+from auwgent.testing.clock import Clock
+from auwgent.testing.scenario import Asked, Scenario, run_scenario
+
+__all__ = ["Asked", "Clock", "Scenario", "ScriptedModel", "run_scenario", "scripted"]

@@ -1,0 +1,84 @@
+"""A run as a store sees it: the hooks that the engine calls, called by hand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from auwgent.middleware.base import Context, Place, RunFacts
+from auwgent.session import Session, ToolCall, Turn, mended, new_id
+
+
+class Run:
+    """One run of agent Main on a store. `say` adds to the conversation, `save` is a checkpoint.
+
+    The store is a middleware: some of the hooks, `async` or plain.
+    """
+
+    def __init__(self, store: Any, session_id: str | None = None, user_id: str = "u1") -> None:
+        self.store = store
+        session = Session(id=session_id or new_id(), user_id=user_id)
+        self.facts = RunFacts(
+            run_id=new_id(), root_agent="Main", user_id=user_id, session=session, input="Hello"
+        )
+        self.ctx = Context(self.facts, Place("Main", ("Main",)))
+
+    @property
+    def session(self) -> Session:
+        return self.facts.session
+
+    async def start(self) -> Run:
+        """Load the session, and take it over healed, as the engine does."""
+        stored = await self._call("onRunStart")
+        if isinstance(stored, Mapping):
+            stored = Session.model_validate(dict(stored))
+        if stored is not None:
+            self.facts.session = stored.model_copy(update={"turns": mended(stored.turns)})
+        self.session.stack = ["Main"]
+        return self
+
+    # What is said in the run; each gives the new turn.
+
+    def say(self, text: str, role: Any = "user", **fields: Any) -> Turn:
+        turn = Turn(role=role, content=text, agent="Main", run_id=self.facts.run_id, **fields)
+        self.session.turns.append(turn)
+        return turn
+
+    def ask(self, *calls: ToolCall) -> Turn:
+        return self.say("", "assistant", tool_calls=list(calls))
+
+    def answer(self, call: ToolCall, text: str) -> Turn:
+        return self.say(text, "tool", tool_call_id=call.id, name=call.name, outcome="ok")
+
+    async def save(self, **point: Any) -> None:
+        if point:
+            self.ctx["checkpoint"] = point
+        await self._call("onCheckpoint")
+
+    async def end(self, status: str = "completed", error: BaseException | None = None) -> Session:
+        self.facts.status = status
+        self.facts.error = error
+        await self._call("onRunComplete")
+        return self.session
+
+    async def _call(self, hook: str) -> Any:
+        method = getattr(self.store, hook, None)
+        outcome = None if method is None else method(self.session, self.ctx)
+        return await outcome if inspect.isawaitable(outcome) else outcome
+
+
+async def talk(store: Any, text: str, session_id: str | None = None, user_id: str = "u1") -> Session:
+    """A whole run: the text, a checkpoint, an answer."""
+    run = await Run(store, session_id, user_id).start()
+    run.say(text)
+    await run.save()
+    run.say(f"You said: {text}", "assistant")
+    return await run.end()
+
+
+async def stored(store: Any, session_id: str, user_id: str = "u1") -> Session:
+    """The session as another run finds it."""
+    run = await Run(store, session_id, user_id).start()
+    await run.end()
+    return run.session

@@ -1,0 +1,227 @@
+"""What every store must pass, ours as well as yours.
+
+A store is a middleware that keeps sessions: `onRunStart` and `onRunComplete`, and `onCheckpoint` if it saves on the
+way. Subclass `StoreSuite` in a test module, and pytest runs it all:
+
+    class TestMyStore(StoreSuite):
+        @staticmethod
+        def make(place: str) -> MyStore:
+            return MyStore(place)
+
+Needs pytest and pytest-asyncio with `asyncio_mode = "auto"`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from auwgent.errors import SessionConflict
+from auwgent.session import Session, ToolCall
+from auwgent.testing.runs import Run, talk
+
+Make = Callable[[str], Any]
+
+forked = multiprocessing.get_context("forkserver")
+forked.set_forkserver_preload(["auwgent.testing.store_suite", "auwgent.middleware.sessions"])
+PATIENCE = 100  # seconds for all that processes do
+
+
+class StoreSuite:
+    """Tests of a store. `make` gives a store on the storage at a place; each test has a place of its own.
+
+    `make` and what it names must be importable: other processes call it, too. Runs on one session may follow
+    one another, or all but one of them may fail with `SessionConflict`; both are right, a lost turn is not.
+    """
+
+    budget: ClassVar[float] = 3.0  # bytes stored for each byte of the session's JSON, at 200 turns
+
+    @staticmethod
+    def make(place: str) -> Any:
+        """A store on the storage at this place, which may be empty."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> str:
+        """Where the storage of one test is: a path that does not exist yet, or whatever `make` understands."""
+        return str(tmp_path / "store")
+
+    @staticmethod
+    def break_storage(place: str) -> None:
+        """Make the storage at this place unreadable and unwritable."""
+        pytest.skip("break_storage is not defined")
+
+    @staticmethod
+    def size(place: str) -> int:
+        """Bytes that the storage at this place takes."""
+        pytest.skip("size is not defined")
+
+    # One after the other
+
+    async def test_a_session_goes_on_where_it_was(self, place: str) -> None:
+        await self._talk(place, "one", "two")
+        session = await self._load(place)
+        assert [turn.text for turn in session.turns] == ["one", "You said: one", "two", "You said: two"]
+
+    async def test_every_field_comes_back(self, place: str) -> None:
+        async with opened(self.make, place) as store:
+            run = await Run(store, "s1").start()
+            call = ToolCall(id="1", name="f", args={"x": [1.5, None, "é"]})
+            run.say("Hi")
+            run.ask(call).provider_data = {"signature": "abc"}
+            run.answer(call, "ok")
+            run.session.stack, run.session.system_prompt = ["Main", "Joker"], "Be funny."
+            saved = await run.end()
+            again = Run(store, "s1")
+            await again.start()
+        assert again.session.model_copy(update={"stack": saved.stack}) == saved
+
+    async def test_a_session_of_another_user_is_not_found(self, place: str) -> None:
+        async with opened(self.make, place) as store:
+            await talk(store, "mine", "s1", "u1")
+            for user in ("u2", "", "u1\x1f"):
+                assert (await Run(store, "s1", user).start()).session.turns == []
+
+    async def test_users_and_sessions_do_not_run_into_one_another(self, place: str) -> None:
+        async with opened(self.make, place) as store:
+            await talk(store, "mine", "c", "a/b")
+            for user, session in (("a", "b/c"), ("a/b/c", ""), ("../a/b", "c"), ("A/B", "C")):
+                assert (await Run(store, session or "s", user).start()).session.turns == []
+
+    @pytest.mark.parametrize("text", ["nul \0 inside", "half \ud800 a character", "x" * 5_000_000])
+    async def test_any_text_can_be_said(self, place: str, text: str) -> None:
+        """NUL and halves of characters may be replaced, but a run never fails of them."""
+        async with opened(self.make, place) as store:
+            run = await Run(store, "s1").start()
+            run.say(text)
+            await run.save()
+            await run.end()
+            session = (await Run(store, "s1").start()).session
+        assert [len(turn.text) for turn in session.turns] == [len(text)]
+
+    async def test_the_bytes_stored_are_in_proportion(self, place: str) -> None:
+        await self._talk(place, *(f"{number} " + "word " * 40 for number in range(100)))
+        raw = len((await self._load(place)).model_dump_json())
+        assert self.size(place) <= self.budget * raw
+
+    # What fails
+
+    async def test_a_failed_read_is_never_a_new_session(self, place: str) -> None:
+        await self._talk(place, "precious")
+        self.break_storage(place)
+        with pytest.raises(Exception):  # noqa: B017, PT011  # which one is the store's affair
+            await self._load(place)
+
+    async def test_a_failed_save_is_never_a_success(self, place: str) -> None:
+        with pytest.raises(Exception):  # noqa: B017, PT011, PT012
+            async with opened(self.make, place) as store:
+                run = await Run(store, "s1").start()
+                run.say("precious")
+                self.break_storage(place)
+                await run.end()
+
+    # Several at once
+
+    async def test_of_two_runs_at_once_none_loses_a_turn(self, place: str) -> None:
+        await self._talk(place, "before")
+        ended = await asyncio.gather(*(self._try(place, f"run {number}") for number in range(5)))
+        said = {turn.text for turn in (await self._load(place)).turns}
+        assert any(ended)
+        for number, saved in enumerate(ended):
+            assert (f"run {number}" in said) is saved
+
+    def test_eight_processes_may_be_the_first(self, place: str) -> None:
+        processes = [
+            forked.Process(target=_talk_once, args=(self.make, place, f"s{number}")) for number in range(8)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(PATIENCE)
+        assert [process.exitcode for process in processes] == [0] * 8
+
+    def test_a_killed_process_loses_nothing_that_was_saved(self, place: str, tmp_path: Path) -> None:
+        """A process talks, and notes each run that is saved; it is killed five times, wherever it is."""
+        log = tmp_path / "log"
+        log.touch()
+        for attempt in range(5):
+            process = forked.Process(target=_talk_on, args=(self.make, place, str(log)))
+            process.start()
+            before, deadline = log.stat().st_size, time.monotonic() + PATIENCE
+            while log.stat().st_size == before and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(attempt / 100)
+            os.kill(process.pid or 0, signal.SIGKILL)
+            process.join()
+        noted = log.read_text().split()
+        said = [turn.text for turn in asyncio.run(self._load(place)).turns]
+        assert len(noted) >= 5
+        assert set(noted) <= set(said)
+
+    async def _talk(self, place: str, *texts: str) -> None:
+        async with opened(self.make, place) as store:
+            for text in texts:
+                await talk(store, text, "s1")
+
+    async def _load(self, place: str) -> Session:
+        async with opened(self.make, place) as store:
+            return (await Run(store, "s1").start()).session
+
+    async def _try(self, place: str, text: str) -> bool:
+        """A run with a store of its own; whether it was saved."""
+        async with opened(self.make, place) as store:
+            try:
+                run = await Run(store, "s1").start()
+                run.say(text)
+                await asyncio.sleep(0.05)
+                await run.end()
+            except SessionConflict:
+                return False
+            return True
+
+
+@asynccontextmanager
+async def opened(make: Make, place: str) -> AsyncIterator[Any]:
+    """A store, opened and closed where it wants that."""
+    store = make(place)
+    await _call(store, "open")
+    try:
+        yield store
+    finally:
+        await _call(store, "close")
+
+
+async def _call(store: Any, name: str) -> None:
+    outcome = getattr(store, name, lambda: None)()
+    if inspect.isawaitable(outcome):
+        await outcome
+
+
+def _talk_once(make: Make, place: str, session_id: str) -> None:
+    async def run() -> None:
+        async with opened(make, place) as store:
+            await talk(store, "Hi", session_id)
+
+    asyncio.run(run())
+
+
+def _talk_on(make: Make, place: str, log: str) -> None:
+    async def run() -> None:
+        async with opened(make, place) as store:
+            while True:
+                text = f"{os.getpid()}-{time.monotonic_ns()}"
+                await talk(store, text, "s1")
+                with Path(log).open("a") as file:  # noqa: ASYNC230  # it must be written before the next run
+                    file.write(f"{text}\n")
+
+    asyncio.run(run())
