@@ -1,0 +1,116 @@
+"""Keys and addresses: where they are looked for, and what is made of them."""
+
+import pytest
+
+from auwgent.models.base import ModelSpec
+from auwgent.models.providers import (
+    PROVIDERS,
+    base_url_for,
+    key_for,
+    key_places,
+    missing_key,
+    provider_of,
+    wants_placeholder,
+)
+
+
+def test_a_key_of_the_config_comes_before_the_environments() -> None:
+    environ = {"OPENAI_API_KEY": "from-environment"}
+    assert key_for("openai", {"openai": "from-config"}, environ) == "from-config"
+    assert key_for("openai", {"anthropic": "other"}, environ) == "from-environment"
+    assert key_for("openai", {}, {}) is None
+
+
+def test_an_empty_key_is_none() -> None:
+    assert key_for("openai", {"openai": ""}, {"OPENAI_API_KEY": ""}) is None
+
+
+def test_a_second_variable_is_tried() -> None:
+    assert key_for("gemini", {}, {"GOOGLE_API_KEY": "google"}) == "google"
+    assert key_for("gemini", {}, {"GOOGLE_API_KEY": "google", "GEMINI_API_KEY": "gemini"}) == "gemini"
+
+
+def test_a_provider_nobody_has_heard_of_may_have_a_key() -> None:
+    assert key_for("zai", {}, {"ZAI_API_KEY": "key"}) == "key"
+    assert missing_key(ModelSpec(name="zai/glm-5")) is None
+
+
+def test_a_missing_key_is_told_with_all_places() -> None:
+    told = missing_key(ModelSpec(name="anthropic/claude-sonnet-4-5", label="main"))
+    assert told == (
+        "anthropic/claude-sonnet-4-5 needs an API key and none is set: "
+        "give it as api_key under [models.main] or anthropic under [api_keys] or ANTHROPIC_API_KEY"
+    )
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ModelSpec(name="openai/gpt-5", api_key="key"),
+        ModelSpec(name="openai/my-own", base_url="http://localhost:8000"),
+        ModelSpec(name="ollama_chat/llama3.1"),
+        ModelSpec(name="bedrock/converse/anthropic.claude"),
+        ModelSpec(name="hosted_vllm/qwen3"),
+    ],
+    ids=lambda spec: spec.name,
+)
+def test_not_everyone_needs_a_key(spec: ModelSpec) -> None:
+    assert missing_key(spec) is None
+
+
+def test_whoever_needs_a_key_can_be_told_where_to_put_it() -> None:
+    for name, provider in PROVIDERS.items():
+        assert provider.name == name
+        assert provider.env or not provider.needs_key
+        assert f"{name} under [api_keys]" in key_places(ModelSpec(name=f"{name}/model"))
+
+
+@pytest.mark.parametrize(
+    ("provider", "given", "made"),
+    [
+        ("openai", "http://h:1", "http://h:1/v1"),
+        ("openai", "http://h:1/", "http://h:1/v1"),
+        ("openai", "http://h:1/v1", "http://h:1/v1"),
+        ("openai", "http://h:1/v1/", "http://h:1/v1"),
+        ("openai", "https://h/gateway", "https://h/gateway/v1"),
+        ("openai", "https://h/api/paas/v4", "https://h/api/paas/v4"),
+        ("openai", "https://h/v1beta/openai", "https://h/v1beta/openai"),
+        ("groq", "https://api.groq.com/openai", "https://api.groq.com/openai/v1"),
+        ("nobody_knows", "https://h", "https://h/v1"),
+        ("anthropic", "http://h:1", "http://h:1"),
+        ("anthropic", "http://h:1/v1", "http://h:1"),
+        ("anthropic", "http://h:1/v1/messages", "http://h:1"),
+        ("anthropic", "http://h:1/gateway/v1", "http://h:1/gateway"),
+        ("gemini", "http://h:1", "http://h:1/v1beta"),
+        ("gemini", "http://h:1/v1", "http://h:1/v1beta"),
+        ("gemini", "http://h:1/v1beta", "http://h:1/v1beta"),
+        ("ollama_chat", "http://h:1/v1", "http://h:1"),
+        ("ollama_chat", "http://h:1/api", "http://h:1"),
+        ("azure", "https://me.openai.azure.com", "https://me.openai.azure.com"),
+        ("openrouter", "https://openrouter.ai", "https://openrouter.ai/api/v1"),
+        ("openrouter", "https://openrouter.ai/api", "https://openrouter.ai/api/v1"),
+        ("openrouter", "https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1"),
+        ("openrouter", "http://h:1/v1", "http://h:1/v1"),
+        ("cohere_chat", "http://h:1", "http://h:1/v2/chat"),
+        ("cohere_chat", "http://h:1/v2/chat", "http://h:1/v2/chat"),
+        ("perplexity", "https://api.perplexity.ai", "https://api.perplexity.ai"),
+    ],
+)
+def test_an_address_may_be_written_as_people_write_it(provider: str, given: str, made: str) -> None:
+    assert base_url_for(provider, given) == made
+    assert base_url_for(provider, made) == made
+
+
+def test_no_address_stays_none() -> None:
+    assert base_url_for("openai", None) is None
+
+
+def test_a_placeholder_is_for_servers_of_ones_own() -> None:
+    assert wants_placeholder(ModelSpec(name="openai/mine", base_url="http://h:1"))
+    assert not wants_placeholder(ModelSpec(name="openai/gpt-5"))
+    assert not wants_placeholder(ModelSpec(name="ollama_chat/llama3.1", base_url="http://h:1"))
+
+
+def test_an_unknown_provider_is_taken_to_be_openai_like() -> None:
+    assert provider_of("nobody_knows").path == "/v1"
+    assert not provider_of("nobody_knows").needs_key

@@ -1,0 +1,9 @@
+"""Processes that start quickly: forked from one that has imported the package already."""
+
+from __future__ import annotations
+
+from auwgent.testing.store_suite import forked
+
+forked.set_forkserver_preload(["auwgent.testing.store_suite", "tests.support.killed", "tests.support.worker"])
+
+__all__ = ["forked"]

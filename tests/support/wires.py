@@ -1,0 +1,212 @@
+"""Two wire formats byte by byte: what providers answer, also what no well-behaved one does, and what they accept."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from tests.support.raw_server import STREAM_END, Step, piece, stream_head, whole
+
+WORDS = 2**16  # characters of a streamed piece
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A tool call of an answer. `arguments` is JSON text, or no JSON at all; without `id` it has none."""
+
+    name: str
+    arguments: str
+    id: str | None = "call_1"
+
+
+class Wire(ABC):
+    """A provider's way to answer. `model` is asked there, `via` LiteLLM or without it."""
+
+    model: str
+
+    def __init__(self, via: str = "litellm") -> None:
+        self.via = via
+
+    def __str__(self) -> str:
+        return self.model.partition("/")[0] + (" direct" if self.via == "direct" else "")
+
+    def streamed(self, text: str = "", *calls: Called) -> list[Step]:
+        """A whole answer in pieces."""
+        return [*self.begun(text), *map(_event, self._rest(text, calls)), *self._close(), STREAM_END]
+
+    def begun(self, text: str = "") -> list[Step]:
+        """A streamed answer so far: its words are there, its end is not."""
+        return [stream_head(), *map(_event, self._begin(text))]
+
+    @abstractmethod
+    def whole(self, text: str = "", *calls: Called) -> list[Step]:
+        """The same answer at once."""
+
+    @abstractmethod
+    def refusal(self, status: int, message: str, **headers: str) -> list[Step]:
+        """An error in the provider's form."""
+
+    @abstractmethod
+    def check(self, body: Any) -> None:
+        """Assert that the provider would take this request: roles, and each call with its one result."""
+
+    @abstractmethod
+    def results(self, body: Any) -> list[str]:
+        """The texts of all tool results in a request."""
+
+    @abstractmethod
+    def _begin(self, text: str) -> Iterator[Mapping[str, Any]]: ...
+
+    @abstractmethod
+    def _rest(self, text: str, calls: Sequence[Called]) -> Iterator[Mapping[str, Any]]: ...
+
+    def _close(self) -> list[Step]:
+        return []
+
+
+class OpenAI(Wire):
+    """OpenAI's chat completions."""
+
+    model = "openai/gpt-4o-mini"
+
+    def whole(self, text: str = "", *calls: Called) -> list[Step]:
+        message: dict[str, Any] = {"role": "assistant", "content": text or None}
+        if calls:
+            message["tool_calls"] = [_openai_call(call) for call in calls]
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
+        return [
+            whole(json.dumps({**_OPENAI, "object": "chat.completion", "choices": [choice], "usage": _TOKENS}))
+        ]
+
+    def refusal(self, status: int, message: str, **headers: str) -> list[Step]:
+        body = {"error": {"message": message, "type": "invalid_request_error", "code": None}}
+        return [whole(json.dumps(body), status=status, **headers)]
+
+    def check(self, body: Any) -> None:
+        waiting: list[str] = []
+        for message in body["messages"]:
+            if message["role"] == "tool":
+                waiting.remove(message["tool_call_id"])
+                continue
+            assert not waiting, "calls without a result"
+            waiting = [call["id"] for call in message.get("tool_calls") or ()]
+            assert len(set(waiting)) == len(waiting)
+            assert all(
+                isinstance(json.loads(call["function"]["arguments"]), dict)
+                for call in message.get("tool_calls") or ()
+            )
+        assert not waiting
+        assert body["messages"][-1]["role"] in ("user", "tool")
+
+    def results(self, body: Any) -> list[str]:
+        return [str(message["content"]) for message in body["messages"] if message["role"] == "tool"]
+
+    def _begin(self, text: str) -> Iterator[Mapping[str, Any]]:
+        for start in range(0, len(text), WORDS):
+            yield _delta({"role": "assistant", "content": text[start : start + WORDS]})
+
+    def _rest(self, text: str, calls: Sequence[Called]) -> Iterator[Mapping[str, Any]]:
+        for index, call in enumerate(calls):
+            yield _delta({"tool_calls": [{"index": index, **_openai_call(call)}]})
+        yield _delta({}, "tool_calls" if calls else "stop")
+        yield {**_OPENAI, "object": "chat.completion.chunk", "choices": [], "usage": _TOKENS}
+
+    def _close(self) -> list[Step]:
+        return [piece("data: [DONE]\n\n")]
+
+
+class Anthropic(Wire):
+    """Anthropic's messages."""
+
+    model = "anthropic/claude-sonnet-4-5"
+
+    def whole(self, text: str = "", *calls: Called) -> list[Step]:
+        content: list[Any] = [{"type": "text", "text": text}] if text else []
+        content += [{**_tool_use(call), "input": json.loads(call.arguments)} for call in calls]
+        stop = "tool_use" if calls else "end_turn"
+        return [whole(json.dumps({**_ANTHROPIC, "content": content, "stop_reason": stop}))]
+
+    def refusal(self, status: int, message: str, **headers: str) -> list[Step]:
+        body = {"type": "error", "error": {"type": "api_error", "message": message}}
+        return [whole(json.dumps(body), status=status, **headers)]
+
+    def check(self, body: Any) -> None:
+        messages = body["messages"]
+        assert [message["role"] for message in messages][::2] == ["user"] * ((len(messages) + 1) // 2)
+        assert all(one["role"] != other["role"] for one, other in pairwise(messages))
+        for message, answer in pairwise([*messages, {"content": []}]):
+            calls = [block["id"] for block in _blocks(message, "tool_use")]
+            results = [block["tool_use_id"] for block in _blocks(answer, "tool_result")]
+            assert calls == results
+            assert len(set(calls)) == len(calls)
+            assert all(isinstance(block["input"], dict) for block in _blocks(message, "tool_use"))
+
+    def results(self, body: Any) -> list[str]:
+        blocks = [block for message in body["messages"] for block in _blocks(message, "tool_result")]
+        return [json.dumps(block["content"], ensure_ascii=False) for block in blocks]
+
+    def _begin(self, text: str) -> Iterator[Mapping[str, Any]]:
+        yield {"type": "message_start", "message": {**_ANTHROPIC, "content": []}}
+        if text:
+            start = {"type": "text", "text": ""}
+            yield {"type": "content_block_start", "index": 0, "content_block": start}
+        for at in range(0, len(text), WORDS):
+            delta = {"type": "text_delta", "text": text[at : at + WORDS]}
+            yield {"type": "content_block_delta", "index": 0, "delta": delta}
+
+    def _rest(self, text: str, calls: Sequence[Called]) -> Iterator[Mapping[str, Any]]:
+        if text:
+            yield {"type": "content_block_stop", "index": 0}
+        for index, call in enumerate(calls, start=1):
+            start = {**_tool_use(call), "input": {}}
+            yield {"type": "content_block_start", "index": index, "content_block": start}
+            delta = {"type": "input_json_delta", "partial_json": call.arguments}
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+            yield {"type": "content_block_stop", "index": index}
+        stop = {"stop_reason": "tool_use" if calls else "end_turn", "stop_sequence": None}
+        yield {"type": "message_delta", "delta": stop, "usage": {"output_tokens": 2}}
+        yield {"type": "message_stop"}
+
+
+WIRES: tuple[Wire, ...] = (OpenAI(), OpenAI("direct"), Anthropic())
+
+_TOKENS = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+_OPENAI = {"id": "c", "created": 1, "model": "m"}
+_ANTHROPIC = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "stop_reason": None,
+    "stop_sequence": None,
+    "usage": {"input_tokens": 3, "output_tokens": 2},
+}
+
+
+def _event(value: Mapping[str, Any]) -> Step:
+    """A server-sent event, as a chunk; Anthropic's are named as well."""
+    name = f"event: {value['type']}\n" if "type" in value else ""
+    return piece(f"{name}data: {json.dumps(value)}\n\n")
+
+
+def _delta(content: Mapping[str, Any], finish_reason: str | None = None) -> Mapping[str, Any]:
+    choice = {"index": 0, "delta": content, "finish_reason": finish_reason}
+    return {**_OPENAI, "object": "chat.completion.chunk", "choices": [choice]}
+
+
+def _openai_call(call: Called) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"type": "function", "function": function, **({} if call.id is None else {"id": call.id})}
+
+
+def _tool_use(call: Called) -> dict[str, Any]:
+    return {"type": "tool_use", "name": call.name, **({} if call.id is None else {"id": call.id})}
+
+
+def _blocks(message: Any, kind: str) -> list[Any]:
+    content = message["content"]
+    return [] if isinstance(content, str) else [block for block in content if block["type"] == kind]
