@@ -1,0 +1,100 @@
+"""What the README and the docs say runs: each config block loads, each Python block and command is executed."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from auwgent.config import load
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(r"^# (\S+\.(?:py|toml|md|json))\n")
+KEYS = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "TEAM_KEY"), "a-key")
+DRY = {"AUWGENT_AGENT__MODEL": "scripted/echo"}  # nothing here may cost money or need a network
+ELSEWHERE = ("./dev", "pip", "apt-get", "export", "auwgent model pull", "auwgent init")
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for name, value in {**KEYS, **DRY, "AUWGENT_CACHE": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name, module in list(sys.modules.items()):  # pages use the same names for their own modules
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_a_page_works(page: Path, folder: Path) -> None:
+    names: dict[str, object] = {"__name__": "docs"}
+    for language, text in blocks(page):
+        named = NAMED.match(text)
+        if named is not None:
+            (folder / named[1]).write_text(text, encoding="utf-8")
+        if language == "toml":
+            _loads(folder, text)
+        elif language == "python" and named is None:
+            _runs(page, text, names)
+        elif language == "console":
+            _commands_work(folder, text)
+
+
+def test_a_page_has_only_blocks_that_are_checked_or_shown() -> None:
+    shown = {"toml", "python", "console", "json", "text", "sh", "diff"}
+    for page in PAGES:
+        assert {language for language, _ in blocks(page)} <= shown, page
+
+
+def _loads(folder: Path, text: str) -> None:
+    file = folder / "block.toml"
+    file.write_text(text, encoding="utf-8")
+    assert load(file, environ={**KEYS}).agent.model
+
+
+def _runs(page: Path, text: str, names: dict[str, object]) -> None:
+    code = compile(text, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if code.co_flags & inspect.CO_COROUTINE:
+
+        async def run() -> None:
+            await eval(code, names)
+
+        asyncio.run(run())
+    else:
+        exec(code, names)
+
+
+def _commands_work(folder: Path, text: str) -> None:
+    for line in text.splitlines():
+        if not line.startswith("$ ") or line[2:].startswith(ELSEWHERE):
+            continue
+        words = shlex.split(line[2:], comments=True)
+        assert words[0] == "auwgent", f"not a command of ours: {line}"
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=folder,
+            env={**os.environ, "NO_COLOR": "1"},
+            input="",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
