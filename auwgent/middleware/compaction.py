@@ -58,6 +58,12 @@ class Notes:
     learned: dict[str, int] = field(default_factory=dict)  # windows, from providers that refused
     refused: set[str] = field(default_factory=set)  # ids of the last turns of requests that were too long
 
+    def leave_on(self, turn: Turn) -> None:
+        """Leave word for later runs of how far it got, on the next turn that is recorded."""
+        if self.is_new:
+            turn.provider_data = {**(turn.provider_data or {}), KEY: _MARKS.dump_python(self.marks)}
+            self.is_new = False
+
 
 class Compaction:
     """Shortens what a model is sent when it grows beyond a limit; the session keeps every turn.
@@ -77,7 +83,7 @@ class Compaction:
     measure. A request that a provider refuses as too long is shortened once and sent again. Where nothing can be
     freed twice in a row, the run ends with `LimitExceeded`.
 
-    How far it got is kept with the session's last turn, for later runs, if the store is listed before it.
+    How far it got is kept with the turn that comes next, for later runs.
     """
 
     name = "compaction"
@@ -143,19 +149,11 @@ class Compaction:
         notes.learned[model] = min(int(sent * LEARNED), notes.learned.get(model, sent))
         return {"forceStart": "llm_start"}
 
-    async def onRunComplete(self, session: Session, ctx: Context) -> None:
-        """Leave word of how far it got for the next run."""
-        notes: Notes | None = ctx.get(self._note)
-        last = session.turns[-1] if session.turns else None
-        if notes is None or not notes.is_new or last is None or last.run_id != ctx.runId:
-            return
-        marks = _MARKS.dump_python(notes.marks)
-        last.provider_data = {**(last.provider_data or {}), KEY: marks}
-
     def _notes(self, ctx: Context) -> Notes:
         notes: Notes | None = ctx.get(self._note)
         if notes is None:
             ctx[self._note] = notes = Notes(_left_by_earlier_runs(ctx.session.turns))
+            ctx.changeTurns(notes.leave_on)
         return notes
 
     def _conversation(self, ctx: Context, prompt: str) -> Conversation:

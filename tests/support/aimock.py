@@ -29,7 +29,9 @@ class Aimock:
     def journal(self, test_id: str) -> list[dict[str, Any]]:
         """The requests that carried this X-Test-Id, oldest first, in the server's own form."""
         query = urllib.parse.urlencode({"testId": test_id})
-        with urllib.request.urlopen(f"{self.url}/__aimock/journal?{query}", timeout=10) as response:
+        # urlopen would keep the proxies of the first test that called it.
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"{self.url}/__aimock/journal?{query}", timeout=10) as response:
             entries: list[dict[str, Any]] = json.load(response)
         return entries
 
