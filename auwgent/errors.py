@@ -14,8 +14,10 @@ AuwgentError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from auwgent.secrecy import scrubbed
 
 Fault = Literal[
     "auth",  # the key is missing, wrong, or may not do this
@@ -34,10 +36,14 @@ Fault = Literal[
 class AuwgentError(Exception):
     """Base of all errors of this package.
 
-    `session` is the session as far as the run got, where there was a run: nothing that was said is lost.
+    `session` is the session as far as the run got, where there was a run: nothing that was said is lost. The text
+    holds no secret of a config, also where it was made of what a user's own code raised.
     """
 
-    session: Any = None  # a Session; errors are the lowest floor and know no other module
+    session: Any = None  # a Session; this floor knows no sessions
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*(scrubbed(one) if isinstance(one, str) else one for one in args))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +87,11 @@ class ConfigError(AuwgentError):
 
     def __init__(self, problems: Sequence[Problem] | str) -> None:
         found = [Problem(problems)] if isinstance(problems, str) else list(problems)
-        self.problems: tuple[Problem, ...] = tuple(found)
-        super().__init__("\n\n".join(str(problem) for problem in found))
+        self.problems: tuple[Problem, ...] = tuple(
+            replace(problem, message=scrubbed(problem.message), hint=scrubbed(problem.hint))
+            for problem in found
+        )
+        super().__init__("\n\n".join(map(str, self.problems)))
 
 
 class MiddlewareError(AuwgentError):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
 
 from auwgent.config.keys import Key
 
@@ -36,6 +40,7 @@ def is_secret(key: Key) -> bool:
     return any(isinstance(part, str) and _sounds_secret(part) for part in key)
 
 
+@lru_cache(1024)
 def _sounds_secret(name: str) -> bool:
     return bool(
         _SECRET_NAME.search(name) or difflib.get_close_matches(name.lower(), _SECRET_TABLES, n=1, cutoff=0.75)
@@ -52,6 +57,25 @@ def masked(text: str) -> str:
     for pattern in (_URL_PASSWORD, _URL_TOKEN, _QUERY, _TOKEN):
         text = pattern.sub(_hide, text)
     return text
+
+
+def secrets_in(tree: Any, *, is_known: bool = False) -> Iterator[str]:
+    """The secret values in a tree of the config: all at keys that say so, and those in the addresses of others."""
+    match tree:
+        case Mapping():
+            for name, value in tree.items():
+                yield from secrets_in(value, is_known=is_known or _sounds_secret(str(name)))
+        case list() | tuple():
+            for value in tree:
+                yield from secrets_in(value, is_known=is_known)
+        case str():
+            if is_known:
+                yield tree
+                yield tree.rpartition(" ")[2]  # Bearer …
+            for pattern in (_URL_PASSWORD, _URL_TOKEN, _QUERY):
+                for match in pattern.finditer(tree):
+                    yield match["secret"]
+                    yield unquote(match["secret"])
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from auwgent.config.keys import Finding, Key
 from auwgent.config.layers import Layers
 from auwgent.config.references import used
+from auwgent.config.secrets import secrets_in
 from auwgent.config.tables import (
     AgentConfig,
     EmbeddingConfig,
@@ -28,6 +29,7 @@ from auwgent.config.tables import (
     Secrets,
 )
 from auwgent.errors import Problem
+from auwgent.secrecy import KnownSecrets
 
 DEFAULT_MIDDLEWARE = "auwgent.middleware.SQLModelSessions"
 
@@ -75,6 +77,7 @@ class Config(BaseSettings):
     )
 
     _layers: Layers = PrivateAttr()
+    _secrets: KnownSecrets = PrivateAttr()  # lives as long as the config: no error shows them
 
     @classmethod
     def settings_customise_sources(
@@ -95,6 +98,7 @@ class Config(BaseSettings):
 
     def model_post_init(self, context: Any) -> None:
         self._layers = under_way.get()
+        self._secrets = KnownSecrets(secrets_in(self._layers.merged))
 
     @property
     def folder(self) -> Path:

@@ -21,6 +21,7 @@ from auwgent.errors import (
 from auwgent.middleware.base import SETTABLE_AT_START
 from auwgent.middleware.pipeline import Decision, describe
 from auwgent.prompts import MissingValues
+from auwgent.secrecy import scrubbed
 from auwgent.session import Session, ToolCall, Turn
 from auwgent.tools.function import result_text
 
@@ -197,7 +198,7 @@ class Engine:
         """The `error` intent: one for each failed run. What fails here as well changes nothing any more."""
         kind = getattr(error, "fault", None) or type(error).__name__
         try:
-            await root.announce("error", {"message": str(error), "kind": kind})
+            await root.announce("error", {"message": scrubbed(str(error)), "kind": kind})
         except Exception as also:
             log.warning("while an error was reported: %s", describe(also))
 

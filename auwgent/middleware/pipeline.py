@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from auwgent.errors import AuwgentError, LimitExceeded, MiddlewareError, SessionConflict, SessionNotFound
 from auwgent.middleware.base import HOOKS, Context, Middleware
+from auwgent.secrecy import scrubbed
 from auwgent.session import Session, Turn
 
 log = logging.getLogger("auwgent.middleware")
@@ -269,8 +270,8 @@ class Chain:
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line: its type, and its words where it has any."""
-    words = " ".join(str(error).split())
+    """An exception in one line: its type, and its words where it has any, without secrets."""
+    words = scrubbed(" ".join(str(error).split()))
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
@@ -88,6 +88,12 @@ def key_for(provider: str, api_keys: Mapping[str, str], environ: Mapping[str, st
     if api_keys.get(provider):
         return api_keys[provider]
     return next((environ[name] for name in provider_of(provider).env if environ.get(name)), None)
+
+
+def keys_of(environ: Mapping[str, str]) -> Iterator[str]:
+    """The keys of all known providers that stand in the environment."""
+    names = {name for provider in PROVIDERS.values() for name in provider.env}
+    yield from (environ[name] for name in names if environ.get(name))
 
 
 def key_places(spec: ModelSpec) -> str:
