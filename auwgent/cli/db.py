@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -14,6 +14,7 @@ from auwgent.errors import ConfigError
 from auwgent.runtime import auwgent
 from auwgent.store.base import Schema
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -28,16 +29,23 @@ class Versioned(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class Encryptable(Protocol):
+    """A store that can encrypt its database where it stands."""
+
+    async def encrypt(self) -> bool: ...
+
+
 @click.group("db", epilog=options.examples("auwgent db check", "auwgent db upgrade"))
 def command() -> None:
-    """Look after the schema of the store. It is brought up to date by the first run, too."""
+    """Look after the store's database. Its schema is brought up to date by the first run, too."""
 
 
 @command.command("check", epilog=options.examples("auwgent db check || auwgent db upgrade"))
 @options.config
 def check(config: Path) -> int:
     """Tell the version of the schema. Exit code 1 where a run would upgrade it, or cannot use it."""
-    for schema in _each(config, lambda store: store.schema()):
+    for schema in _each(_versioned(config), lambda store: store.schema()):
         if schema.found is None:
             click.echo(f"there is no database yet; a run will make one of version {schema.newest}")
         elif schema.found == schema.newest:
@@ -63,20 +71,36 @@ def upgrade(config: Path) -> None:
         finally:
             await store.close()
 
-    for before, after in _each(config, work):
+    for before, after in _each(_versioned(config), work):
         if before.found == after.found:
             click.echo(f"version {after.found}, up to date")
         else:
             click.echo(f"version {before.found or 'none'} became version {after.found}")
 
 
-def _each(config: Path, work: Callable[[Versioned], Awaitable[T]]) -> list[T]:
+@command.command("encrypt", epilog=options.examples("auwgent db encrypt"))
+@options.config
+def encrypt(config: Path) -> None:
+    """Encrypt a SQLite file that was made before the config had an encryption_key. End what uses it first."""
+    stores = [middleware for middleware in auwgent(config).middleware if isinstance(middleware, Encryptable)]
+    if not stores:
+        raise ConfigError(
+            "no middleware of this config can encrypt, as auwgent.middleware.SQLModelSessions can"
+        )
+    for changed in _each(stores, lambda store: store.encrypt()):
+        click.echo("encrypted" if changed else "encrypted already")
+
+
+def _versioned(config: Path) -> list[Versioned]:
     stores = [middleware for middleware in auwgent(config).middleware if isinstance(middleware, Versioned)]
     if not stores:
         raise ConfigError(
             "no middleware of this config has a schema to look after, as auwgent.middleware.SQLModelSessions has"
         )
+    return stores
 
+
+def _each(stores: Iterable[S], work: Callable[[S], Awaitable[T]]) -> list[T]:
     async def run() -> list[T]:
         return [await work(store) for store in stores]
 

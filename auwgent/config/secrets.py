@@ -14,10 +14,10 @@ from auwgent.config.keys import Key
 MASK = "********"
 
 _SECRET_NAME = re.compile(
-    r"api_?key|token(?!s)|secret|passw|credential|authori[sz]ation|private|cookie|headers$|^env$|^auth$",
+    r"(api|encryption)_?key|token(?!s)|secret|passw|credential|authori[sz]ation|private|cookie|headers$|^env$|^auth$",
     re.IGNORECASE,
 )
-_SECRET_TABLES = ("api_keys", "api_key", "headers")
+_SECRET_TABLES = ("api_keys", "api_key", "encryption_key", "headers")
 _VARIABLES_ONLY = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|\s)*")
 # What gives a secret away wherever it stands: a password in an address or a token in place of its user, and the
 # shapes that providers give keys.

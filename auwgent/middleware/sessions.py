@@ -13,6 +13,7 @@ from auwgent.middleware.base import Context
 from auwgent.session import Session, new_id, now
 from auwgent.store.archive import Archive, prune
 from auwgent.store.base import OnBusy, Schema, parse_age
+from auwgent.store.cipher import parse_key
 from auwgent.store.database import Database, parse_url
 from auwgent.store.journal import End, Hold, Journal, Mark, Stored
 from auwgent.store.migrations import look, prepare, survey
@@ -29,6 +30,7 @@ class SQLModelSessions(Archive):
     "12h", "8w") are deleted when the store opens. `on_busy` says what becomes of a run whose session another
     run holds: it waits, it fails with `SessionConflict`, or it goes on with a copy. With `durability="full"`
     SQLite waits for the disk at each write, so that not even a power cut loses one.
+    A SQLite file is encrypted with the `encryption_key`; `keyring:NAME` is one of the system's keyring.
     """
 
     name = "sessions"
@@ -40,8 +42,10 @@ class SQLModelSessions(Archive):
         retention: str | None = None,
         on_busy: OnBusy = "queue",
         durability: Literal["normal", "full"] = "normal",
+        encryption_key: str | None = None,
     ) -> None:
         self._url = parse_url(url)
+        self._key = parse_key(self._url, encryption_key)
         self._retention = None if retention is None else parse_age("retention", retention)
         if on_busy not in ("queue", "reject", "fork"):
             raise ConfigError(f'on_busy must be "queue", "reject" or "fork", not {on_busy!r}')
@@ -134,6 +138,16 @@ class SQLModelSessions(Archive):
         finally:
             await database.close()
 
+    async def encrypt(self) -> bool:
+        """Encrypt the SQLite file, which nobody has open, if it was made without a key; False if not."""
+        if self._key is None:
+            raise ConfigError("the store of sessions has no `encryption_key` to encrypt its file with")
+        database = self._database()
+        try:
+            return await database.run(database.encrypt_file)
+        finally:
+            await database.close()
+
     async def database(self) -> Database:
         """The database, opened."""
         return (await self._open())[0]
@@ -142,7 +156,9 @@ class SQLModelSessions(Archive):
         return self._opened is not None
 
     def _database(self) -> Database:
-        return Database(self._url, folder=self.folder or Path.cwd(), durability=self._durability)
+        return Database(
+            self._url, folder=self.folder or Path.cwd(), durability=self._durability, key=self._key
+        )
 
     async def _open(self) -> tuple[Database, Journal]:
         if self._opened is None:

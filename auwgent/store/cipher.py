@@ -21,6 +21,7 @@ from auwgent.store.files import draft
 
 KEYRING = "keyring:"
 SERVICE = "auwgent"  # whose keys they are in the keyring
+MISFIT = "the encryption_key does not fit, or this file is no SQLite database"
 ZEROS = bytes(1 << 20)
 
 
@@ -30,11 +31,11 @@ def parse_key(url: URL, key: str | None) -> SecretStr | None:
         return None
     if url.get_backend_name() != "sqlite":
         raise ConfigError(
-            "key encrypts a SQLite file; what a PostgreSQL server stores is encrypted by its disk or by whoever "
-            "runs it: leave key out"
+            "encryption_key is for SQLite files; what a PostgreSQL server stores is encrypted by its disk, or by "
+            "whoever runs it: leave it out"
         )
     if not _can_be(key.removeprefix(KEYRING)):
-        raise ConfigError("key must be a text that is not empty and holds no NUL")
+        raise ConfigError("encryption_key must be a text that is not empty and holds no NUL")
     return SecretStr(key)
 
 
@@ -71,8 +72,8 @@ def create(path: Path, key: SecretStr) -> None:
 def misfit(path: Path) -> str:
     """Why a key does not open the file, in the user's words."""
     if _is_plain(path):
-        return "a key is set, but this file is not encrypted: `auwgent db encrypt` does that"
-    return "the key does not fit, or this file is no SQLite database"
+        return "there is an encryption_key, but this file is not encrypted: `auwgent db encrypt` does that"
+    return MISFIT
 
 
 def encrypt(path: Path, key: SecretStr) -> bool:
@@ -80,6 +81,8 @@ def encrypt(path: Path, key: SecretStr) -> bool:
 
     Who opens it in the moment when it is exchanged gets the old one, which is overwritten: reading it fails.
     """
+    if not path.exists():
+        raise StoreError(f"{path}: there is no database yet; the first run makes it, encrypted")
     with _reported(path):
         if not _is_plain(path):
             _check(path, key)
@@ -140,7 +143,7 @@ def _check(path: Path, key: SecretStr) -> None:
 
 
 def _connect(path: Path, key: SecretStr | None = None) -> Any:
-    connection = driver().connect(path, isolation_level=None)
+    connection = driver().connect(path, isolation_level=None, timeout=1.0)
     connection.execute("PRAGMA cipher_log_level = NONE")
     if key is not None:
         unlock(connection, key)
@@ -155,7 +158,7 @@ def _reported(path: Path) -> Iterator[None]:
     except driver().Error as error:
         match error.sqlite_errorname:
             case "SQLITE_NOTADB":
-                words = "the key does not fit, or this file is no SQLite database"
+                words = MISFIT
             case "SQLITE_BUSY":
                 words = "others have the file open; end them first"
             case _:
@@ -196,4 +199,4 @@ def _quoted(text: str) -> str:
 
 
 def _missing(error: ImportError) -> ConfigError:
-    return ConfigError(f"key needs a library: pip install 'auwgent[encryption]' ({error})")
+    return ConfigError(f"encryption_key needs a library: pip install 'auwgent[encryption]' ({error})")

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 import logging
 import os
 import random
-import sqlite3
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import quote
 
+from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from auwgent.errors import ConfigError, StoreError
+from auwgent.store import cipher
+from auwgent.store.files import draft, make_private
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,19 +62,24 @@ def parse_url(url: str | None) -> URL:
 class Database:
     """One database, opened at its first use. Transactions run whole in threads of their own, or not at all.
 
-    SQLite is written by one thread, which keeps one connection. A relative file is looked for in `folder`.
+    SQLite is written by one thread, which keeps one connection. A relative file is looked for in `folder`. One
+    that cannot be written can still be read. With a `key` it is encrypted.
     """
 
-    def __init__(self, url: URL, *, folder: Path, durability: str = "normal") -> None:
+    def __init__(
+        self, url: URL, *, folder: Path, durability: str = "normal", key: SecretStr | None = None
+    ) -> None:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.path: Path | None = None  # of the file, where there is one
         if self.is_sqlite and url.database and url.database != ":memory:":
             self.path = folder / Path(url.database).expanduser()
             url = url.set(database=str(self.path))
+        self.is_read_only = self.path is not None and self.path.exists() and not _is_writable(self.path)
         self.shown = str(self.path) if self.path else url.render_as_string(hide_password=True)
         self._durability = durability
+        self._key = key
         self._answered = False  # whether it ever did: a server that never did is a wrong URL, rather
-        self._engine = self._make_engine(url)
+        self._engine = self._make_engine(self._to_read(url) if self.is_read_only else url)
         self._writing = self._engine.execution_options(auwgent_begin="BEGIN IMMEDIATE")
         threads = 1 if self.is_sqlite else POSTGRES_THREADS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="auwgent-store")
@@ -91,6 +99,8 @@ class Database:
 
     def write(self, work: Callable[[Connection], T], *, patience: float = PATIENCE) -> T:
         """Do `work` in a write transaction, in a job. It may be done again, so it changes nothing else."""
+        if self.is_read_only:
+            raise StoreError(f"{self.shown}: the database, or its folder, cannot be written")
         return self._transact(self._writing, work, patience)
 
     def read(self, work: Callable[[Connection], T]) -> T:
@@ -99,19 +109,27 @@ class Database:
 
     def create_file(self) -> None:
         """Make the SQLite file, readable by its owner alone, and its folder, if they are not there."""
-        if self.path is not None:
-            make_private(self.path)
+        if self.path is None:
+            return
+        if self._key is not None:
+            cipher.create(self.path, self._key)
+        make_private(self.path)
+
+    def encrypt_file(self) -> bool:
+        """Encrypt the SQLite file, which nobody has open, and its copies; False where that is done."""
+        assert self._key is not None
+        if self.path is None:
+            raise StoreError(f"{self.shown}: there is no file to encrypt")
+        for copy in self.path.parent.glob(f"{glob.escape(self.path.name)}.v*"):
+            cipher.encrypt(copy, self._key)
+        return cipher.encrypt(self.path, self._key)
 
     def copy_file(self, target: Path) -> None:
         """Copy the SQLite database, as it is in one moment. If several do so at once, the first copy stays."""
-        copy = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}")
-        make_private(copy)
-        try:
+        with draft(target) as copy:
             self._alone("VACUUM INTO '" + str(copy).replace("'", "''") + "'")
             with contextlib.suppress(FileExistsError):
                 os.link(copy, target)
-        finally:
-            copy.unlink()
 
     def compact(self) -> None:
         """Leave nothing of what was deleted in the SQLite file or its WAL, and give its space back."""
@@ -147,11 +165,27 @@ class Database:
                 self._answered = True
                 return done
             except SQLAlchemyError as error:
-                may_pass = passes(error) or (self._answered and is_away(error))
+                may_pass = passes(error) or (self._answered and not self.is_sqlite and is_away(error))
                 if time.monotonic() + pause > deadline or not may_pass:
-                    raise StoreError(f"{self.shown}: {explain(error)}") from error
+                    raise StoreError(f"{self.shown}: {self._explain(error)}") from error
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 1.0)
+
+    def _to_read(self, url: URL) -> URL:
+        """The URL of a SQLite file that cannot be written. A WAL can be read only with its index beside it."""
+        assert self.path is not None
+        wal, index = (self.path.with_name(self.path.name + end) for end in ("-wal", "-shm"))
+        if wal.exists() and wal.stat().st_size and not index.exists():
+            raise StoreError(
+                f"{self.shown}: what {wal.name} holds is not in it yet; copy both to where they can be written"
+            )
+        how = {"mode": "ro"} if index.exists() else {"immutable": "1"}
+        return url.set(database=f"file:{quote(str(self.path))}", query={"uri": "true", **how})
+
+    def _explain(self, error: SQLAlchemyError) -> str:
+        if self.path is not None and self._key is not None and is_unreadable(error):
+            return cipher.misfit(self.path)
+        return explain(error)
 
     def _make_engine(self, url: URL) -> Engine:
         # Parameters are the user's conversation: they must not stand in an error.
@@ -160,6 +194,8 @@ class Database:
             options["poolclass"] = StaticPool
         if self.is_sqlite:
             options["connect_args"] = {"check_same_thread": False, "timeout": 5.0, "isolation_level": None}
+            if self._key is not None:
+                options["module"] = cipher.driver()
         else:
             # A connection may have died while the model was thinking, or come through a pooler.
             options |= {
@@ -175,10 +211,14 @@ class Database:
             event.listen(engine, "begin", begin_sqlite)
         return engine
 
-    def _set_up_sqlite(self, connection: sqlite3.Connection, _record: object) -> None:
+    def _set_up_sqlite(self, connection: Any, _record: object) -> None:
+        if self._key is not None:
+            cipher.unlock(connection, self._key)
         connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[self._durability]}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+        if self.is_read_only:
+            return
         if self.path is not None and connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             connection.execute("PRAGMA journal_mode = WAL")
 
@@ -190,46 +230,42 @@ def begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-def make_private(path: Path) -> None:
-    """Create the file for its owner alone, and the folders that are missing; the WAL gets the same mode."""
-    missing = [folder for folder in path.parents if not folder.exists()]
-    try:
-        for folder in reversed(missing):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            folder.chmod(0o700)  # the umask may have taken something away
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-            with contextlib.suppress(FileNotFoundError, PermissionError):  # another user's file is his affair
-                file.chmod(0o600)
-    except OSError as error:
-        raise StoreError(f"{path}: the database cannot be created or written: {error.strerror}") from error
+def _is_writable(path: Path) -> bool:
+    """Whether SQLite may write to the file, and make a WAL beside it."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def passes(error: SQLAlchemyError) -> bool:
     """Whether the same transaction may succeed in a moment."""
     if not isinstance(error, DBAPIError):
         return False
-    if isinstance(error.orig, sqlite3.OperationalError):
-        return error.orig.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    if name := sqlite_name(error):
+        return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
     state = getattr(error.orig, "sqlstate", None) or ""
     return error.connection_invalidated or state.startswith(PASSING_STATES)
 
 
 def is_away(error: SQLAlchemyError) -> bool:
     """Whether no server answered: it may be starting again."""
-    return (
-        isinstance(error, OperationalError)
-        and not isinstance(error.orig, sqlite3.Error)
-        and getattr(error.orig, "sqlstate", None) is None
-    )
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) is None
+
+
+def is_unreadable(error: SQLAlchemyError) -> bool:
+    """Whether a file is no SQLite database, as it seems without the right key."""
+    return isinstance(error, DBAPIError) and sqlite_name(error) == "SQLITE_NOTADB"
+
+
+def sqlite_name(error: DBAPIError) -> str:
+    """SQLite's own name for what happened; empty where it is no error of SQLite."""
+    return getattr(error.orig, "sqlite_errorname", "")
 
 
 def explain(error: SQLAlchemyError) -> str:
     """What is wrong, in one line: the driver's own words, without the statement."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     words = " ".join(str(cause if cause is not None else error).split())
-    if "file is not a database" in words:
-        return "this file is no SQLite database, or it is encrypted"
+    if is_unreadable(error):
+        return "this file is no SQLite database, or it is encrypted and there is no encryption_key"
     if "database is locked" in words:
         return "the database stays locked by another process"
     return words or type(error).__name__

@@ -19,6 +19,8 @@ CANARY = "c4n4ry-0123456789"
         ("mcp", "time", "headers", "Authorization"),
         ("middleware", 0, "password"),
         ("middleware", 0, "auth_token"),
+        ("middleware", 0, "encryption_key"),
+        ("middleware", 0, "encrypton_key"),
         ("context", "clientSecret"),
         ("models", "main", "params", "extra_headers", "x"),
         ("api_kyes", "openai"),
