@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -17,8 +18,10 @@ from auwgent.errors import AuwgentError, ConfigError
 from auwgent.imports import late
 from auwgent.render import problems
 from auwgent.render.terminal import harmless, paint, wants_colour
+from auwgent.secrecy import scrubbed
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a disk answers that takes no more
 
 
 class Entry(NamedTuple):
@@ -126,11 +129,14 @@ def ended(work: Callable[[], object]) -> int:
     except click.exceptions.Exit as done:  # --help and its like
         return done.exit_code
     except BrokenPipeError:
-        _leave_the_pipe()
+        _leave_output()
         return DONE
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except Exception as error:  # what is not told here nobody hears of
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            _leave_output()
+            return _tell(AuwgentError(f"the output cannot be written: {error.strerror}"))
         return _tell(error)
     return code if isinstance(code, int) else DONE
 
@@ -139,7 +145,7 @@ def _tell(error: Exception) -> int:
     """Say on standard error what went wrong; gives the exit code that belongs to it."""
     debugging = os.environ.get("AUWGENT_DEBUG", "0") not in ("", "0")
     if debugging:
-        click.echo(harmless("".join(traceback.format_exception(error))), err=True)
+        click.echo(harmless(scrubbed("".join(traceback.format_exception(error)))), err=True)
     colour = wants_colour(sys.stderr)
     label = paint("error:", "red", "bold", on=colour)
     if isinstance(error, click.ClickException):
@@ -151,7 +157,7 @@ def _tell(error: Exception) -> int:
     if isinstance(error, AuwgentError):
         click.echo(f"{label} {harmless(str(error))}", err=True)
         return FAILED
-    what = harmless(f"{type(error).__name__}: {error}")
+    what = harmless(scrubbed(f"{type(error).__name__}: {error}"))
     click.echo(f"{label} unexpected {what}", err=True)
     if not debugging:
         click.echo("  AUWGENT_DEBUG=1 shows the traceback.", err=True)
@@ -165,7 +171,7 @@ def _print_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _leave_the_pipe() -> None:
-    """Whoever read our output has had enough; Python's own flush at exit must not find the pipe closed."""
+def _leave_output() -> None:
+    """Nothing more can be written; Python's own flush at exit must not find that out again."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())

@@ -49,6 +49,7 @@ class Request:
     overrides: tuple[str, ...]
     attach: tuple[Path, ...]
     as_json: bool
+    snapshots: bool
     stream: bool
     stdin: bool
     quiet: bool
@@ -96,6 +97,9 @@ class Request:
     "--json", "as_json", is_flag=True, help="Print each intent as a line of JSON, and the run at last."
 )
 @click.option(
+    "--snapshots", is_flag=True, help="With --json: give each streamed piece all that came before it, too."
+)
+@click.option(
     "--stream/--no-stream", default=True, help="Whether to print the answer while it comes (default)."
 )
 @click.option("--stdin/--no-stdin", default=True, help="Whether to add what is piped in (default).")
@@ -116,6 +120,8 @@ def command(**typed: Any) -> int:
         raise click.UsageError("--resume says nothing new: leave out PROMPT and --attach")
     if request.resume and request.session is None and not request.last:
         raise click.UsageError("--resume needs -s/--session or --last, to know which session")
+    if request.snapshots and not request.as_json:
+        raise click.UsageError("--snapshots is about the lines of --json: give both")
     code: int = late("auwgent.cli.chat.loop:chat")(request) if request.is_chat else answer(request)
     return code
 
@@ -136,7 +142,7 @@ def _answered(request: Request, out: TextIO) -> int:
             JsonLines(out).over(Outcome(error=error))
         raise
     if request.as_json:
-        printer: Printer = JsonLines(out)
+        printer: Printer = JsonLines(out, snapshots=request.snapshots)
     else:
         printer = Text(
             out,
@@ -178,9 +184,12 @@ async def _show(agent: Runtime, request: Request, asked: prompt.Input | None, pr
     try:
         agent.preload()  # beside the store, which opens meanwhile
         async with agent:
+            session_id = await newest(agent, request) if request.last else request.session
+            if asked is None:
+                await check_unfinished(agent, request, str(session_id))
             stream = agent.stream(
                 asked,
-                session_id=await newest(agent, request) if request.last else request.session,
+                session_id=session_id,
                 user_id=request.user,
                 context=request.context_values,
                 whole=not request.stream,
@@ -198,8 +207,7 @@ async def _show(agent: Runtime, request: Request, asked: prompt.Input | None, pr
 
 async def newest(agent: Runtime, request: Request) -> str:
     """The id of the user's newest session, from the first middleware that can tell."""
-    values = {**agent.config.context, **request.context_values}
-    user = request.user if request.user is not None else str(values.get("userId") or "")
+    user = _user(agent, request)
     for middleware in agent.middleware:
         latest = getattr(middleware, "latest", None)
         if latest is not None:
@@ -211,3 +219,20 @@ async def newest(agent: Runtime, request: Request) -> str:
     raise ConfigError(
         "--last needs a middleware that keeps sessions, such as auwgent.middleware.SQLModelSessions"
     )
+
+
+async def check_unfinished(agent: Runtime, request: Request, session_id: str) -> None:
+    """`ConfigError` where the first middleware that can tell says that the session's last run was completed."""
+    for middleware in agent.middleware:
+        status = getattr(middleware, "status", None)
+        if status is not None:
+            if await status(_user(agent, request), session_id) == "completed":
+                raise ConfigError(
+                    f"--resume: there is nothing to resume, the last run of session {session_id!r} was completed"
+                )
+            return
+
+
+def _user(agent: Runtime, request: Request) -> str:
+    values = {**agent.config.context, **request.context_values}
+    return request.user if request.user is not None else str(values.get("userId") or "")

@@ -56,6 +56,8 @@ def list_(config: Path, user: str | None, limit: int, since: datetime | None, as
     width = max((len(row.id) for row in rows), default=0)
     for row in rows:
         click.echo(_line(row, width))
+    if any(row.status == "interrupted" for row in rows):
+        click.echo("auwgent run --resume -s ID goes on with one that was interrupted", err=True)
 
 
 @command.command(

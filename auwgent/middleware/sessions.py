@@ -64,7 +64,7 @@ class SQLModelSessions(Archive):
         database = self._database()
         try:
             await database.run(prepare, database)
-            if self._retention is not None:
+            if self._retention is not None and not database.is_read_only:
                 before = now() - self._retention
                 await database.run(database.write, lambda connection: prune(connection, None, before))
         except BaseException:

@@ -9,15 +9,25 @@ from auwgent.errors import ConfigError
 from auwgent.intents import Intent
 from auwgent.render.base import Outcome
 
+WHOLE_SO_FAR = dict.fromkeys(("snapshot", "raw"))
+
 
 class JsonLines:
-    """Prints to `out` and nowhere else. The lines are ASCII: no encoding and no terminal can break them."""
+    """Prints to `out` and nowhere else. The lines are ASCII: no encoding and no terminal can break them.
 
-    def __init__(self, out: TextIO) -> None:
+    What a streamed piece repeats of those before it is null, unless `snapshots` are wanted: the output would
+    grow with the square of the answer.
+    """
+
+    def __init__(self, out: TextIO, *, snapshots: bool = False) -> None:
         self._out = out
+        self._snapshots = snapshots
 
     def show(self, intent: Intent) -> None:
-        self._print(intent.as_json())
+        line = intent.as_json()
+        if intent.partial and not self._snapshots:
+            line["value"] = {**intent.value, **WHOLE_SO_FAR}
+        self._print(line)
 
     def over(self, outcome: Outcome) -> None:
         session = outcome.session

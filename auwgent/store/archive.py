@@ -12,6 +12,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    and_,
+    case,
     delete,
     exists,
     func,
@@ -44,6 +46,8 @@ from auwgent.store.tables import (
 PREVIEW = 80  # characters
 AROUND = 40  # characters of an excerpt on either side of what was found
 DAY = 86_400_000_000  # microseconds
+# Of a run that died this is written down only when the next one comes.
+STATUS = case((and_(runs.c.status.in_(sql.LIVING), ~sql.BEATS_NOW), "interrupted"), else_=runs.c.status)
 
 
 class Archive(ABC):
@@ -64,6 +68,13 @@ class Archive(ABC):
         """The user's sessions that something was said in, the last used first."""
         database = await self.database()
         return await database.run(database.read, lambda connection: _list(connection, user_id, limit, since))
+
+    async def status(self, user_id: str, session_id: str) -> str | None:
+        """How the last run of the session ended, as in `SessionInfo`; None where there was none."""
+        of_session = and_(sessions.c.user_id == user_id, sessions.c.id == session_id)
+        found = select(STATUS).join_from(sessions, runs, runs.c.no == sessions.c.run_no).where(of_session)
+        database = await self.database()
+        return await database.run(database.read, lambda connection: connection.execute(found).scalar())
 
     async def get(self, user_id: str, session_id: str) -> Session:
         """The session with all its turns; calls that were interrupted have the result `unknown`."""
@@ -284,7 +295,7 @@ def _list(
         .scalar_subquery()
     )
     found = (
-        select(sessions.c.id, sessions.c.created_at, sessions.c.updated_at, count, runs.c.status, first)
+        select(sessions.c.id, sessions.c.created_at, sessions.c.updated_at, count, STATUS, first)
         .join_from(sessions, runs, runs.c.no == sessions.c.run_no, isouter=True)
         .where(sessions.c.user_id == user_id, exists().where(own))
         .order_by(sessions.c.updated_at.desc(), sessions.c.no.desc())

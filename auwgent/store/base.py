@@ -39,7 +39,11 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A session in a list. `status` is that of its last run, `preview` the beginning of its first message."""
+    """A session in a list. `preview` is the beginning of its first message.
+
+    `status` is that of its last run: completed, failed, cancelled, running, waiting for another one, or interrupted,
+    where its process died.
+    """
 
     id: str
     user_id: str

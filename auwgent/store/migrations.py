@@ -73,7 +73,8 @@ def refuse_unwritable(database: Database) -> None:
 
 def prepare(database: Database, steps: Mapping[int, Step] = STEPS) -> None:
     """Create the schema, or bring it up to date. Any number of processes may do so at once."""
-    database.create_file()
+    if not database.is_read_only:
+        database.create_file()
     version = database.read(found)
     if version == newest(steps):
         return

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -103,6 +104,18 @@ def test_a_reader_that_has_had_enough_is_no_error(auwgent: Command) -> None:
     with auwgent.start("--help", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == ("", 0)
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_full_disk_is_one_line(buffered: str, auwgent: Command) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with full.open("w") as stdout:
+        options = auwgent.options({"PYTHONUNBUFFERED": buffered})
+        done = subprocess.run(auwgent.line("schema"), stdout=stdout, stderr=subprocess.PIPE, **options)
+    assert done.returncode == 1
+    assert done.stderr == "error: the output cannot be written: No space left on device\n"
 
 
 def test_a_character_that_the_terminal_lacks_ends_nothing(auwgent: Command) -> None:

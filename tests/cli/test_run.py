@@ -144,6 +144,13 @@ class TestTheAnswer:
         done = auwgent("run", "--no-stream", "--json", "-s", "x", "Hi")
         assert [line["event"] for line in lines(done.stdout)] == ["intent", "run"]
 
+    def test_is_the_sum_of_its_pieces(self, auwgent: Command) -> None:
+        pieces = [line["value"] for line in lines(auwgent("run", "--json", "Hello there").stdout)[:-2]]
+        assert "".join(piece["delta"] for piece in pieces) == "You said: Hello there"
+        assert {piece["raw"] for piece in pieces} == {None}
+        *_, last = lines(auwgent("run", "--json", "--snapshots", "Hello there").stdout)[:-2]
+        assert last["value"]["snapshot"] == {"text": "You said: Hello there"}
+
     def test_cannot_command_the_terminal(self, auwgent: Command) -> None:
         done = auwgent("run", "escape")
         assert done.stdout == "␛[31mred␇\n"
@@ -205,6 +212,7 @@ class TestTheQuestion:
             (["-s", "", "Hi"], "an id may not be empty"),
             (["--resume", "Hi"], "--resume says nothing new"),
             (["--resume"], "to know which session"),
+            (["--snapshots", "Hi"], "--snapshots is about the lines of --json"),
             (["--context", "name", "Hi"], "'name' should be KEY=VALUE"),
             (["--attach", "nowhere.png", "Hi"], "'nowhere.png' does not exist"),
         ],
@@ -273,6 +281,13 @@ class TestTheSession:
         assert done.stdout == "one two three four five six seven eight\n"
         turns = json.loads(auwgent("sessions", "show", "mine", "--json").stdout)["turns"]
         assert [turn["role"] for turn in turns] == ["user", "assistant"]
+
+    def test_that_was_completed_has_nothing_to_resume(self, auwgent: Command) -> None:
+        auwgent("run", "-u", "ada", "-s", "mine", "Hi")
+        done = auwgent("run", "--context", "userId=ada", "--last", "--resume")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "there is nothing to resume, the last run of session 'mine' was completed" in done.stderr
+        assert len(json.loads(auwgent("sessions", "show", "-u", "ada", "--json").stdout)["turns"]) == 2
 
     def test_that_was_never_begun_cannot_be_resumed(self, auwgent: Command) -> None:
         done = auwgent("run", "-s", "tripp", "--resume")

@@ -35,6 +35,16 @@ def test_an_intent_is_a_line() -> None:
     }
 
 
+def test_a_streamed_piece_does_not_repeat_those_before_it() -> None:
+    value = {"partial": True, "segment": 0, "snapshot": {"text": "Hello"}, "raw": "Hello", "delta": "lo"}
+    piece = Intent("response_text", value, "Main", "r1", 2, datetime.now(UTC), partial=True)
+    first, _ = printed(Outcome(SESSION), piece)
+    assert first["value"] == {**value, "snapshot": None, "raw": None}
+    out = io.StringIO()
+    JsonLines(out, snapshots=True).show(piece)
+    assert json.loads(out.getvalue()) == piece.as_json()
+
+
 def test_a_failed_run_says_why() -> None:
     (last,) = printed(Outcome(SESSION, Usage(), LimitExceeded("too many", key="limits.llm_calls")))
     assert last["status"] == "failed"

@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from auwgent.errors import SessionConflict, SessionNotFound, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.session import Session, ToolCall, Turn, Usage, now
 from auwgent.store.base import SessionStore
+from auwgent.store.statements import LEASE
+from auwgent.store.tables import runs
 from auwgent.testing.runs import Run, stored, talk
 
 
@@ -44,6 +47,22 @@ async def test_the_list_tells_what_a_session_is_about(store: SQLModelSessions) -
     assert timedelta() <= now() - first.created_at < timedelta(minutes=1)
     assert [info.id for info in await store.list_sessions("u1", limit=1)] == ["s2"]
     assert await store.list_sessions("u1", since=now() + timedelta(hours=1)) == []
+
+
+async def test_a_run_whose_process_died_is_known_by_its_silence(tmp_path: Path) -> None:
+    store, other = (SQLModelSessions(f"sqlite:///{tmp_path / 'sessions.db'}") for _ in range(2))
+    run = await Run(store, "s1").start()
+    run.say("Hi")
+    await run.save()
+    assert await other.status("u1", "s1") == "running"
+    await store.close()  # nobody speaks for the run any more
+    database = await other.database()
+    database.write(lambda connection: connection.execute(update(runs).values(beat=runs.c.beat - LEASE)))
+    assert await other.status("u1", "s1") == "interrupted"
+    (info,) = await other.list_sessions("u1")
+    assert info.status == "interrupted"
+    assert await other.status("u1", "s2") is None
+    await other.close()
 
 
 async def test_a_session_can_be_had_without_a_run(store: SQLModelSessions) -> None:
