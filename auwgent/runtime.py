@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from auwgent.build import Parts, build
+from auwgent.build import Parts, build, check_keys
 from auwgent.config import Config, load
 from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.engine import Engine
@@ -219,6 +219,7 @@ class Runtime:
         whole: bool,
     ) -> Order:
         check_context(context or {})
+        check_keys(variant.config, variant.parts.catalog, variant.parts.installed)
         values = {**variant.config.context, **(context or {})}
         if session is not None:
             session_id = session.id if session_id is None else session_id

@@ -7,20 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from auwgent.build.agents import agents
+from auwgent.build.keys import check_keys, may_give_keys
 from auwgent.build.middleware import middleware
-from auwgent.build.models import catalog, embedder, models
+from auwgent.build.models import catalog, embedder, models, strangers
 from auwgent.build.tools import is_mcp, mcp_servers
 from auwgent.build.workbench import Key, Workbench
-from auwgent.config import Config
+from auwgent.config import Config, in_file_order
 from auwgent.engine.agent import Agent, Limits
-from auwgent.errors import ConfigError
+from auwgent.errors import ConfigError, Problem
 from auwgent.imports import search_path
 from auwgent.middleware.base import Embed, check_context
 from auwgent.middleware.pipeline import Installed
 from auwgent.models.catalog import Catalog
 from auwgent.tools.mcp import McpServers
 
-__all__ = ["Key", "Parts", "build", "is_mcp", "models"]
+__all__ = ["Key", "Parts", "build", "check_keys", "is_mcp", "may_give_keys", "models", "strangers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,18 @@ class Parts:
 
 
 def build(
-    config: Config, *, installed: Sequence[Installed] | None = None, more: Sequence[Installed] = ()
+    config: Config,
+    *,
+    known: Sequence[Problem] = (),
+    installed: Sequence[Installed] | None = None,
+    more: Sequence[Installed] = (),
 ) -> Parts:
     """Import and instantiate all that the config names. Raises `ConfigError` with everything that is wrong.
 
-    `installed` are middleware that live already and are to be used again, in place of the config's; `more` come
-    behind the config's.
+    That includes what is `known` to be wrong by now. `installed` are middleware that live already and are to be
+    used again, in place of the config's; `more` come behind the config's.
     """
-    bench = Workbench(config)
+    bench = Workbench(config, known)
     with search_path(config.folder, config.imports.path):
         bench.attempt(("context",), lambda: check_context(config.context))
         servers = mcp_servers(config)
@@ -58,6 +63,7 @@ def build(
             servers=servers,
             embed=embedder(config, found),
         )
-    if bench.problems:
-        raise ConfigError(bench.problems)
+        bench.problems += strangers(config, found)  # now that all code is there which may bring some
+    if known or bench.problems:
+        raise ConfigError(sorted(dict.fromkeys([*known, *bench.problems]), key=in_file_order))
     return parts

@@ -9,6 +9,7 @@ from typing import Any
 from auwgent.build.tools import is_mcp, remote, tool, tools
 from auwgent.build.workbench import Key, Workbench
 from auwgent.config import AgentConfig, HelperConfig, ToolEntry
+from auwgent.config.keys import did_you_mean, written
 from auwgent.config.tables import TextFile
 from auwgent.engine.agent import ANSWER, Agent, CustomIntent, Workflow
 from auwgent.errors import ToolError
@@ -19,6 +20,8 @@ from auwgent.prompts import Prompt, read_prompt
 from auwgent.session import Turn
 from auwgent.tools.function import check_name
 from auwgent.tools.mcp import McpServers
+
+TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")  # of JSON Schema
 
 
 def agents(bench: Workbench, servers: McpServers) -> dict[str, Agent]:
@@ -143,23 +146,42 @@ def _output(bench: Workbench, key: Key, wanted: Any) -> Output | None:
 def _intent(bench: Workbench, name: str) -> CustomIntent | None:
     table = bench.config.intents[name]
     key: Key = ("intents", name)
-    properties = {}
-    for one, kind in table.fields.items():
-        properties[one] = {"type": kind} if isinstance(kind, str) else kind
+    properties = {one: _field(bench, (*key, "fields", one), kind) for one, kind in table.fields.items()}
+    try:
+        check_name(name)
+    except ValueError as error:
+        bench.problem(key, f"intent {name!r}: {error}")
+        return None
+    if None in properties.values():
+        return None
     schema = {
         "type": "object",
         "properties": properties,
         "required": list(properties),
         "additionalProperties": False,
     }
-    try:
-        check_name(name)
-        check = _fields_check(name, schema)
-    except ValueError as error:
-        bench.problem(key, f"intent {name!r}: {error}")
-        return None
     description = table.description or f"Emit the event {name}."
-    return CustomIntent(ToolSpec(name, description, schema), check, table.terminal)
+    return CustomIntent(ToolSpec(name, description, schema), _fields_check(name, schema), table.terminal)
+
+
+def _field(bench: Workbench, key: Key, kind: Any) -> dict[str, Any] | None:
+    """A field of an intent as JSON Schema; None, and told where, if it is none."""
+    place = f"`{written(key)}`"
+    if isinstance(kind, str):
+        if kind in TYPES:
+            return {"type": kind}
+        hint = did_you_mean(kind, TYPES) or f"types: {', '.join(TYPES)}"
+        bench.problem(key, f"{place}: there is no type {kind!r}", hint)
+    elif isinstance(kind, dict):
+        try:
+            checker(kind)
+        except ValueError as error:
+            bench.problem(key, f"{place}: {error}")
+        else:
+            return kind
+    else:
+        bench.problem(key, f"{place} should be the name of a type, or a JSON Schema as a table")
+    return None
 
 
 def _fields_check(name: str, schema: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from auwgent.build.workbench import Workbench
+from auwgent.build.workbench import Key, Workbench
 from auwgent.config import Config
+from auwgent.errors import Problem
 from auwgent.middleware.base import Embed
 from auwgent.models.base import ModelSpec
 from auwgent.models.catalog import Catalog
 from auwgent.models.embedding import embed
 from auwgent.models.prices import is_priced
+from auwgent.models.providers import is_provider, near_provider
 
 
 def catalog(bench: Workbench, environ: Mapping[str, str]) -> Catalog:
@@ -30,11 +32,47 @@ def catalog(bench: Workbench, environ: Mapping[str, str]) -> Catalog:
     return found
 
 
+def strangers(config: Config, catalog: Catalog) -> Iterator[Problem]:
+    """Providers that do not exist. The config's code has to be imported before: it may bring some into LiteLLM."""
+    for key, name in _named(config):
+        if not catalog.can_reach(name):
+            spec = catalog.spec(name)
+            own = f"a server that speaks OpenAI's wire format is openai/{spec.model} with a base_url"
+            near = near_provider(spec.provider) or own
+            hint = f"{near} Or {own}" if spec.base_url and near != own else near
+            yield config.problem(key, f"there is no provider {spec.provider!r}", hint)
+    served = {catalog.spec(name).provider for name in config.models if catalog.can_reach(name)}
+    for provider in config.api_keys:
+        if not is_provider(provider) and provider not in served:
+            hint = near_provider(provider) or "`auwgent providers` lists them"
+            yield config.problem(("api_keys", provider), f"there is no provider {provider!r}", hint, "key")
+
+
+def _named(config: Config) -> Iterator[tuple[Key, str]]:
+    """Every model of the config that names a provider, and the key that says which."""
+    tables = {("agent",): config.agent} | {("helpers", name): one for name, one in config.helpers.items()}
+    named: list[tuple[Key, str]] = [((*key, "model"), table.model) for key, table in tables.items()]
+    if config.embedding is not None:
+        named.append((("embedding", "model"), config.embedding.model))
+    for label, table in config.models.items():
+        if _is_whole(table.use):
+            yield ("models", label, "use"), label
+        named += [(("models", label, "fallbacks", n), name) for n, name in enumerate(table.fallbacks)]
+    yield from ((key, name) for key, name in named if name not in config.models and _is_whole(name))
+
+
+def _is_whole(name: str) -> bool:
+    """Whether it is `provider/model`; what is not has been told when the config was read."""
+    return all(name.partition("/"))
+
+
 def _all_priced(bench: Workbench, catalog: Catalog) -> None:
     """A limit in USD can be kept only where it is known what each call has cost."""
     for name, key in bench.config.models_in_use().items():
         spec: ModelSpec | None = bench.attempt(key, partial(catalog.spec, name))
-        if spec is not None and key[0] != "embedding" and not is_priced(spec):
+        if spec is None or key[0] == "embedding" or not catalog.can_reach(name):
+            continue
+        if not is_priced(spec):
             bench.problem(
                 key,
                 f"`limits.usd` cannot be kept: no price is known for {spec.name}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,13 @@ Key = tuple[str | int, ...]
 
 @dataclass(slots=True)
 class Workbench:
-    """A config being built. What is wrong is gathered, so that all of it can be told at once."""
+    """A config being built. What is wrong is gathered, so that all of it can be told at once.
+
+    Where something was `known` to be wrong before, what that may have left without sense is not looked at.
+    """
 
     config: Config
+    known: Sequence[Problem] = ()
     problems: list[Problem] = field(default_factory=list)
 
     def problem(self, key: Key, message: str, hint: str = "") -> None:

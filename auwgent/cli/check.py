@@ -62,7 +62,7 @@ def command(
         code = None
     if code is not None:
         return code
-    report.problems.sort(key=in_file_order)
+    report.problems = sorted(dict.fromkeys(report.problems), key=in_file_order)
     for line in _json(report, config) if as_json else _lines(report, config):
         click.echo(line)
     return USAGE if report.problems else 0

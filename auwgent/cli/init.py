@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 import sys
@@ -15,7 +14,7 @@ from auwgent.cli.starters import EMBEDDED, STARTERS, Starter, key_variable, star
 from auwgent.errors import ConfigError, Problem
 from auwgent.imports import packaged_file
 from auwgent.models import weights
-from auwgent.models.providers import PROVIDERS
+from auwgent.models.providers import PROVIDERS, is_provider, near_provider
 
 DEFAULT_FILE = "auwgent.toml"
 
@@ -74,12 +73,8 @@ def _ask_provider(offered: Sequence[str], environ: Mapping[str, str]) -> str:
     def read(text: str) -> str:
         if text.isdecimal() and 0 < int(text) <= len(rows):
             return rows[int(text) - 1][0]
-        if text in PROVIDERS or text in STARTERS:
-            return text
-        near = difflib.get_close_matches(text, [*STARTERS, *PROVIDERS], n=1)
-        if near or text.isdecimal() or "/" in text:
-            words = f"did you mean {near[0]}?" if near else f"1 to {len(rows)}, or a provider's name"
-            raise click.BadParameter(words)
+        if not is_provider(text):
+            raise click.BadParameter(near_provider(text) or f"1 to {len(rows)}, or a provider's name")
         return text
 
     answer: str = click.prompt("Provider", default=rows[0][0], value_proc=read, err=True)
@@ -98,8 +93,9 @@ def choose(provider: str | None, model: str | None, environ: Mapping[str, str]) 
         provider = next((name for name in with_keys(environ) if name in known), EMBEDDED)
         if model and provider == EMBEDDED:
             raise click.UsageError(f"whose model is {model}? write --model PROVIDER/{model}")
-    if provider not in PROVIDERS and provider not in STARTERS and not model:
-        raise click.BadParameter(f"there is no provider {provider!r}; `auwgent providers` lists them")
+    if not is_provider(provider):
+        near = near_provider(provider) or "`auwgent providers` lists them"
+        raise click.BadParameter(f"there is no provider {provider!r}; {near}")
     model = model or STARTERS[provider].model if provider in STARTERS else model
     if not model:
         raise click.UsageError(f"only you know which model of {provider} it is: add --model NAME")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from auwgent.build import Key, Parts, is_mcp, models
+from auwgent.build import Key, Parts, is_mcp, may_give_keys, models, strangers
 from auwgent.config import AgentConfig, Config, ToolEntry, WorkflowEntry
 from auwgent.errors import ConfigError, Problem, ProviderError
 from auwgent.models.base import ModelSpec
@@ -59,7 +59,7 @@ class Report:
 
 def take(config: Config, parts: Parts | None, report: Report) -> None:
     """Find what the config names. Without `parts` what it would import is not known to be there."""
-    _keys_and_models(config, report)
+    _keys_and_models(config, report, given=parts is not None and may_give_keys(parts.installed))
     status: Status = "unchecked" if parts is None else "ok"
     report.findings += _middleware(config, status)
     report.findings += [
@@ -127,7 +127,8 @@ def _entry(
 # Keys and models
 
 
-def _keys_and_models(config: Config, report: Report) -> None:
+def _keys_and_models(config: Config, report: Report, *, given: bool) -> None:
+    """A key that is missing is no fault where a middleware may have it `given` in the run."""
     catalog = models(config, os.environ)
     in_use: list[tuple[Finding, ModelSpec]] = []
     for name, key in config.models_in_use().items():
@@ -139,15 +140,18 @@ def _keys_and_models(config: Config, report: Report) -> None:
         found = Finding("model", spec.name, config.origin(key), key, facts={"model": name})
         found.detail = f"as {name}" if name != spec.name else ""
         in_use.append((found, spec))
-    for found in _keys(config, [spec for _, spec in in_use]):
+    report.problems += strangers(config, catalog)
+    for found in _keys(config, [spec for _, spec in in_use], given=given):
         report.findings.append(found)
     for found, spec in in_use:
         report.findings.append(found)
-        if trouble := _trouble(spec):
+        if not catalog.can_reach(found.facts["model"]):
+            found.status, found.detail = "problem", "see below"
+        if (trouble := _trouble(spec)) and not (given and missing_key(spec)):
             report.fault(config, found, trouble)
 
 
-def _keys(config: Config, specs: Sequence[ModelSpec]) -> Iterator[Finding]:
+def _keys(config: Config, specs: Sequence[ModelSpec], *, given: bool) -> Iterator[Finding]:
     """Each key that is set or needed once, with where it is. The keys themselves go nowhere."""
     wanted: dict[str, ModelSpec] = {}
     for spec in specs:
@@ -167,7 +171,9 @@ def _keys(config: Config, specs: Sequence[ModelSpec]) -> Iterator[Finding]:
         if variable is not None:
             yield Finding("key", provider, variable, ("agent", "model"), "ok", "set")
         elif missing_key(spec):
-            yield Finding("key", provider, "nowhere", ("agent", "model"), "problem", "missing")
+            status: Status = "unchecked" if given else "problem"
+            detail = "missing, unless a middleware gives it" if given else "missing"
+            yield Finding("key", provider, "nowhere", ("agent", "model"), status, detail)
 
 
 def _trouble(spec: ModelSpec) -> str | None:

@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from auwgent.config.keys import Finding, Key
+from auwgent.config.keys import Aspect, Finding, Key
 from auwgent.config.layers import Layers
 from auwgent.config.references import used
 from auwgent.config.secrets import secrets_in
@@ -110,9 +110,9 @@ class Config(BaseSettings):
         """The path of the file as it was given, or `dict`."""
         return self._layers.document.source
 
-    def problem(self, key: Key, message: str, hint: str = "") -> Problem:
-        """A problem with the value of a key, such as `("agent", "tools", 0)`, placed where it was set."""
-        return self._layers.problem(Finding(key, message, hint))
+    def problem(self, key: Key, message: str, hint: str = "", about: Aspect = "value") -> Problem:
+        """A problem with a key, such as `("agent", "tools", 0)`, placed where it was set."""
+        return self._layers.problem(Finding(key, message, hint, about))
 
     def origin(self, key: Key) -> str:
         """What set a key: such as `auwgent.toml:12`, a variable's name, `--set limits.seconds`, or `default`."""

@@ -7,38 +7,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from auwgent.config.keys import did_you_mean
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models import windows, wire
 from auwgent.models.base import Model, ModelSpec
 from auwgent.models.direct import DirectModel, is_direct
-from auwgent.models.listed import provider_names
 from auwgent.models.litellm import LiteLLMModel, preload
 from auwgent.models.local import LocalModel
-from auwgent.models.providers import PROVIDERS, key_for, keys_of, missing_key
+from auwgent.models.providers import PROVIDERS, is_provider, key_for, keys_of, missing_key
 from auwgent.models.resilience import Cooldowns, ResilientModel
 from auwgent.models.scripted import ScriptedModel
 from auwgent.secrecy import KnownSecrets
 
 IN_PROCESS: Mapping[str, type[LocalModel | ScriptedModel]] = {"local": LocalModel, "scripted": ScriptedModel}
-OTHER_NAMES = {  # by which people know providers, and that are not near to ours
-    "google": "gemini",
-    "claude": "anthropic",
-    "grok": "xai",
-    "kimi": "moonshot",
-    "aws": "bedrock",
-}
-
-
-def is_provider(name: str) -> bool:
-    """Whether there is such a provider. Where LiteLLM's cannot be known, every name may be one."""
-    return name in PROVIDERS or name in IN_PROCESS or name in (provider_names() or (name,))
-
-
-def near_provider(name: str) -> str:
-    """`did you mean …?` where the name of a provider is near, else nothing."""
-    meant = OTHER_NAMES.get(name.lower(), name)
-    return did_you_mean(meant, [*PROVIDERS, *IN_PROCESS, *sorted(provider_names())])
 
 
 class Catalog:

@@ -1,8 +1,10 @@
-"""What LiteLLM's list of models says of one: read as plain JSON, without loading LiteLLM."""
+"""What LiteLLM's files say of models and providers: read as plain text, without loading LiteLLM."""
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -11,10 +13,15 @@ from auwgent.imports import packaged_file
 from auwgent.models.base import ModelSpec
 
 LIST = "model_prices_and_context_window_backup.json"
+ENUM = "types/utils.py"  # has the providers that are written in Python
+MORE = "llms/openai_like/providers.json"  # and this those that are a few settings
 ENDPOINTS = (
     "responses/",
     "converse/",
 )  # of a provider; they stand before the model's name, and not in the list
+
+_PROVIDERS = re.compile(r"^class LlmProviders\(.*?\):\n(?P<members>.*?)^\S", re.DOTALL | re.MULTILINE)
+_MEMBER = re.compile(r"^    [A-Z0-9_]+ = \"(?P<name>[^\"]+)\"", re.MULTILINE)
 
 
 def listed(spec: ModelSpec) -> Mapping[str, Any]:
@@ -33,3 +40,22 @@ def _entries() -> Mapping[str, Mapping[str, Any]]:
         return {}
     entries: dict[str, Mapping[str, Any]] = json.loads(file.read_bytes())
     return entries
+
+
+def provider_names() -> frozenset[str]:
+    """What LiteLLM takes for a provider; empty where that cannot be known.
+
+    A user's own code may have brought more into LiteLLM by now, which it then has loaded.
+    """
+    own = getattr(sys.modules.get("litellm"), "custom_provider_map", ())
+    names = _names()
+    return names | {str(each["provider"]) for each in own} if names else names
+
+
+@cache
+def _names() -> frozenset[str]:
+    enum, more = packaged_file("litellm", ENUM), packaged_file("litellm", MORE)
+    found = _PROVIDERS.search(enum.read_text(encoding="utf-8")) if enum is not None else None
+    if found is None or more is None:
+        return frozenset()
+    return frozenset((*_MEMBER.findall(found["members"]), *json.loads(more.read_bytes())))

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
+from auwgent.config.keys import did_you_mean, nearest
 from auwgent.models.base import ModelSpec
+from auwgent.models.listed import provider_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,29 @@ PROVIDERS: Mapping[str, Provider] = {
     )
 }
 
+OURS = ("local", "scripted")  # they run in this process, without LiteLLM
+OTHER_NAMES = {  # by which people know providers, and that are not near to ours
+    "google": "gemini",
+    "claude": "anthropic",
+    "grok": "xai",
+    "kimi": "moonshot",
+    "aws": "bedrock",
+}
+
 _VERSION = re.compile(r"/v\d+\w*(/|$)")
 _TAILS = re.compile(r"(/v\d+\w*)?(/chat/completions|/messages|/chat|/models|/api|/responses)?/*$")
+
+
+def is_provider(name: str) -> bool:
+    """Whether there is such a provider. Where LiteLLM's cannot be known, every name may be one."""
+    return name in PROVIDERS or name in OURS or name in (provider_names() or (name,))
+
+
+def near_provider(name: str) -> str:
+    """`did you mean …?` where the name of a provider is near, else nothing."""
+    known = [*PROVIDERS, *OURS, *OTHER_NAMES, *sorted(provider_names())]
+    near = nearest(name, known) or ""
+    return did_you_mean(OTHER_NAMES.get(near, near), known)
 
 
 def provider_of(name: str) -> Provider:
@@ -99,9 +122,7 @@ def keys_of(environ: Mapping[str, str]) -> Iterator[str]:
 def key_places(spec: ModelSpec) -> str:
     """Where the key of `spec` can be written, for a sentence to the user."""
     places = [f"api_key under [models.{spec.label}]"] if spec.label else []
-    places.append(f"{spec.provider} under [api_keys]")
-    if provider_of(spec.provider).env:
-        places.append(provider_of(spec.provider).env[0])
+    places += [f"{spec.provider} under [api_keys]", *provider_of(spec.provider).env]
     return " or ".join(places)
 
 

@@ -154,6 +154,16 @@ def test_a_key_that_is_missing_is_found(auwgent: Any, config: Path) -> None:
     assert "a-very-secret-key" not in with_key.stdout + with_key.stderr
 
 
+@pytest.mark.parametrize("static", [[], ["--static"]])
+def test_a_provider_that_does_not_exist_is_found(auwgent: Any, config: Path, static: list[str]) -> None:
+    config.write_text('[agent]\nmodel = "opnai/gpt-5-mini"\n')
+    done = auwgent("check", *static)
+    assert done.returncode == 2
+    assert re.search("^✗ model +opnai/gpt-5-mini +auwgent.toml:2 +see below$", done.stdout, re.MULTILINE)
+    assert "auwgent.toml:2:9: there is no provider 'opnai'" in done.stdout
+    assert done.stdout.count("did you mean `openai`?") == 1
+
+
 def test_where_a_key_comes_from_is_told(auwgent: Any, config: Path) -> None:
     config.write_text(
         '[agent]\nmodel = "main"\n[api_keys]\nopenai = "${K}"\n'

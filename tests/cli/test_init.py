@@ -120,7 +120,7 @@ def test_a_slip_of_the_pen_is_asked_about_again(auwgent: Any, tmp_path: Path) ->
     with auwgent.on_terminal("init", env=NO_KEYS) as terminal:
         terminal.until("Provider [local]: ")
         terminal.type("opnai\r")
-        terminal.until("did you mean openai?")
+        terminal.until("did you mean `openai`?")
         terminal.until("Provider [local]: ")
         terminal.type("7\r")
         terminal.until("1 to 1, or a provider's name")
@@ -161,7 +161,7 @@ def test_who_leaves_the_questions_gets_no_file(auwgent: Any, tmp_path: Path) -> 
         (None, "mistral/large", ("mistral", "large")),
         ("mistral", "mistral/large", ("mistral", "large")),
         ("openrouter", "openai/gpt-5", ("openrouter", "openai/gpt-5")),
-        ("unheard_of", "x", ("unheard_of", "x")),
+        ("zai", "x", ("zai", "x")),
         (None, None, ("local", "smollm2")),
     ],
 )
@@ -175,7 +175,12 @@ def test_flags_say_provider_and_model(
     ("options", "words"),
     [
         (["--model", "gpt-5"], "whose model is gpt-5? write --model PROVIDER/gpt-5"),
-        (["--provider", "opnai"], "there is no provider 'opnai'"),
+        (["--provider", "opnai"], "there is no provider 'opnai'; did you mean `openai`?"),
+        (["--model", "opnai/gpt-5"], "there is no provider 'opnai'; did you mean `openai`?"),
+        (
+            ["--provider", "acme", "--model", "x"],
+            "there is no provider 'acme'; `auwgent providers` lists them",
+        ),
         (["--provider", "azure"], "only you know which model of azure it is: add --model NAME"),
         (["--provider", "bedrock"], "only you know which model of bedrock it is: add --model NAME"),
     ],

@@ -1,14 +1,21 @@
 """Keys and addresses: where they are looked for, and what is made of them."""
 
+import subprocess
+import sys
+
 import pytest
 
 from auwgent.models.base import ModelSpec
+from auwgent.models.listed import provider_names
+from auwgent.models.litellm import preload
 from auwgent.models.providers import (
     PROVIDERS,
     base_url_for,
+    is_provider,
     key_for,
     key_places,
     missing_key,
+    near_provider,
     provider_of,
     wants_placeholder,
 )
@@ -114,3 +121,47 @@ def test_a_placeholder_is_for_servers_of_ones_own() -> None:
 def test_an_unknown_provider_is_taken_to_be_openai_like() -> None:
     assert provider_of("nobody_knows").path == "/v1"
     assert not provider_of("nobody_knows").needs_key
+
+
+def test_the_providers_are_those_that_litellm_knows() -> None:
+    litellm = preload().result()
+    by_settings = litellm.llms.openai_like.json_loader.JSONProviderRegistry.list_providers()
+    assert provider_names() == {*(each.value for each in litellm.LlmProviders), *by_settings}
+    assert PROVIDERS.keys() <= provider_names()
+
+
+def test_litellm_is_not_loaded_to_know_its_providers() -> None:
+    code = (
+        "import sys; from auwgent.models.providers import is_provider\n"
+        "print(is_provider('zai'), is_provider('opnai'), 'litellm' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "False"]
+
+
+def test_a_provider_that_the_users_code_brings_into_litellm_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_provider("our_own")
+    handlers = [{"provider": "our_own", "custom_handler": object()}]
+    monkeypatch.setattr(preload().result(), "custom_provider_map", handlers)
+    assert is_provider("our_own")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("opnai", "openai"),
+        ("OpenAI", "openai"),
+        ("antropic", "anthropic"),
+        ("togetherai", "together_ai"),
+        ("lokal", "local"),
+        ("google", "gemini"),
+        ("Claude", "anthropic"),
+        ("gogle", "gemini"),
+    ],
+)
+def test_a_slip_of_the_pen_is_understood(name: str, meant: str) -> None:
+    assert near_provider(name) == f"did you mean `{meant}`?"
+
+
+def test_what_is_like_no_provider_stays_without_a_guess() -> None:
+    assert near_provider("acme") == ""

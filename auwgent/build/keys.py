@@ -1,0 +1,37 @@
+"""API keys that a run would miss, found before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from auwgent.config import Config
+from auwgent.errors import ConfigError
+from auwgent.middleware.pipeline import Installed
+from auwgent.models.catalog import Catalog
+from auwgent.models.providers import missing_key
+
+BUNDLED = "auwgent.middleware."
+ANSWERING = "auwgent.middleware.cache"  # the bundled one that may answer, so that nobody has to be asked
+
+
+def check_keys(config: Config, catalog: Catalog, installed: Iterable[Installed]) -> None:
+    """Raise `ConfigError` where a model in use has no key and no middleware could give it one."""
+    if may_give_keys(installed):
+        return
+    problems = [
+        config.problem(key, problem)
+        for name, key in config.models_in_use().items()
+        if (problem := missing_key(catalog.spec(name)))
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def may_give_keys(installed: Iterable[Installed]) -> bool:
+    """Whether a middleware might put a key on ctx, another model, or the answer itself. Only the run can tell."""
+    return any(
+        (one.hook("onLLMStart") or one.hook("onError"))
+        and (not module.startswith(BUNDLED) or module == ANSWERING)
+        for one in installed
+        for module in [type(one.instance).__module__]
+    )
