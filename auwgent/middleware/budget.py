@@ -62,6 +62,7 @@ class Bill:
     usd: float = 0.0  # of the calls before one without a price
     noted: Spent = field(default_factory=Spent)
     last: Usage | None = None  # of the run, when its calls without a price were counted
+    unread: Spent | None = None  # by turns of the session that are not in it here; None until that is asked
 
     def so_far(self, usage: Usage) -> Spent:
         if usage.usd is not None:
@@ -127,7 +128,9 @@ class Budget:
         bill = self._bill(ctx)
         sums: dict[Scope, Spent] = {"run": bill.so_far(ctx.usage)}
         if "session" in self._caps:
-            sums["session"] = earlier(ctx) + sums["run"]
+            if bill.unread is None:
+                bill.unread = await unread(ctx)
+            sums["session"] = bill.unread + earlier(ctx) + sums["run"]
         self._check(sums)
         if self._is_shared:
             await self._count_shared(ctx, bill)
@@ -204,6 +207,16 @@ class Budget:
 
 
 UNITS = {"usd": "USD", "tokens": "tokens", "calls": "model calls"}
+
+
+async def unread(ctx: Context) -> Spent:
+    """What those turns of the session have used up that its store did not read."""
+    ask = ctx.get("unreadUsage")
+    if ask is None:
+        return Spent()
+    row = await ask()
+    used = row.usage
+    return Spent(row.calls, used.input_tokens + used.output_tokens, used.usd or 0.0, row.unpriced)
 
 
 def earlier(ctx: Context) -> Spent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +30,8 @@ class SQLModelSessions(Archive):
     `.auwgent/sessions.db` beside the config file. Sessions not used for as long as `retention` ("90d",
     "12h", "8w") are deleted when the store opens. `on_busy` says what becomes of a run whose session another
     run holds: it waits, it fails with `SessionConflict`, or it goes on with a copy. With `durability="full"`
-    SQLite waits for the disk at each write, so that not even a power cut loses one.
+    SQLite waits for the disk at each write, so that not even a power cut loses one. A run reads the whole
+    history, or the newest `window` turns and what belongs to them: from the words that began the run they are of.
     A SQLite file is encrypted with the `encryption_key`; `keyring:NAME` is one of the system's keyring.
     """
 
@@ -43,6 +45,7 @@ class SQLModelSessions(Archive):
         on_busy: OnBusy = "queue",
         durability: Literal["normal", "full"] = "normal",
         encryption_key: str | None = None,
+        window: int | None = None,
     ) -> None:
         self._url = parse_url(url)
         self._key = parse_key(self._url, encryption_key)
@@ -52,8 +55,11 @@ class SQLModelSessions(Archive):
         if durability not in ("normal", "full"):
             raise ConfigError(f'durability must be "normal" or "full", not {durability!r}')
         self.on_busy: OnBusy = on_busy  # the runtime lets runs of one session wait only where this says so
+        if window is not None and (type(window) is not int or window < 1):
+            raise ConfigError(f"window must be a number of turns such as 20, not {window!r}")
         self._durability = durability
         self._note = f"sessions {new_id()}"  # of a run on its ctx; each instance has its own
+        self._window = window
         self._opened: tuple[Database, Journal] | None = None
         self._waiting = Waiting()
 
@@ -73,7 +79,7 @@ class SQLModelSessions(Archive):
         if self._is_open():  # another run was quicker
             await database.close()
         else:
-            self._opened = database, Journal(database)
+            self._opened = database, Journal(database, self._window)
 
     async def close(self) -> None:
         """Let what is under way end, then close the database."""
@@ -83,10 +89,11 @@ class SQLModelSessions(Archive):
             await database.close()
 
     async def onRunStart(self, session: Session, ctx: Context) -> Session | None:
-        """The session as it is stored; None where there is none yet.
+        """The session as it is stored, as far as it is read; None where there is none yet.
 
         Where calls have no result because their run died, `ctx["interrupted"]` holds those that had begun, by
-        their ids.
+        their ids. Where there are turns before the window, `ctx["unreadUsage"]` is an async function that tells what
+        they have used up.
         """
         hold = Hold(as_key("user_id", user_of(ctx)), as_key("session id", session.id), ctx.runId)
         stored = await self._acquire(hold)
@@ -94,6 +101,9 @@ class SQLModelSessions(Archive):
         if stored.interrupted is not None:
             ctx["interrupted"] = {call.call_id: asdict(call) for call in stored.interrupted}
         return stored.session
+        if hold.first_seat:
+            database, journal = await self._open()
+            ctx["unreadUsage"] = partial(database.run, journal.unread, hold)
 
     async def onCheckpoint(self, session: Session, ctx: Context) -> None:
         """Store what is new."""

@@ -65,16 +65,16 @@ class Conversation:
         self._short = [_size(self._cut_results(group)) for group in self._groups]
 
     def shortened(self, mark: Mark) -> list[Turn]:
-        """The messages as they are sent."""
+        """The messages as they are sent. A summary is, also where what it sums up is not here any more."""
         cut, short = self._places(mark)
         sent: list[Turn] = []
         is_told = False
         for index, group in enumerate(self._groups):
-            if index < cut and not self._stays[index]:
-                if not is_told:
-                    sent.append(self._notice(mark))
+            is_left_out = index < cut and not self._stays[index]
+            if not is_told and (is_left_out or (mark.summary and not self._stays[index])):
+                sent.append(self._notice(mark))
                 is_told = True
-            else:
+            if not is_left_out:
                 sent += self._cut_results(group) if index < short else group
         return sent
 
@@ -97,7 +97,7 @@ class Conversation:
         """Leave out more of the oldest groups until it fits, and then up to where the user speaks again."""
         cut, short = self._places(mark)
         size, end = self.size(mark), len(self._groups) - 1
-        is_told = not all(self._stays[:cut])
+        is_told = bool(mark.summary) or not all(self._stays[:cut])
         while cut < end and not fits(size):
             if not self._stays[cut]:
                 gone = self._short[cut] if cut < short else self._whole[cut]

@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -25,18 +26,21 @@ from sqlalchemy import (
     update,
 )
 
-from auwgent.errors import SessionConflict, SessionNotFound, StoreError
-from auwgent.session import Session, Turn, Usage, mended, now
+from auwgent.errors import SessionConflict, SessionNotFound
+from auwgent.session import Session, Usage, mended, now
 from auwgent.store import statements as sql
 from auwgent.store.base import Hit, SessionInfo, UsageBy, UsageRow
 from auwgent.store.database import Database
+from auwgent.store.search import hits
 from auwgent.store.tables import (
     as_key,
     check_ids,
+    damaged,
     micros,
     moment,
     runs,
     sessions,
+    text_of,
     to_json,
     turn_row,
     turns,
@@ -44,8 +48,9 @@ from auwgent.store.tables import (
 )
 
 PREVIEW = 80  # characters
-AROUND = 40  # characters of an excerpt on either side of what was found
+SEARCHED = 50  # sessions that are searched at once
 DAY = 86_400_000_000  # microseconds
+BY_USE = (sessions.c.updated_at.desc(), sessions.c.no.desc())  # the last used first
 # Of a run that died this is written down only when the next one comes.
 STATUS = case((and_(runs.c.status.in_(sql.LIVING), ~sql.BEATS_NOW), "interrupted"), else_=runs.c.status)
 
@@ -94,18 +99,20 @@ class Archive(ABC):
     async def search(self, user_id: str, words: str) -> AsyncIterator[Hit]:
         """Turns whose text has all of the words, in any case, the newest session first.
 
-        Sessions are read one by one as the reader goes on, and nothing stays locked meanwhile.
+        The database is asked again as the reader goes on, and nothing stays locked meanwhile.
         """
         wanted = words.casefold().split()
-        for info in await self.list_sessions(user_id):
-            try:
-                session = await self.get(user_id, info.id)
-            except SessionNotFound:  # deleted meanwhile
-                continue
-            for turn in session.turns:
-                excerpt = _excerpt(turn.text, wanted)
-                if excerpt is not None:
-                    yield Hit(session.id, turn.id, turn.role, turn.created_at, excerpt)
+        if not wanted:
+            return
+        newest = select(sessions.c.no).where(sessions.c.user_id == user_id).order_by(*BY_USE)
+        database = await self.database()
+        numbers = await database.run(
+            database.read, lambda connection: connection.execute(newest).scalars().all()
+        )
+        for start in range(0, len(numbers), SEARCHED):
+            read = partial(hits, session_nos=numbers[start : start + SEARCHED], wanted=wanted)
+            for hit in await database.run(database.read, read):
+                yield hit
 
     async def put(self, session: Session) -> None:
         """Store a session that came from elsewhere. `SessionConflict` where its user has one of that id."""
@@ -192,9 +199,7 @@ def session_of(user_id: str, session_id: str, head: tuple[str, str], history: Se
             turns=turns_of(history),
         )
     except ValueError as error:  # of json or pydantic
-        raise StoreError(
-            f"session {session_id!r} is damaged in the database, or not written by auwgent"
-        ) from error
+        raise damaged(session_id) from error
 
 
 def copy_session(connection: Connection, session_no: int, new_id: str) -> None:
@@ -298,7 +303,7 @@ def _list(
         select(sessions.c.id, sessions.c.created_at, sessions.c.updated_at, count, STATUS, first)
         .join_from(sessions, runs, runs.c.no == sessions.c.run_no, isouter=True)
         .where(sessions.c.user_id == user_id, exists().where(own))
-        .order_by(sessions.c.updated_at.desc(), sessions.c.no.desc())
+        .order_by(*BY_USE)
         .limit(limit)
     )
     if since is not None:
@@ -312,20 +317,8 @@ def _list(
 def _preview(body: str | None) -> str:
     if body is None:
         return ""
-    turn = Turn.model_validate({**json.loads(body), "role": "user"})
-    line = " ".join(turn.text.split())
+    line = " ".join(text_of("user", body).split())
     return line if len(line) <= PREVIEW else line[: PREVIEW - 1] + "…"
-
-
-def _excerpt(text: str, wanted: Sequence[str]) -> str | None:
-    """One line of the text around the first of the words; None where one of them is missing."""
-    folded = text.casefold()
-    if not wanted or not all(word in folded for word in wanted):
-        return None
-    place = min(folded.index(word) for word in wanted)
-    start, end = max(0, place - AROUND), place + AROUND
-    line = " ".join(text[start:end].split())
-    return f"{'…' if start else ''}{line}{'…' if end < len(text) else ''}"
 
 
 def _usage(

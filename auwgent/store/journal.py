@@ -11,17 +11,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from auwgent.errors import SessionConflict
-from auwgent.session import Session, mended, now
+from auwgent.session import Session, Usage, mended, now
 from auwgent.store import statements as sql
 from auwgent.store.archive import copy_session, session_of
+from auwgent.store.base import UsageRow
 from auwgent.store.database import Database
 from auwgent.store.heart import Heart
-from auwgent.store.tables import check_ids, micros, seated, to_json, turn_row
+from auwgent.store.tables import COUNTS, check_ids, micros, seated, to_json, turn_row
+from auwgent.store.window import opening
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -35,6 +38,7 @@ class Hold:
     run_no: int = 0  # 0: not in the queue
     over: bool = False  # given up, or finished
     seats: dict[str, float] = field(default_factory=dict)  # of the turns that are stored, by their ids
+    first_seat: float = 0.0  # of the last turn before those that were read
     last_seat: float = 0.0
     head: tuple[str, str] = ("", "")  # system prompt and stack, as they are stored
     lock: threading.Lock = field(default_factory=threading.Lock)  # one thread at a time speaks for the run
@@ -95,10 +99,16 @@ class _Claim:
 
 
 class Journal:
-    """Writes runs to a database. Its methods block: they are jobs for the database's threads."""
+    """Writes runs to a database. Its methods block: they are jobs for the database's threads.
 
-    def __init__(self, database: Database) -> None:
+    With a `window` no more than about so many of the newest turns are read, so that a long session costs no more
+    than a short one.
+    """
+
+    def __init__(self, database: Database, window: int | None = None) -> None:
         self._database = database
+        self._window = window
+        self._count = None if window is None else window + 1  # the one before tells whether a run began there
         self._heart = Heart(database)
 
     def claim(self, hold: Hold, *, queue: bool) -> Stored | None:
@@ -108,14 +118,12 @@ class Journal:
                 hold.run_no and self._database.read(lambda connection: _must_wait(connection, hold))
             ):
                 return None
-            claim = self._database.write(lambda connection: _claim(connection, hold, queue))
+            claim = self._database.write(lambda connection: _claim(connection, hold, queue, self._count))
             hold.session_no, hold.run_no, hold.head = claim.session_no, claim.run_no, claim.head
             if hold.run_no:
                 self._heart.beats_for(hold)
             if claim.history is None:
                 return None
-            hold.seats = {row.id: row.seat for row in claim.history}
-            hold.last_seat = max(hold.seats.values(), default=0.0)
             return Stored(None) if claim.is_new else self._stored(hold, claim.history)
 
     def append(self, hold: Hold, session: Session, mark: Mark | None = None) -> None:
@@ -144,6 +152,15 @@ class Journal:
             self._database.write(lambda connection: copy_session(connection, hold.session_no, new_id))
             hold.session_id = new_id
 
+    def unread(self, hold: Hold) -> UsageRow:
+        """What the turns before the window have used up."""
+        place = {"of_session": hold.session_no, "last_seat": hold.first_seat}
+        row = self._database.read(lambda connection: connection.execute(sql.UNREAD, place).one())
+        count, priced, *counts, estimated = row
+        *tokens, usd = counts
+        used = dict(zip(COUNTS, (*(number or 0 for number in tokens), usd), strict=True))
+        return UsageRow(hold.session_id, count, count - priced, Usage(**used, estimated=bool(estimated)))
+
     def close(self) -> None:
         """Stop showing that runs are alive. It is no job: a last sign of life may be one."""
         self._heart.close()
@@ -151,7 +168,7 @@ class Journal:
     def _append(
         self, hold: Hold, session: Session, *, mark: Mark | None = None, end: End | None = None
     ) -> None:
-        new = seated(session.turns, hold.seats, hold.last_seat)
+        new = seated(session.turns, hold.seats, hold.last_seat, hold.first_seat)
         rows = [turn_row(turn, seat, hold.session_no, hold.run_no, hold.run_id) for turn, seat in new]
         check_ids(hold.session_id, rows)
         head = to_json(session.system_prompt), to_json(session.stack)
@@ -179,7 +196,9 @@ class Journal:
         hold.head = head
 
     def _stored(self, hold: Hold, history: Sequence[Row[Any]]) -> Stored:
-        session = session_of(hold.user_id, hold.session_id, hold.head, history)
+        session, history = self._windowed(hold, history)
+        hold.seats = {row.id: row.seat for row in history}
+        hold.last_seat = max(hold.seats.values(), default=0.0)
         missing = {turn.tool_call_id for turn in mended(session.turns) if turn.id not in hold.seats}
         if not missing:
             return Stored(session)
@@ -190,6 +209,23 @@ class Journal:
             tuple(Interrupted(call, name, bool(again)) for call, name, again in rows if call in missing),
         )
 
+    def _windowed(self, hold: Hold, history: Sequence[Row[Any]]) -> tuple[Session, Sequence[Row[Any]]]:
+        """The session, and the rows of its turns, both as far as they are in the window."""
+        while True:
+            session = session_of(hold.user_id, hold.session_id, hold.head, history)
+            if self._window is None or len(history) <= self._window:
+                return session, history
+            start = opening(session.turns, self._window)
+            if start is not None:
+                hold.first_seat = history[start - 1].seat
+                session.turns = session.turns[start:]
+                return session, history[start:]
+            read = partial(_history, session_no=hold.session_no, count=2 * len(history))
+            more = self._database.read(read)
+            if len(more) == len(history):  # that is all there is
+                return session, history
+            history = more
+
 
 def _must_wait(connection: Connection, hold: Hold) -> bool:
     """Whether a live run is ahead in the queue; not when this run was itself taken for dead there."""
@@ -198,7 +234,7 @@ def _must_wait(connection: Connection, hold: Hold) -> bool:
     return is_waiting and any(row.is_alive for row in connection.execute(sql.AHEAD, place))
 
 
-def _claim(connection: Connection, hold: Hold, queue: bool) -> _Claim:
+def _claim(connection: Connection, hold: Hold, queue: bool, count: int | None) -> _Claim:
     session_no, head, is_new = _find_or_make(connection, hold)
     run_no = hold.run_no
     if run_no and connection.execute(sql.IS_WAITING, {"of_run": run_no}).scalar() is None:
@@ -221,8 +257,15 @@ def _claim(connection: Connection, hold: Hold, queue: bool) -> _Claim:
     else:
         run_no = _new_run(connection, hold, session_no, "running")
     connection.execute(sql.TAKE, {"of_session": session_no, "of_run": run_no, "time": micros(now())})
-    history = [] if is_new else connection.execute(sql.HISTORY, {"of_session": session_no}).all()
+    history = [] if is_new else _history(connection, session_no, count)
     return _Claim(session_no, run_no, head, is_new, history)
+
+
+def _history(connection: Connection, session_no: int, count: int | None) -> Sequence[Row[Any]]:
+    """The session's turns in their order, or the newest so many of them."""
+    if count is None:
+        return connection.execute(sql.HISTORY, {"of_session": session_no}).all()
+    return connection.execute(sql.NEWEST, {"of_session": session_no, "count": count}).all()[::-1]
 
 
 def _find_or_make(connection: Connection, hold: Hold) -> tuple[int, tuple[str, str], bool]:

@@ -1,6 +1,7 @@
 """The version of the schema, and the way from each older one to the next.
 
 1   Sessions, runs, turns, and the ledger of tool calls.
+2   The newest turns and runs of a session are found by an index, however many there are.
 """
 
 from __future__ import annotations
@@ -18,8 +19,18 @@ from auwgent.store.tables import metadata, schema
 
 Step = Callable[[Connection], None]
 
+
+def _index_the_newest(connection: Connection) -> None:
+    for statement in (
+        "CREATE INDEX auwgent_turns_seat ON auwgent_turns (session_no, seat)",
+        "CREATE INDEX auwgent_runs_queue ON auwgent_runs (session_no, no)",
+        "DROP INDEX auwgent_runs_session",
+    ):
+        connection.execute(text(statement))
+
+
 # What leads from the version that is the key to the next one. A step is never changed once it was released.
-STEPS: Mapping[int, Step] = {}
+STEPS: Mapping[int, Step] = {1: _index_the_newest}
 
 LOCK = 0x61757767656E74  # "auwgent", for PostgreSQL's advisory lock
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Executable, and_, bindparam, insert, select, update
+from sqlalchemy import BigInteger, Executable, and_, bindparam, func, insert, select, update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from auwgent.store.side import insert_by
-from auwgent.store.tables import TURN_COLUMNS, calls, runs, sessions, turns
+from auwgent.store.tables import COUNTS, TURN_COLUMNS, calls, runs, sessions, turns
 
 LEASE = 4_000_000  # microseconds without a beat after which a run is dead
 LIVING = ("waiting", "running")
@@ -47,8 +47,11 @@ HEAD = (sessions.c.no, sessions.c.system_prompt, sessions.c.stack)
 # A beat from the future is dead too: the clock was put back.
 BEATS_NOW = and_(runs.c.beat > CLOCK - LEASE, runs.c.beat < CLOCK + LEASE)
 ALIVE = and_(runs.c.status.in_(LIVING), BEATS_NOW)
+# A run that gets a session has buried all before it: nobody older than the last one that got it can be living.
+HOLDER = select(sessions.c.run_no).where(sessions.c.no == bindparam("of_session")).scalar_subquery()
 AHEAD = select(runs.c.no, BEATS_NOW.label("is_alive")).where(
     runs.c.session_no == bindparam("of_session"),
+    runs.c.no >= func.coalesce(HOLDER, 0),
     runs.c.no < bindparam("before_no"),
     runs.c.status.in_(LIVING),
 )
@@ -73,12 +76,19 @@ BEATS = (
 
 # What a run reads.
 
-HISTORY = (
+OF_SESSION = (
     select(*TURN_COLUMNS)
     .join_from(turns, runs, turns.c.run_no == runs.c.no, isouter=True)
     .where(turns.c.session_no == bindparam("of_session"))
-    .order_by(turns.c.seat, turns.c.no)
 )
+HISTORY = OF_SESSION.order_by(turns.c.seat, turns.c.no)
+NEWEST = OF_SESSION.order_by(turns.c.seat.desc(), turns.c.no.desc()).limit(bindparam("count"))
+UNREAD = select(
+    func.count(turns.c.input_tokens),
+    func.count(turns.c.usd),
+    *(func.sum(turns.c[name]) for name in COUNTS),
+    func.max(turns.c.estimated),
+).where(turns.c.session_no == bindparam("of_session"), turns.c.seat <= bindparam("last_seat"))
 OPEN_CALLS = (
     select(calls.c.call_id, calls.c.name, calls.c.idempotent)
     .join_from(calls, runs, calls.c.run_no == runs.c.no)

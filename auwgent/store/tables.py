@@ -107,7 +107,7 @@ class RunRow(Row, table=True):
     """
 
     __tablename__ = "auwgent_runs"
-    __table_args__ = (Index("auwgent_runs_session", "session_no"), {"sqlite_autoincrement": True})
+    __table_args__ = (Index("auwgent_runs_queue", "session_no", "no"), {"sqlite_autoincrement": True})
 
     no: int | None = _number()
     session_no: int = _refers("auwgent_sessions")
@@ -126,7 +126,10 @@ class TurnRow(Row, table=True):
     """
 
     __tablename__ = "auwgent_turns"
-    __table_args__ = (UniqueConstraint("session_no", "id"),)
+    __table_args__ = (
+        UniqueConstraint("session_no", "id"),
+        Index("auwgent_turns_seat", "session_no", "seat"),  # the newest turns, however many there are
+    )
 
     no: int | None = _number()
     session_no: int = _refers("auwgent_sessions")
@@ -205,14 +208,18 @@ def _plain(text: str | None) -> str | None:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def seated(turns: Sequence[Turn], seats: Mapping[str, float], last: float) -> list[tuple[Turn, float]]:
-    """The turns that have no seat yet, each with one: between its neighbours', or behind the `last`."""
+def seated(
+    turns: Sequence[Turn], seats: Mapping[str, float], last: float, before: float = 0.0
+) -> list[tuple[Turn, float]]:
+    """The turns that have no seat yet, each with one: between its neighbours', or behind the `last`.
+
+    `before` is the seat in front of the first of these neighbours.
+    """
     fresh = [turn for turn in turns if turn.id not in seats]
     if fresh == list(turns[len(turns) - len(fresh) :]):
         return [(turn, last + number) for number, turn in enumerate(fresh, 1)]
     new: list[tuple[Turn, float]] = []
     group: list[Turn] = []
-    before = 0.0
     for turn in turns:
         seat = seats.get(turn.id)
         if seat is None:
@@ -294,3 +301,13 @@ def turns_of(rows: Iterable[Sequence[Any]]) -> list[Turn]:
             fields["usage"] = dict(zip(COUNTS, counts, strict=True), estimated=bool(estimated))
         found.append(fields)
     return TURNS.validate_python(found)
+
+
+def text_of(role: str, body: str) -> str:
+    """The text of a turn, by two of its columns. `ValueError` where they are damaged."""
+    return Turn.model_validate({**json.loads(body), "role": role}).text
+
+
+def damaged(session_id: str) -> StoreError:
+    """The error for a session of which a row cannot be read."""
+    return StoreError(f"session {session_id!r} is damaged in the database, or not written by auwgent")

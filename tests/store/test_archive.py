@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from sqlite3 import connect
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Engine, event, update
 
 from auwgent.errors import SessionConflict, SessionNotFound, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.session import Session, ToolCall, Turn, Usage, now
+from auwgent.store.archive import SEARCHED
 from auwgent.store.base import SessionStore
 from auwgent.store.statements import LEASE
 from auwgent.store.tables import runs
@@ -105,7 +110,80 @@ async def test_search_finds_turns_with_all_of_the_words(store: SQLModelSessions)
     ]
     assert hits[0].excerpt == "Bitte die STRASSE kehren und wieder und…"
     assert [hit async for hit in store.search("u1", "%")] == []
+    assert [hit async for hit in store.search("u1", "_")] == []
     assert [hit async for hit in store.search("u1", " ")] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("CAFÉ Ärger", "café äRGER"),
+        ("the Kelvin sign \u212a, ﬁne", "KELVIN k fine"),
+        ('say "hi" to C:\\new\\users\\', '"HI" c:\\New\\USERS\\'),
+        ("half a \ud83d character, é", "CHARACTER, É"),
+        ("50%_off/now", "%_OFF/"),
+        ("bell \a tab\tend", "\a end"),
+        ("x" * 100_000 + " needle", "needle"),
+    ],
+)
+async def test_search_finds_any_text(store: SQLModelSessions, said: str, words: str) -> None:
+    await talk(store, said, "a")
+    await talk(store, "half a \ud83d other, è ß", "b")
+    assert [hit.session_id async for hit in store.search("u1", words)] == ["a", "a"]
+
+
+async def test_search_looks_at_what_was_said_not_at_how_it_is_stored(store: SQLModelSessions) -> None:
+    run = await Run(store, "s1").start()
+    run.say("é\n")
+    run.ask(ToolCall(id="c1", name="needle", args={"needle": "needle"}))
+    await run.end()
+    for word in ("needle", "content", "n\\n", "u00e9", "tool_calls"):
+        assert [hit async for hit in store.search("u1", word)] == []
+
+
+async def test_search_goes_through_many_sessions_the_newest_first(store: SQLModelSessions) -> None:
+    for number in range(SEARCHED + 10):
+        time = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
+        turns = [Turn(role="user", content=f"turn {place}", created_at=time) for place in range(2)]
+        await store.put(Session(id=f"s{number}", user_id="u1", turns=turns))
+    found = [(hit.session_id, hit.excerpt) async for hit in store.search("u1", "turn")]
+    numbers = reversed(range(SEARCHED + 10))
+    assert found == [(f"s{number}", f"turn {place}") for number in numbers for place in range(2)]
+
+
+async def test_a_search_reads_no_session_whole(store: SQLModelSessions) -> None:
+    for number in range(5):
+        await talk(store, f"needle {number}", f"s{number}")
+    with queries() as seen:
+        assert len([hit async for hit in store.search("u1", "NEEDLE 3")]) == 2
+    assert len(seen) == 2  # which sessions there are, and which turns
+
+
+@contextmanager
+def queries() -> Iterator[list[str]]:
+    """What databases are asked meanwhile."""
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "SELECT" in statement:
+            seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+async def test_a_search_that_meets_a_damaged_turn_names_the_session(tmp_path: Path) -> None:
+    store = SQLModelSessions(f"sqlite:///{tmp_path / 'sessions.db'}")
+    await talk(store, "needle", "s1")
+    with closing(connect(tmp_path / "sessions.db")) as connection:
+        connection.execute("UPDATE auwgent_turns SET body = 'needle'")
+        connection.commit()
+    with pytest.raises(StoreError, match="session 's1' is damaged"):
+        [hit async for hit in store.search("u1", "needle")]
+    await store.close()
 
 
 async def test_a_slow_reader_of_a_search_holds_up_nobody(store: SQLModelSessions) -> None:

@@ -4,7 +4,9 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, inspect, text
@@ -53,6 +55,36 @@ def test_an_older_schema_is_brought_up_to_date_in_place(database: Database) -> N
     prepare(database, NEXT)
     assert database.read(found) == newest() + 1
     assert "mood" in columns(database)
+
+
+VERSION_1 = (
+    "DROP INDEX auwgent_turns_seat",
+    "DROP INDEX auwgent_runs_queue",
+    "CREATE INDEX auwgent_runs_session ON auwgent_runs (session_no)",
+    "UPDATE auwgent_schema SET version = 1",
+)
+
+
+def test_an_upgraded_schema_is_the_same_as_a_new_one(database: Database) -> None:
+    prepare(database)
+    new = database.read(shape)
+    for statement in VERSION_1:
+        database.write(partial(Connection.execute, statement=text(statement)))
+    assert database.read(shape) != new
+    prepare(database)
+    assert database.read(shape) == new
+
+
+def shape(connection: Connection) -> dict[str, Any]:
+    """Columns and indexes of each table."""
+    found = inspect(connection)
+    return {
+        table: (
+            [(column["name"], str(column["type"])) for column in found.get_columns(table)],
+            sorted((index["name"], index["column_names"]) for index in found.get_indexes(table)),
+        )
+        for table in found.get_table_names()
+    }
 
 
 def test_many_may_upgrade_at_once(database: Database) -> None:
