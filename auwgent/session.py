@@ -14,14 +14,19 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 VERSION: Final = 1
+
+MISFITS, SHOWN = 3, 20  # how many misfits are told, and how long a text may be to be shown there
 
 Outcome = Literal["ok", "error", "skipped", "denied", "unknown"]
 Role = Literal["user", "assistant", "tool"]
@@ -103,6 +108,11 @@ class Media(Plain):
         return self
 
 
+def _no_words(content: Any) -> Any:
+    """Nothing said is an empty text; others write None beside tool calls."""
+    return "" if content is None else content
+
+
 Part = Annotated[Text | Media, Field(discriminator="type")]
 
 
@@ -144,7 +154,7 @@ class Turn(Plain):
 
     id: str = Field(default_factory=new_id)
     role: Role
-    content: String | list[Part] = ""
+    content: Annotated[String | list[Part], BeforeValidator(_no_words)] = ""
     agent: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
@@ -191,6 +201,59 @@ class Session(BaseModel):
             if turn.role == "assistant" and turn.content:
                 return turn.text
         return ""
+
+
+def misfits(error: ValidationError, place: str = "") -> str:
+    """What keeps data from being a session: which field of which turn, and what would be right. Shows no texts."""
+    found: dict[str, str] = {}
+    for problem in error.errors(include_url=False):
+        where, words = _misfit(problem, place)
+        if not (
+            isinstance(problem["input"], list) and problem["type"] == "string_type"
+        ):  # then it tried parts
+            found.setdefault(where, words)
+    told = [f"{where}: {words}" for where, words in list(found.items())[:MISFITS]]
+    more = len(found) - len(told)
+    return "; ".join([*told, f"and {more} more"] if more else told)
+
+
+def _misfit(problem: ErrorDetails, place: str) -> tuple[str, str]:
+    kind, value, steps = problem["type"], problem["input"], [*problem["loc"]]
+    if "content" in steps:  # pydantic names the variants it tried: a text, or parts by their type
+        at = steps.index("content")
+        steps[at + 1 :] = steps[at + 2 : at + 3] + steps[at + 4 :]
+    where = place
+    for step in steps:
+        where += f"[{step}]" if isinstance(step, int) else f".{step}" if where else step
+    given = (
+        repr(value) if isinstance(value, str | None) and len(value or "") <= SHOWN else type(value).__name__
+    )
+    match kind:
+        case "missing":
+            return where, "missing"
+        case "extra_forbidden":
+            return where, f"unknown; there are {', '.join(_fields_at(steps[:-1], place))}"
+        case "literal_error":
+            return where, f"should be {problem['ctx']['expected']}, not {given}"
+        case "string_type" | "list_type" if steps[-1:] == ["content"]:
+            return where, f"should be a text or a list of parts, not {type(value).__name__}"
+        case "model_type" | "model_attributes_type":
+            return where, f"should be a dict, not {type(value).__name__}"
+        case "union_tag_invalid":
+            return where, f"its type should be one of {problem['ctx']['expected_tags']}"
+    words = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return where or "session", words[:1].lower() + words[1:]
+
+
+def _fields_at(steps: Sequence[Any], place: str) -> Iterable[str]:
+    known: dict[Any, type[BaseModel]] = {
+        "turns": Turn,
+        "content": Media,
+        "tool_calls": ToolCall,
+        "usage": Usage,
+    }
+    owner = next((known[step] for step in reversed(steps) if step in known), Turn if place else Session)
+    return owner.model_fields
 
 
 UNKNOWN = (
@@ -279,6 +342,19 @@ def _stands_for(turn: Turn, call: ToolCall, words: str, outcome: Outcome) -> Tur
         outcome=outcome,
         run_id=turn.run_id,
     )
+
+
+def place_of_result(result: Turn, turns: Sequence[Turn]) -> int:
+    """Where a tool's result belongs: behind what is there, but before the results of its later siblings."""
+    for index in range(len(turns) - 1, -1, -1):
+        order = [call.id for call in turns[index].tool_calls or ()]
+        if result.tool_call_id in order:
+            later = set(order[order.index(result.tool_call_id) + 1 :])
+            for place in range(index + 1, len(turns)):
+                if turns[place].role == "tool" and turns[place].tool_call_id in later:
+                    return place
+            break
+    return len(turns)
 
 
 def spoken_by(turns: Iterable[Turn], agent: str) -> list[Turn]:

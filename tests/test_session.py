@@ -17,6 +17,7 @@ from auwgent.session import (
     Turn,
     Usage,
     mended,
+    misfits,
     paired,
     spoken_by,
 )
@@ -258,6 +259,51 @@ def test_a_part_holds_bytes_or_a_web_address_and_nothing_else(part: dict[str, An
 def test_a_turn_that_makes_no_sense_is_refused(turn: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         Turn.model_validate(turn)
+
+
+def test_content_that_is_none_is_an_empty_text() -> None:
+    call = {"id": "c1", "name": "add"}
+    turn = Turn.model_validate({"role": "assistant", "content": None, "tool_calls": [call]})
+    assert turn.content == ""
+
+
+@pytest.mark.parametrize(
+    ("session", "words"),
+    [
+        ({"messages": []}, "messages: unknown; there are id, user_id, version, system_prompt, stack, turns"),
+        ({"turns": "none"}, "turns: should be a valid list"),
+        ({"turns": [5]}, "turns[0]: should be a dict, not int"),
+        ({"turns": [{"content": "Hi"}]}, "turns[0].role: missing"),
+        (
+            {"turns": [{"role": "user"}, {"role": "system"}]},
+            "turns[1].role: should be 'user', 'assistant' or 'tool', not 'system'",
+        ),
+        (
+            {"turns": [{"role": "user", "content": 5}]},
+            "turns[0].content: should be a text or a list of parts, not int",
+        ),
+        ({"turns": [{"role": "user", "content": [{"type": "text"}]}]}, "turns[0].content[0].text: missing"),
+        (
+            {"turns": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "turns[0].content[0]: its type should be one of 'text', 'image', 'file', 'audio'",
+        ),
+        (
+            {"turns": [{"role": "assistant", "tool_calls": [{"id": "c1", "function": {}, "name": "add"}]}]},
+            "turns[0].tool_calls[0].function: unknown; there are id, name, args, raw_args",
+        ),
+        ({"turns": [{"role": "tool"}]}, "turns[0]: a tool turn needs tool_call_id"),
+    ],
+)
+def test_what_is_wrong_is_told_by_turn_and_field(session: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Session.model_validate(session)
+    assert misfits(refused.value) == words
+
+
+def test_of_much_that_is_wrong_a_part_is_told() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Session.model_validate({"turns": [5] * 10})
+    assert misfits(refused.value).endswith("turns[2]: should be a dict, not int; and 7 more")
 
 
 def test_a_session_of_another_version_is_refused() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import Any
 
 from auwgent.build.workbench import Key, Workbench, name_of
 from auwgent.config import MiddlewareEntry
-from auwgent.middleware.base import HOOKS
+from auwgent.middleware.base import HOOKS, misspelt_hooks
 from auwgent.middleware.pipeline import Installed, describe
 
 
@@ -21,7 +22,8 @@ def _install(bench: Workbench, key: Key, entry: MiddlewareEntry) -> Installed | 
     found = bench.resolve(key, entry.use)
     if found is None:
         return None
-    if not any(callable(getattr(found, hook, None)) for hook in (*HOOKS, "open", "close")):
+    names = (*HOOKS, "open", "close")
+    if not any(callable(getattr(found, name, None)) for name in names) and not misspelt_hooks(found):
         bench.problem(
             key,
             f"{name_of(entry.use)} is not a middleware: it has none of the hooks {', '.join(HOOKS)}",
@@ -34,7 +36,10 @@ def _install(bench: Workbench, key: Key, entry: MiddlewareEntry) -> Installed | 
         instance.folder = bench.config.folder
     target = list(entry.target) if isinstance(entry.target, tuple) else entry.target
     _known_targets(bench, key, instance, target)
-    return Installed.of(instance, target=target, on_error=entry.on_error)
+    made: Installed | None = bench.attempt(
+        key, partial(Installed.of, instance, target=target, on_error=entry.on_error)
+    )
+    return made
 
 
 def _instance(bench: Workbench, key: Key, cls: type, entry: MiddlewareEntry) -> Any:

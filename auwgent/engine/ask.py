@@ -22,7 +22,7 @@ from auwgent.errors import (
     SessionNotFound,
 )
 from auwgent.middleware.base import CALL_SETTINGS, SETTABLE
-from auwgent.middleware.pipeline import Decision
+from auwgent.middleware.returned import Decision
 from auwgent.models.base import CallPiece, Model, ModelRequest, RawCall, Reply, Retry, TextPiece
 from auwgent.models.given import GivenModel
 from auwgent.outputs import Output, partial_json

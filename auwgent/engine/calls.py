@@ -25,7 +25,7 @@ DENIED = "This call was denied: the user did not approve it. Go on without it."
 class Settled:
     """What became of one call: the intent that says so, what the model reads, and an end of the turn, if it is one."""
 
-    event: str
+    event: str | None  # None: nobody is told
     value: dict[str, Any]
     content: str
     outcome: Outcome
@@ -60,7 +60,7 @@ async def settle_calls(
             tasks = [group.create_task(_carry_out(frame, one)) for one in plans]
             for task in tasks:
                 settled = await task
-                await frame.run.emit(settled.event, settled.value, frame.agent.name)
+                await tell(frame, settled)
                 ending = ending or settled.ending
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from failures.exceptions[0].__cause__
@@ -142,6 +142,7 @@ async def settle(frame: Frame, one: Plan) -> Settled:
     await frame.checkpoint(
         "tool_start", call_id=call.id, name=call.name, args=call.args, idempotent=capability.idempotent
     )
+    frame.run.begun.add(call.id)
     result, failure = None, None
     try:
         result = await capability.run(frame, call, one.checked)
@@ -156,6 +157,12 @@ async def settle(frame: Frame, one: Plan) -> Settled:
     if failure is not None:
         return await failed(frame, call, failure)
     return await succeeded(frame, capability, call, result)
+
+
+async def tell(frame: Frame, settled: Settled) -> None:
+    """Tell everybody what became of a call."""
+    if settled.event is not None:
+        await frame.run.emit(settled.event, settled.value, frame.agent.name)
 
 
 async def succeeded(
@@ -180,8 +187,11 @@ async def succeeded(
 
 
 async def _emitted(frame: Frame, capability: Capability, fields: dict[str, Any]) -> Settled:
-    """An intent of the user's own; a terminal one gives the user the word."""
-    fields = (await frame.run.chain.intent(capability.name, fields, frame.ctx)).value
+    """An intent of the user's own; a terminal one gives the user the word. Nobody hears of one that is skipped."""
+    verdict = await frame.run.chain.intent(capability.name, fields, frame.ctx)
+    if verdict.skip:
+        return Settled(None, verdict.value, SKIPPED, "skipped")
+    fields = verdict.value
     ending = Ending(fields, capability.name, fields, frame.agent.name, frame.place.stack)
     return Settled(capability.name, fields, "ok", "ok", ending if capability.terminal else None)
 

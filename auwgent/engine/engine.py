@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from auwgent.engine.ask import FINAL, Undecided, may_overrule, may_restart, render_prompt, told
+from auwgent.engine.capabilities import Ending
 from auwgent.engine.loop import converse, help_out, take_up
 from auwgent.engine.run import Frame, Order, Run, Services, Sink, Start, deadline
 from auwgent.errors import (
@@ -19,7 +20,8 @@ from auwgent.errors import (
     ToolError,
 )
 from auwgent.middleware.base import SETTABLE_AT_START
-from auwgent.middleware.pipeline import Decision, describe
+from auwgent.middleware.pipeline import describe
+from auwgent.middleware.returned import Decision
 from auwgent.prompts import MissingValues
 from auwgent.secrecy import scrubbed
 from auwgent.session import Session, ToolCall, Turn
@@ -64,6 +66,7 @@ class Engine:
     async def _go(self, run: Run, root: Frame) -> None:
         """Start, then converse until nobody forces another start; a failure that stands is reported."""
         began = asyncio.get_running_loop().time()
+        ending: Ending | None = None  # of calls that were made again
         while True:
             try:
                 async with deadline(self.services.limits, began):
@@ -71,9 +74,11 @@ class Engine:
                         run.start, still_open = await self._start(run, root)
                         check_prompts(run)
                         if still_open:
-                            await take_up(self._frames(run), still_open)
+                            ending = await take_up(self._frames(run), still_open)
                         self._take_input(run)
-                    await self._converse(run)
+                    if run.facts.input is not None:
+                        ending = None  # the user has said more
+                    await self._converse(run, ending)
                 return
             except Exception as failure:
                 error = failure.error if isinstance(failure, Undecided) else failure
@@ -146,13 +151,16 @@ class Engine:
                 f"there is nothing to go on with: session {run.session.id!r} has no turns yet"
             )
 
-    async def _converse(self, run: Run) -> None:
-        """The agent on top of the stack takes the input; when it is done, its callers go on."""
+    async def _converse(self, run: Run, ending: Ending | None) -> None:
+        """The agent on top of the stack takes the input, unless an `ending` says that its turn is over already.
+
+        When it is done, its callers go on.
+        """
         frame = self._frames(run)
         while frame.caller is not None:
             run.base, caller = frame, frame.caller
             try:
-                ending = await help_out(frame)
+                ending = await help_out(frame, ending)
                 if ending.stack:
                     run.session.stack = list(ending.stack)
                     return
@@ -160,10 +168,10 @@ class Engine:
             except ToolError as error:
                 news = f"[{error}]"
             run.session.stack = list(caller.place.stack)
-            frame = caller
+            frame, ending = caller, None
             frame.record(Turn(role="user", content=news))
         run.base = frame
-        ending = await converse(frame)
+        ending = ending or await converse(frame)
         run.session.stack = list(ending.stack or frame.place.stack)
 
     def _frames(self, run: Run) -> Frame:

@@ -9,7 +9,7 @@ from typing import Any
 
 from auwgent.engine.agent import ANSWER, Agent, Workflow
 from auwgent.engine.ask import Undecided, ask, told, turns_of
-from auwgent.engine.calls import plan, settle, settle_calls
+from auwgent.engine.calls import plan, settle, settle_calls, tell
 from auwgent.engine.capabilities import Capability, Ending
 from auwgent.engine.run import Frame
 from auwgent.errors import LimitExceeded, ProviderError, ToolError
@@ -43,17 +43,24 @@ async def converse(frame: Frame) -> Ending:
             if ending is None and answer is not None:
                 ending = await _finish(frame, offered, answer)
             if ending is not None:
-                if ending.agent == frame.agent.name:  # else a helper has ended it, and told so
-                    await frame.run.chain.llm_end(ending.payload, frame.ctx)
+                await _end_turn(frame, ending)
                 return ending
     finally:
         frame.run.ended.add(frame)
 
 
-async def take_up(frame: Frame, calls: Sequence[ToolCall]) -> None:
-    """Make the calls that a run which died left open, before its agent is asked again."""
-    await settle_calls(frame, capabilities(frame, await frame.tools()), calls)
+async def take_up(frame: Frame, calls: Sequence[ToolCall]) -> Ending | None:
+    """Make the calls that a run which died left open, before its agent is asked again; they may end its turn."""
+    ending = await settle_calls(frame, capabilities(frame, await frame.tools()), calls)
     frame.run.ended.add(frame)  # so that the agent's next frame is shown their results
+    if ending is not None:
+        await _end_turn(frame, ending)
+    return ending
+
+
+async def _end_turn(frame: Frame, ending: Ending) -> None:
+    if ending.agent == frame.agent.name:  # else a helper has ended it, and told so
+        await frame.run.chain.llm_end(ending.payload, frame.ctx)
 
 
 async def _go_on(frame: Frame, offered: Mapping[str, Capability], turn: Turn) -> Ending | None:
@@ -165,7 +172,7 @@ class WorkflowContext(Context):
         try:
             settled = await settle(frame, await plan(frame, self._tools, call))
             await frame.checkpoint("tool_end", call_id=call.id, name=name)
-            await frame.run.emit(settled.event, settled.value, frame.agent.name)
+            await tell(frame, settled)
         except Exception as error:
             frame.run.stopped = error  # a guard's no ends the run, also where the workflow catches it
             raise
@@ -212,10 +219,13 @@ async def call_helper(caller: Frame, agent: Agent, task: str) -> Any:
     return ending if ending.stack else ending.value
 
 
-async def help_out(frame: Frame) -> Ending:
-    """A helper's turn to its end, by its `handoff` also that of the run. A failure of its own is a `ToolError`."""
+async def help_out(frame: Frame, ending: Ending | None = None) -> Ending:
+    """A helper's turn to its end, by its `handoff` also that of the run. A failure of its own is a `ToolError`.
+
+    With an `ending` its turn is over already.
+    """
     try:
-        ending = await converse(frame)
+        ending = ending or await converse(frame)
     except Undecided as failure:
         if failure.decision is not None or not isinstance(failure.error, ProviderError):
             raise

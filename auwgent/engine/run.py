@@ -26,6 +26,7 @@ from auwgent.session import (
     mended,
     new_id,
     now,
+    place_of_result,
     skipped_result,
     spoken_by,
     unknown_result,
@@ -128,6 +129,7 @@ class Run:
         self.ended: set[Frame] = set()  # agents whose turn is over
         self.authors: dict[str, Frame] = {}  # turn id -> the agent at work that it belongs to
         self.approved: dict[str, tuple[str, Any]] = {}  # call id -> the call the user said yes to for a hook
+        self.begun: set[str] = set()  # ids of the calls that are or were under way
         self._llm_calls = 0
         self._seq = 0
 
@@ -154,7 +156,7 @@ class Run:
             _of_a_hook(change, turn)
         turns = self.session.turns
         turn.run_id = self.facts.run_id
-        turns.insert(_place_of(turn, turns), turn) if turn.role == "tool" else turns.append(turn)
+        turns.insert(place_of_result(turn, turns), turn) if turn.role == "tool" else turns.append(turn)
 
     def arguments(self, call: ToolCall) -> dict[str, Any]:
         """What a call is executed with: the arguments that are recorded, as hooks want them changed."""
@@ -164,8 +166,17 @@ class Run:
         return args
 
     def close_calls(self) -> None:
-        """Give every tool call that has no result an `unknown` one, so that the history is valid."""
-        self.session.turns[:] = mended(self.session.turns)
+        """Give every call a result, so that the history is valid. Those of this run that never began are skipped."""
+
+        def missing(turn: Turn, call: ToolCall) -> Turn:
+            is_own = turn.run_id == self.facts.run_id
+            return (
+                skipped_result(turn, call)
+                if is_own and call.id not in self.begun
+                else unknown_result(turn, call)
+            )
+
+        self.session.turns[:] = mended(self.session.turns, missing)
 
     def open_calls(self) -> list[ToolCall]:
         """Close the calls of a run that died, but for those that may still be made; gives these.
@@ -382,16 +393,3 @@ def _of_a_hook(function: Callable[..., Any], *args: Any) -> Any:
     except Exception as error:
         name = getattr(function, "__qualname__", type(function).__qualname__)
         raise MiddlewareError(f"{name} failed: {describe(error)}", middleware=name, hook="ctx") from error
-
-
-def _place_of(result: Turn, turns: list[Turn]) -> int:
-    """Where a tool's result belongs: behind what is there, but before the results of its later siblings."""
-    for index in range(len(turns) - 1, -1, -1):
-        order = [call.id for call in turns[index].tool_calls or ()]
-        if result.tool_call_id in order:
-            later = set(order[order.index(result.tool_call_id) + 1 :])
-            for place in range(index + 1, len(turns)):
-                if turns[place].role == "tool" and turns[place].tool_call_id in later:
-                    return place
-            break
-    return len(turns)

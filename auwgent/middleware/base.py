@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -22,6 +25,7 @@ HOOKS = (
     "onRunComplete",
     "onError",
 )
+NEAR = 0.7  # how like a hook's name another one must be to be taken for a misspelt one
 
 
 class Middleware:
@@ -62,6 +66,25 @@ class Middleware:
 
     async def close(self) -> None:
         """When the agent is closed, in reversed order."""
+
+
+def misspelt_hooks(instance: Any) -> dict[str, str]:
+    """Methods that never fire although they look as if they should, each with the hook that may be meant.
+
+    That is any hook in another spelling, such as `on_run_start`, and what begins with `on` and a capital letter,
+    as hooks alone do, where it is near one of them.
+    """
+    by_letters = {hook.lower(): hook for hook in HOOKS}
+    meant: dict[str, str] = {}
+    for name in dir(instance):
+        letters = name.replace("_", "").lower()
+        if name in HOOKS or name.startswith("_") or not letters.startswith("on"):
+            continue
+        near = difflib.get_close_matches(letters, by_letters, n=1, cutoff=NEAR)
+        is_like = letters in by_letters or (near and re.match("on[A-Z]", name))
+        if is_like and callable(inspect.getattr_static(instance, name, None)):
+            meant[name] = by_letters[near[0]]
+    return meant
 
 
 AuwgentMiddleware = Middleware  # the name that is documented for every Auwgent language

@@ -5,34 +5,29 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from auwgent.errors import AuwgentError, LimitExceeded, MiddlewareError, SessionConflict, SessionNotFound
-from auwgent.middleware.base import HOOKS, Context, Middleware
+from auwgent.errors import (
+    AuwgentError,
+    ConfigError,
+    LimitExceeded,
+    MiddlewareError,
+    Problem,
+    SessionConflict,
+    SessionNotFound,
+)
+from auwgent.middleware.base import HOOKS, Context, Middleware, misspelt_hooks
+from auwgent.middleware.returned import Decision, Verdict, apply, decision, prompt_text, started_session
 from auwgent.secrecy import scrubbed
-from auwgent.session import Session, Turn
+from auwgent.session import Session
 
 log = logging.getLogger("auwgent.middleware")
 
-Valid = TypeVar("Valid", Session, Turn)
-
 # A hook that raises one of these says it to the user of the agent; everything else is the middleware's failure.
 MEANT_FOR_THE_CALLER = (LimitExceeded, SessionConflict, SessionNotFound, MiddlewareError)
-
-# What `{"result": x}` replaces, by intent.
-RESULT_KEY = {
-    "tool_result": "result",
-    "workflow_result": "result",
-    "helper_result": "result",
-    "response_text": "text",
-    "response_schema": "response",
-}
-CALLS = ("tool_call", "workflow_call", "helper_call")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,8 @@ class Installed:
         target: str | Sequence[str] | None = None,
         on_error: Literal["raise", "warn"] = "raise",
     ) -> Installed:
-        """Install an instance; `target` from the config wins over the class's own."""
+        """Install an instance; `target` from the config wins over the class's own. `ConfigError` where it cannot be."""
+        _refuse_misspelt(instance)
         wanted = target if target is not None else getattr(instance, "target", None)
         names = [wanted] if isinstance(wanted, str) else wanted
         return cls(
@@ -72,23 +68,17 @@ class Installed:
         return method  # type: ignore[no-any-return]
 
 
-@dataclass(slots=True)
-class Verdict:
-    """What the hooks made of an intent: its value as it is now, and whether the call still happens."""
-
-    value: dict[str, Any]
-    skip: bool = False
-    overridden: bool = False
-    result: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What an `onError` hook wants to happen."""
-
-    swallow: bool = False
-    response: str | None = None
-    force_start: Literal["llm_start", "run_start"] | None = None
+def _refuse_misspelt(instance: Any) -> None:
+    """A guard whose hook never fires guards nothing, and nobody would know."""
+    problems = [
+        Problem(
+            f"{type(instance).__name__!r} has a method {name!r}, which is no hook",
+            hint=f"did you mean {hook!r}? A method of your own needs a name that is less like it",
+        )
+        for name, hook in misspelt_hooks(instance).items()
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 class Pipeline:
@@ -158,7 +148,7 @@ class Chain:
             if _meant(one, ctx):
                 self._last_ctx[id(one)] = ctx
                 if method := hooks.get(id(one)):
-                    read = partial(_started_session, one, session, owner)
+                    read = partial(started_session, one.name, session, owner)
                     returned = await self._call(one, "onRunStart", method, session, ctx, read=read)
                     if returned is None:
                         continue  # it failed, and may: it sits the run out
@@ -178,7 +168,9 @@ class Chain:
     async def llm_start(self, prompt: str, ctx: Context) -> str:
         """`onLLMStart` of each; gives the prompt as they left it."""
         for one, method in self._taking_part("onLLMStart", ctx):
-            returned = await self._call(one, "onLLMStart", method, prompt, ctx, read=partial(_prompt, one))
+            returned = await self._call(
+                one, "onLLMStart", method, prompt, ctx, read=partial(prompt_text, one.name)
+            )
             prompt = prompt if returned is None else returned
         return prompt
 
@@ -202,7 +194,7 @@ class Chain:
         """`onIntent` of each. All of them see it; a skip holds against a later result."""
         verdict = Verdict(value)
         for one, method in self._taking_part("onIntent", ctx):
-            read = partial(_apply, one, name, verdict)
+            read = partial(apply, one.name, name, verdict)
             await self._call(one, "onIntent", method, name, verdict.value, ctx, read=read)
         return verdict
 
@@ -213,11 +205,12 @@ class Chain:
 
     async def error(self, error: Exception, session: Session, ctx: Context) -> Decision | None:
         """`onError` of each, reversed. All of them are told; the first decision holds."""
-        decision: Decision | None = None
+        first: Decision | None = None
         for one, method in self._taking_part("onError", ctx, backwards=True):
-            made = await self._call(one, "onError", method, error, session, ctx, read=partial(_decision, one))
-            decision = decision or made
-        return decision
+            read = partial(decision, one.name)
+            made = await self._call(one, "onError", method, error, session, ctx, read=read)
+            first = first or made
+        return first
 
     async def run_complete(self, session: Session, ctx: Context) -> MiddlewareError | AuwgentError | None:
         """`onRunComplete` of each that took part, reversed. No failure keeps another from saving; gives the first.
@@ -285,96 +278,3 @@ def _nothing() -> None:
 
 async def _maybe_await(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
-
-
-def _started_session(one: Installed, current: Session, owner: str, returned: Any) -> Session:
-    """The session after an `onRunStart`, checked. Its owner must be the run's; what it does not say stays."""
-    if isinstance(returned, Mapping):
-        returned = _valid(one, Session, dict(returned))
-    elif not isinstance(returned, Session | None):
-        raise _wrong_answer(one, "onRunStart", returned, "a Session, a dict of its form, or None")
-    session: Session = current if returned is None else returned
-    if not all(isinstance(turn, Turn) for turn in session.turns):  # put there as dicts, which do as well
-        session.turns[:] = [_valid(one, Turn, turn) for turn in session.turns]
-    if session is not current:
-        unsaid = {"id", "user_id"} - session.model_fields_set
-        session = session.model_copy(update={name: getattr(current, name) for name in unsaid})
-    if session.user_id != owner:
-        raise MiddlewareError(
-            f"middleware {one.name!r} returned a session of another user from onRunStart; it is refused",
-            middleware=one.name,
-            hook="onRunStart",
-        )
-    return session
-
-
-def _valid(one: Installed, kind: type[Valid], value: Any) -> Valid:
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or kind.__name__}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise MiddlewareError(
-            f"middleware {one.name!r} left no valid session in onRunStart: {problems}",
-            middleware=one.name,
-            hook="onRunStart",
-        ) from None
-
-
-def _prompt(one: Installed, returned: Any) -> str | None:
-    if returned is None or isinstance(returned, str):
-        return returned
-    raise _wrong_answer(one, "onLLMStart", returned, "a string or None")
-
-
-def _apply(one: Installed, name: str, verdict: Verdict, returned: Any) -> None:
-    if returned is None:
-        return
-    if not isinstance(returned, Mapping) or not returned.keys() <= {"skip", "result"}:
-        raise _wrong_answer(one, "onIntent", returned, 'None, {"skip": True} or {"result": value}')
-    if not returned or returned == {"skip": False}:
-        return
-    if name in CALLS:
-        if returned.get("skip"):
-            verdict.skip = True
-        if "result" in returned:
-            verdict.overridden, verdict.result = True, returned["result"]
-    elif name in RESULT_KEY and "result" in returned and not returned.get("skip"):
-        result = returned["result"]
-        if name == "response_text" and not isinstance(result, str):
-            raise _wrong_answer(one, "onIntent for 'response_text' as result", result, "a string")
-        verdict.value = {**verdict.value, RESULT_KEY[name]: result}
-        verdict.overridden = True
-        if name.endswith("_result"):
-            verdict.value["overridden"] = True
-    else:
-        raise _wrong_answer(one, f"onIntent for {name!r}", returned, "None: this intent cannot be changed so")
-
-
-def _decision(one: Installed, returned: Any) -> Decision | None:
-    if returned is None or returned is False:
-        return None
-    if returned is True:
-        return Decision(swallow=True)
-    match returned:
-        case {"forceStart": "llm_start" | "run_start" as where, **rest} if not rest:
-            return Decision(force_start=where)
-        case {"swallow": True, **rest} if rest.keys() <= {"response"}:
-            response = rest.get("response")
-            if isinstance(response, str | None):
-                return Decision(swallow=True, response=response)
-        case {"swallow": False, **rest} if rest.keys() <= {"response"}:
-            return None
-    allowed = 'None, True, {"swallow": True, "response": "…"} or {"forceStart": "llm_start" | "run_start"}'
-    raise _wrong_answer(one, "onError", returned, allowed)
-
-
-def _wrong_answer(one: Installed, hook: str, returned: Any, allowed: str) -> MiddlewareError:
-    shown = list(returned) if isinstance(returned, dict) else ""
-    return MiddlewareError(
-        f"middleware {one.name!r} returned {type(returned).__name__}{shown} from {hook}; it may return {allowed}",
-        middleware=one.name,
-        hook=hook.split()[0],
-    )

@@ -10,7 +10,7 @@ import pytest
 
 from auwgent.engine.agent import BackOff
 from auwgent.errors import MiddlewareError
-from auwgent.session import UNKNOWN, Session
+from auwgent.session import NEVER_BEGUN, UNKNOWN, Session
 from tests.support.bench import Bench, Gate, Hook, asks_helper, bench, calls, check_history, short
 
 
@@ -55,7 +55,8 @@ def checkpoint(moment: str, gate: Gate) -> Any:
 
 
 STARTED = ["user: Hello"]
-CALLED = ["user: Hello", "?ping", f"ping={UNKNOWN}"]
+CALLED = ["user: Hello", "?ping", f"ping={NEVER_BEGUN}"]
+BEGUN = ["user: Hello", "?ping", f"ping={UNKNOWN}"]
 DONE = ["user: Hello", "?ping", "ping=pong"]
 
 
@@ -67,7 +68,7 @@ DONE = ["user: Hello", "?ping", "ping=pong"]
         (lambda gate: {"onCheckpoint": checkpoint("llm_start", gate)}, STARTED),
         (lambda gate: {"onIntent": at("tool_call", gate)}, CALLED),
         (lambda gate: {"onCheckpoint": checkpoint("tool_start", gate)}, CALLED),
-        (lambda gate: {"onIntent": at("tool_result", gate)}, CALLED),
+        (lambda gate: {"onIntent": at("tool_result", gate)}, BEGUN),
         (lambda gate: {"onCheckpoint": checkpoint("tool_end", gate)}, DONE),
         (lambda gate: {"onIntent": at("response_text", gate)}, DONE),
         (lambda gate: {"onLLMEnd": gate.passes}, [*DONE, "assistant: Bye."]),
@@ -296,4 +297,4 @@ async def test_the_next_run_goes_on_after_a_cancelled_one() -> None:
     await cancelled_at(agent, gate)
     session = await agent.ask("And now?", session=agent.session)
     assert session.text == "Go on."
-    assert short(agent.requests()[-1].turns) == [*CALLED, "user: And now?"]
+    assert short(agent.requests()[-1].turns) == [*BEGUN, "user: And now?"]

@@ -465,6 +465,31 @@ async def test_identical_calls_in_a_row_are_limited() -> None:
     assert [name for name in agent.names if name == "tool_result"] == ["tool_result"] * 3
 
 
+async def test_calls_that_a_limit_kept_from_beginning_are_skipped() -> None:
+    agent = bench([calls("ping"), calls("ping", "ping")], tools=[ping], limits={"repeats": 2})
+    await failing(agent)
+    results = [turn for turn in agent.session.turns if turn.role == "tool"]
+    assert [turn.outcome for turn in results] == ["ok", "skipped", "skipped"]
+    assert "was not made" in results[1].text
+    check_history(agent.session.turns)
+
+
+async def test_of_calls_that_are_cut_off_only_those_that_began_are_unknown() -> None:
+    async def hang() -> None:
+        """Hang."""
+        await asyncio.Event().wait()
+
+    def save(session: Session, ctx: Any) -> None:
+        if ctx["checkpoint"].get("name") == "ping":
+            raise RuntimeError("the disk is full")
+
+    agent = bench([calls("hang", "ping")], tools=[hang, ping], middleware=[Hook(onCheckpoint=save)])
+    with pytest.raises(MiddlewareError):
+        await agent.ask()
+    results = {turn.name: turn.outcome for turn in agent.session.turns if turn.role == "tool"}
+    assert results == {"hang": "unknown", "ping": "skipped"}
+
+
 @pytest.mark.parametrize("name", ["nonsense", "ping"])
 async def test_identical_calls_that_cannot_be_made_are_limited_too(name: str) -> None:
     agent = bench([calls((name, "{oops"))] * 9, tools=[ping], limits={"repeats": 3})

@@ -233,6 +233,15 @@ async def test_a_terminal_intent_ends_the_run() -> None:
     check_history(session.turns)
 
 
+async def test_an_intent_that_is_skipped_is_heard_by_nobody_and_ends_nothing() -> None:
+    guard = Hook(onIntent=lambda name, value, ctx: {"skip": True} if name == "Bye" else None)
+    agent = bench([calls(("Bye", {"reason": "bored"})), "As you like."], intents=BYE, middleware=[guard])
+    session = await agent.ask()
+    assert agent.heard == [("response_text", {"text": "As you like."})]
+    assert session.turns[2].outcome == "skipped"
+    assert "skipped" in agent.requests()[1].turns[2].text
+
+
 async def test_calls_beside_a_terminal_intent_are_done() -> None:
     agent = bench([calls(("Bye", {"reason": "late"}), ("add", {"a": 1, "b": 2}))], tools=[add], intents=BYE)
     session = await agent.ask()

@@ -111,3 +111,73 @@ async def test_a_guard_sees_calls_that_are_made_again(hook: str) -> None:
     session = await stage.ask("And now?")
     assert shop.done == []
     check_history(session.turns)
+
+
+def interrupted(*said: ToolCall, agent: str = "Main", stack: Any = ("Main",)) -> Hook:
+    """A store with a session whose run died before any of these calls began."""
+
+    def load(session: Session, ctx: Context) -> Session:
+        ctx["interrupted"] = {}
+        asked = Turn(role="user", content="Do it", agent=agent)
+        return Session(
+            stack=list(stack), turns=[asked, Turn(role="assistant", agent=agent, tool_calls=list(said))]
+        )
+
+    return Hook(onRunStart=load)
+
+
+BYE = {"Bye": {"fields": {"reason": "string"}, "terminal": True}}
+JOKER = {"Joker": {"description": "Jokes", "model": "joker", "handoff": "user"}}
+
+
+async def test_a_terminal_intent_that_is_made_again_ends_the_run() -> None:
+    ended: list[Any] = []
+    store = interrupted(ToolCall(id="c1", name="Bye", args={"reason": "late"}))
+    watch = Hook(onLLMEnd=lambda response, ctx: ended.append(response))
+    stage = bench(["never asked"], middleware=[store, watch], intents=BYE)
+    session = await stage.ask(None)
+    assert stage.heard == [("Bye", {"reason": "late"})]
+    assert stage.requests() == []
+    assert session.stack == ["Main"]
+    assert ended == [{"reason": "late"}]
+    check_history(session.turns)
+
+
+async def test_a_helper_that_is_called_again_and_asks_the_user_keeps_the_word() -> None:
+    store = interrupted(ToolCall(id="c1", name="Joker", args={"input": "Tell one"}))
+    replies = {"main": ["never asked"], "joker": ["Who is there?"]}
+    stage = bench(replies, middleware=[store], helpers=JOKER)
+    session = await stage.ask(None)
+    assert session.stack == ["Main", "Joker"]
+    assert session.turns[-2].text == "Who is there?"
+    assert stage.requests() == []
+    check_history(session.turns)
+
+
+async def test_an_ending_of_the_helper_that_had_the_word_is_its_callers_too() -> None:
+    helpers = {"Joker": JOKER["Joker"] | {"intents": ["Bye"], "handoff": "user_then_continue"}}
+    call = ToolCall(id="c1", name="Bye", args={"reason": "late"})
+    store = interrupted(call, agent="Joker", stack=["Main", "Joker"])
+    stage = bench(
+        {"main": ["never asked"], "joker": ["never asked"]},
+        middleware=[store],
+        helpers=helpers,
+        intents=BYE,
+        emits=[],
+    )
+    session = await stage.ask(None)
+    assert session.stack == ["Main", "Joker"]
+    assert stage.heard == [("Bye", {"reason": "late"})]
+    assert stage.requests() == stage.requests("joker") == []
+
+
+async def test_new_words_go_on_whatever_was_made_again() -> None:
+    def load(session: Session, ctx: Context) -> Session:
+        call = ToolCall(id="c1", name="Bye", args={"reason": "late"})
+        ctx["interrupted"] = {"c1": {"call_id": "c1", "name": "Bye", "idempotent": True}}
+        asked = Turn(role="user", content="Do it", agent="Main")
+        return Session(turns=[asked, Turn(role="assistant", agent="Main", tool_calls=[call])])
+
+    stage = bench(["Still here."], middleware=[Hook(onRunStart=load)], intents=BYE)
+    session = await stage.ask("Are you there?")
+    assert session.text == "Still here."

@@ -195,7 +195,7 @@ async def test_a_question_that_cannot_be_put_ends_the_run_before_anything_happen
     with pytest.raises(MiddlewareError, match="nobody there"):
         await agent.ask("Clean up")
     assert done == []
-    assert outcomes(agent) == ["unknown"]
+    assert outcomes(agent) == ["skipped"]
 
 
 async def test_two_that_ask_both_need_a_yes() -> None:

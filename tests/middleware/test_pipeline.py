@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from auwgent.errors import (
+    ConfigError,
     LimitExceeded,
     MiddlewareError,
     SessionConflict,
@@ -18,7 +19,8 @@ from auwgent.errors import (
     ToolError,
 )
 from auwgent.middleware.base import Context, Middleware, Place, RunFacts
-from auwgent.middleware.pipeline import Chain, Decision, Installed, Pipeline, Verdict
+from auwgent.middleware.pipeline import Chain, Installed, Pipeline
+from auwgent.middleware.returned import Decision, Verdict
 from auwgent.session import Session, Turn
 
 SESSION = Session(id="s1", user_id="u1", stack=["Main"])
@@ -128,6 +130,31 @@ async def test_plain_and_async_hooks_may_be_mixed() -> None:
     assert await chain.llm_start("Hi", context()) == "Hi12"
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("onLLMStop", "onLLMStart"),
+        ("on_run_start", "onRunStart"),
+        ("onRunstart", "onRunStart"),
+        ("onIntentPartials", "onIntentPartial"),
+        ("OnError", "onError"),
+        ("onStart", "onRunStart"),
+    ],
+)
+def test_a_misspelt_hook_is_refused_with_the_one_that_is_meant(name: str, meant: str) -> None:
+    wrong = type("Guard", (), {"onRunComplete": noting([], ""), name: noting([], "")})
+    with pytest.raises(ConfigError, match=f"'Guard' has a method '{name}', which is no hook") as refused:
+        Installed.of(wrong())
+    assert f"did you mean '{meant}'?" in str(refused.value)
+
+
+def test_methods_of_other_names_are_the_classs_own() -> None:
+    own = ("only_errors", "online", "once", "onMessage", "onConnect", "_onRunstart", "on_event", "note")
+    fields = {name: noting([], "") for name in own} | {"onStart": 5}
+    instance = type("Guard", (), fields)()
+    assert Installed.of(instance).instance is instance
+
+
 def test_the_hooks_of_the_base_do_not_count() -> None:
     class Quiet(Middleware):
         def onLLMEnd(self, response: dict[str, Any], ctx: Context) -> None:
@@ -196,7 +223,14 @@ async def test_turns_may_be_put_into_the_session_as_dicts() -> None:
 @pytest.mark.parametrize(
     ("returned", "problem"),
     [
-        ({"turns": [{"role": "nobody"}]}, r"turns\.0\.role"),
+        (
+            {"turns": [{"role": "nobody"}]},
+            r"turns\[0\]\.role: should be 'user', 'assistant' or 'tool', not 'nobody'",
+        ),
+        (
+            {"turns": [{"role": "user", "content": 5}]},
+            r"turns\[0\]\.content: should be a text or a list of parts, not int",
+        ),
         ({"version": 2}, "version"),
         ({"messages": []}, "messages"),
         ("saved", "returned str from onRunStart; it may return a Session"),
@@ -231,6 +265,11 @@ async def test_a_call_can_be_skipped_or_answered(name: str) -> None:
     assert skipped == Verdict(value, skip=True)
     answered = await (await started(one({"onIntent": {"result": None}}))).intent(name, value, context())
     assert answered == Verdict(value, overridden=True, result=None)
+
+
+async def test_an_intent_of_the_users_own_can_be_skipped() -> None:
+    chain = await started(one({"onIntent": {"skip": True}}))
+    assert await chain.intent("Loud", {"words": "Hm"}, context()) == Verdict({"words": "Hm"}, skip=True)
 
 
 async def test_all_are_told_of_a_call_and_a_skip_holds() -> None:
@@ -280,9 +319,19 @@ async def test_an_intent_without_an_answer_stays(returned: Any) -> None:
         ("tool_call", "skip", "returned str from onIntent; it may return None"),
         ("tool_call", True, "returned bool"),
         ("tool_call", {"skp": True}, "skp"),
-        ("tool_result", {"skip": True}, "onIntent for 'tool_result'"),
-        ("tool_error", {"result": "x"}, "onIntent for 'tool_error'"),
-        ("Loud", {"result": {}}, "onIntent for 'Loud'"),
+        ("tool_result", {"skip": True}, "for 'tool_result'; .* it has run; skip its tool_call"),
+        ("helper_result", {"skip": True}, "for 'helper_result'; .* it has run; skip its helper_call"),
+        ("response_text", {"skip": True}, "for 'response_text'; .* an answer can be replaced only"),
+        ("response_schema", {"skip": True}, "for 'response_schema'; .* an answer can be replaced only"),
+        ("tool_error", {"result": "x"}, "for 'tool_error'; it may return None: change its value"),
+        ("tool_skipped", {"skip": True}, "for 'tool_skipped'; it may return None: this intent only tells"),
+        ("model_retry", {"skip": True}, "for 'model_retry'; it may return None: this intent only tells"),
+        ("error", {"skip": True}, "for 'error'; it may return None: this intent only tells"),
+        (
+            "Loud",
+            {"result": {}},
+            "for 'Loud'; it may return None or {\"skip\": True}: change its fields in place",
+        ),
         ("response_text", {"result": 5}, "a string"),
     ],
 )
