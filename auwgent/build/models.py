@@ -27,6 +27,7 @@ def catalog(bench: Workbench, environ: Mapping[str, str]) -> Catalog:
         bench.attempt((*key, "model"), partial(found.spec, table.model))
     for name in config.models:
         bench.attempt(("models", name, "via"), partial(found.check_route, name))
+        bench.attempt(("models", name, "base_url"), partial(found.check_address, name))
     if config.limits.usd is not None:
         _all_priced(bench, found)
     return found

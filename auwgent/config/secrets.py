@@ -22,7 +22,9 @@ _VARIABLES_ONLY = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|\s)*")
 # What gives a secret away wherever it stands: a password in an address or a token in place of its user, and the
 # shapes that providers give keys.
 _URL_PASSWORD = re.compile(
-    r"(?P<before>[a-z][a-z0-9+.-]*://[^\s/@:\"']*:)(?P<secret>[^\s/@\"']+)(?=@)", re.IGNORECASE
+    # Up to the last @: some passwords hold one, or a slash, though they should not.
+    r"(?P<before>[a-z][a-z0-9+.-]*://[^\s/@:\"']*:)(?P<secret>[^\s/@\"']+(?:@[^\s\"']*)?)(?=@)",
+    re.IGNORECASE,
 )
 _URL_TOKEN = re.compile(r"(?P<before>https?://)(?P<secret>[^\s/@:\"']+)(?=@)", re.IGNORECASE)
 _QUERY = re.compile(

@@ -13,7 +13,15 @@ from auwgent.models.base import Model, ModelSpec
 from auwgent.models.direct import DirectModel, is_direct
 from auwgent.models.litellm import LiteLLMModel, preload
 from auwgent.models.local import LocalModel
-from auwgent.models.providers import PROVIDERS, is_provider, key_for, keys_of, missing_key
+from auwgent.models.providers import (
+    PROVIDERS,
+    is_provider,
+    key_for,
+    keys_of,
+    missing_key,
+    not_direct,
+    wrong_address,
+)
 from auwgent.models.resilience import Cooldowns, ResilientModel
 from auwgent.models.scripted import ScriptedModel
 from auwgent.secrecy import KnownSecrets
@@ -59,6 +67,10 @@ class Catalog:
             raise ConfigError(f"{spec.name} runs in this process: `via` means nothing to it. Leave it out")
         is_direct(spec, self._environ)
 
+    def check_address(self, name: str) -> None:
+        """Raise `ConfigError` where the `base_url` of the table [models.<name>] cannot be used."""
+        self._check_address(self._named[name])
+
     def can_reach(self, name: str) -> bool:
         """Whether there is a way to the provider of this model: it is known, or direct to the model's own address."""
         spec = self.spec(name)
@@ -85,6 +97,8 @@ class Catalog:
         """
         spec = self.spec(model) if isinstance(model, str) else self._with_keys(model)
         spec = self._changed(spec, settings)
+        if "url" in settings:
+            self._check_address(spec)
         for one in (spec, *spec.fallbacks):
             if problem := missing_key(one):
                 raise ProviderError(problem, provider=one.provider, model=one.name, fault="auth")
@@ -96,6 +110,15 @@ class Catalog:
         for _, model in self._made:
             await model.aclose()
         self._made.clear()
+
+    def _check_address(self, spec: ModelSpec) -> None:
+        if spec.base_url is None or spec.provider in IN_PROCESS:
+            return
+        direct = spec.via == "direct" or is_direct(spec, self._environ)
+        if problem := wrong_address(spec.base_url, direct=direct):
+            able = wrong_address(spec.base_url, direct=True) is None and not not_direct(spec, self._environ)
+            hint = ". With via = 'direct' it may" if able else ""
+            raise ConfigError(f"the base_url of {spec.label or spec.name} {problem}{hint}")
 
     def _check_name(self, name: str) -> None:
         provider, _, model = name.partition("/")

@@ -156,6 +156,22 @@ def base_url_for(provider: str, base_url: str | None) -> str | None:
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, parts.fragment))
 
 
+def wrong_address(base_url: str, *, direct: bool) -> str | None:
+    """What is wrong with a `base_url`; None where it is in order. LiteLLM puts paths and keys to it as if to a text."""
+    try:
+        parts = urlsplit(base_url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        has_host = False
+    if not has_host or parts.scheme not in ("http", "https"):
+        return "should be an address such as https://llm.example"
+    if not direct and "@" in parts.netloc:
+        return "may not hold a user or a password: LiteLLM cannot send them beside a key"
+    if not direct and parts.query:
+        return "may not hold a query: LiteLLM would put the path behind it"
+    return "may not hold a #" if "#" in base_url else None
+
+
 def not_direct(spec: ModelSpec, environ: Mapping[str, str]) -> str | None:
     """Why `spec` cannot be asked in OpenAI's chat wire format; None where it can."""
     if provider_of(spec.provider).chat is None:

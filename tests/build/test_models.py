@@ -47,3 +47,25 @@ def test_whatever_litellm_knows_is_a_provider(wrong: Wrong, provider: str) -> No
 
 def test_a_price_is_not_asked_of_a_provider_that_does_not_exist(wrong: Wrong) -> None:
     assert len(wrong('[agent]\nmodel = "opnai/m"\n[limits]\nusd = 1.0')) == 1
+
+
+@pytest.mark.parametrize(
+    ("use", "address", "message"),
+    [
+        ("openai/m", "https://me:hunter2@llm.example", "may not hold a user or a password"),
+        ("openai/m", "https://llm.example/v1?tenant=blue", "may not hold a query"),
+        ("anthropic/m", "https://llm.example/v1?tenant=blue", "may not hold a query"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_told_where_it_stands(
+    wrong: Wrong, use: str, address: str, message: str
+) -> None:
+    table = f'[models.m]\nuse = "{use}"\nbase_url = "{address}"\n'
+    [problem] = wrong(AGENT + table)
+    assert (problem.line, problem.column) == (5, 12)
+    assert problem.message.startswith(f"the base_url of m {message}")
+    assert "hunter2" not in str(problem)
+    is_able = "With via = 'direct' it may" in problem.message
+    assert is_able == (use == "openai/m")
+    if is_able:
+        assert wrong(AGENT + table + 'via = "direct"\n') == []

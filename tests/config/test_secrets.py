@@ -55,6 +55,8 @@ def test_values_of_other_keys_are_not(key: tuple[str | int, ...]) -> None:
     [
         f"postgresql://user:{CANARY}@db.example/x",
         f"https://:{CANARY}@proxy.example",
+        f"postgresql://user:p@{CANARY}@db.example/x",
+        f"postgresql://user:p@/{CANARY}@db.example/x",
         f"https://{CANARY}@llm.example/v1",
         f'url = "https://host/path?api_key={CANARY}&x=1"',
         f"https://host/?sig={CANARY}",

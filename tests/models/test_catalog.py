@@ -122,6 +122,13 @@ def test_headers_that_a_hook_only_added_to_do_not_go_to_another_provider() -> No
     assert changed.headers == {"X-New": "1"}
 
 
+def test_a_hook_is_told_of_an_address_that_cannot_be_used() -> None:
+    with pytest.raises(ConfigError, match="may not hold a query"):
+        catalog().get("main", url="https://other.example?tenant=blue")
+    direct = ModelSpec(name="openai/gpt-5", via="direct")
+    assert catalog(own=direct).get("own", url="https://other.example?tenant=blue").spec.base_url
+
+
 def test_a_hook_may_name_a_configured_model() -> None:
     other = ModelSpec(name="anthropic/claude-sonnet-4-5", label="other", base_url="https://a.example")
     assert catalog(other=other).get("main", model="other").spec.base_url == "https://a.example"

@@ -18,6 +18,7 @@ from auwgent.models.providers import (
     near_provider,
     provider_of,
     wants_placeholder,
+    wrong_address,
 )
 
 
@@ -121,6 +122,35 @@ def test_a_placeholder_is_for_servers_of_ones_own() -> None:
 def test_an_unknown_provider_is_taken_to_be_openai_like() -> None:
     assert provider_of("nobody_knows").path == "/v1"
     assert not provider_of("nobody_knows").needs_key
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("https://llm.example", None),
+        ("http://127.0.0.1:8000/v1/", None),
+        ("http://[::1]:8000", None),
+        ("llm.example/v1", "should be an address"),
+        ("ftp://llm.example", "should be an address"),
+        ("https:///v1", "should be an address"),
+        ("https://llm.example:80a", "should be an address"),
+        ("https://[::1", "should be an address"),
+        ("https://user:password@llm.example", "may not hold a user or a password"),
+        ("https://token@llm.example", "may not hold a user or a password"),
+        ("https://llm.example/v1?tenant=blue", "may not hold a query"),
+        ("https://llm.example/v1#top", "may not hold a #"),
+    ],
+)
+def test_an_address_that_litellm_could_not_use(address: str, problem: str | None) -> None:
+    told = wrong_address(address, direct=False)
+    assert told is None if problem is None else str(told).startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://user:password@llm.example", "https://llm.example/v1?tenant=blue"]
+)
+def test_the_direct_way_takes_passwords_and_queries(address: str) -> None:
+    assert wrong_address(address, direct=True) is None
 
 
 def test_the_providers_are_those_that_litellm_knows() -> None:
