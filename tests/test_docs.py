@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"^# (\S+\.(?:py|toml|md|json))\n")
-KEYS = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "TEAM_KEY"), "a-key")
+NAMES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "TEAM_KEY", "AUWGENT_SESSIONS_KEY")
+KEYS = dict.fromkeys(NAMES, "a-key")
 DRY = {"AUWGENT_AGENT__MODEL": "scripted/echo"}  # nothing here may cost money or need a network
 ELSEWHERE = ("./dev", "pip", "apt-get", "export", "auwgent model pull", "auwgent init")
 

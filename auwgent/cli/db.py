@@ -36,7 +36,7 @@ class Encryptable(Protocol):
     async def encrypt(self) -> bool: ...
 
 
-@click.group("db", epilog=options.examples("auwgent db check", "auwgent db upgrade"))
+@click.group("db", epilog=options.examples("auwgent db check", "auwgent db upgrade", "auwgent db encrypt"))
 def command() -> None:
     """Look after the store's database. Its schema is brought up to date by the first run, too."""
 
@@ -78,10 +78,14 @@ def upgrade(config: Path) -> None:
             click.echo(f"version {before.found or 'none'} became version {after.found}")
 
 
-@command.command("encrypt", epilog=options.examples("auwgent db encrypt"))
+@command.command("encrypt", epilog=options.examples("auwgent db encrypt -c team.toml"))
 @options.config
 def encrypt(config: Path) -> None:
-    """Encrypt a SQLite file that was made before the config had an encryption_key. End what uses it first."""
+    """Encrypt a file that was made without a key.
+
+    The key is the store's encryption_key. End all that uses the SQLite file first: it is exchanged for an encrypted
+    one, as are its copies, and overwritten.
+    """
     stores = [middleware for middleware in auwgent(config).middleware if isinstance(middleware, Encryptable)]
     if not stores:
         raise ConfigError(
