@@ -52,6 +52,10 @@ _TAKES_NO_URL = (
     "cohere",
     "cohere_chat",
 )
+# Who takes several turns of one role in a row; and the models that do not, behind whatever server, since their own
+# API or their chat template refuses it. Everybody else is sent neighbours as one turn.
+_IN_A_ROW = ("openai", "azure", "xai")
+_ALTERNATING = re.compile(rf"claude|gemini|gemma|llama-?2|deepseek|sonar|{_STRICT.pattern}")
 _READS_TEXT_ALONE = ("deepseek",)
 _AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wav": "wav", "audio/x-wav": "wav"}
 
@@ -76,7 +80,7 @@ def messages(spec: ModelSpec, request: ModelRequest) -> list[Message]:
     """The system prompt and the turns, with roles, call ids and contents that `spec`'s provider accepts."""
     ids = _CallIds(spec)
     wired = [message for turn in request.turns if (message := _message(spec, turn, ids))]
-    wired = _ordered(wired, strict=_is_strict(spec))
+    wired = _ordered(wired, strict=_is_strict(spec), in_a_row=_takes_turns_in_a_row(spec))
     if request.system:
         wired.insert(0, {"role": "system", "content": _system(spec, request.system)})
     return wired
@@ -151,6 +155,10 @@ def _digest(text: str) -> str:
 
 def _is_strict(spec: ModelSpec) -> bool:
     return bool(_STRICT.search(spec.name.lower()))
+
+
+def _takes_turns_in_a_row(spec: ModelSpec) -> bool:
+    return spec.provider in _IN_A_ROW and not _ALTERNATING.search(spec.model.lower())
 
 
 def _message(spec: ModelSpec, turn: Turn, ids: _CallIds) -> Message | None:
@@ -240,14 +248,16 @@ def _as_text(part: Part) -> str:
     return f"[{part.type}: {part.url or part.name or part.mime_type or 'without a name'}]"
 
 
-def _ordered(wired: Iterable[Message], *, strict: bool) -> list[Message]:
-    """Messages that begin with the user's and alternate: neighbours of one role become one."""
+def _ordered(wired: Iterable[Message], *, strict: bool, in_a_row: bool) -> list[Message]:
+    """Messages that begin with the user's and alternate: neighbours of one role become one, unless they may stay."""
     ordered: list[Message] = []
     for message in wired:
         role = message["role"]
         last = ordered[-1] if ordered else None
         if last is None and role != "user":
             ordered.append({"role": "user", "content": BEGINS})
+        elif in_a_row:
+            pass
         elif last and role == last["role"] == "user":
             last["content"] = _joined(last["content"], message["content"])
             continue

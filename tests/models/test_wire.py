@@ -116,8 +116,43 @@ def test_provider_data_cannot_change_the_rest_of_a_message() -> None:
 
 
 def test_an_empty_answer_is_left_out_and_its_neighbours_become_one() -> None:
-    assert wired(OPENAI, user("Hi"), said("  "), user("Still there?")) == [
+    assert wired(CLAUDE, user("Hi"), said("  "), user("Still there?")) == [
         {"role": "user", "content": "Hi\n\nStill there?"}
+    ]
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-5-mini", "azure/my-deployment", "xai/grok-4"])
+def test_turns_in_a_row_stay_apart_where_the_provider_takes_them(name: str) -> None:
+    wire = wired(
+        ModelSpec(name=name), user("Hi"), user("Still there?"), said("One."), said("Two."), user("Ah")
+    )
+    assert [(one["role"], one["content"]) for one in wire] == [
+        ("user", "Hi"),
+        ("user", "Still there?"),
+        ("assistant", "One."),
+        ("assistant", "Two."),
+        ("user", "Ah"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "anthropic/claude-sonnet-4-5",
+        "gemini/gemini-2.5-flash",
+        "bedrock/converse/amazon.nova-lite-v1:0",
+        "mistral/mistral-small-latest",
+        "perplexity/sonar",
+        "groq/llama-3.3-70b",  # not known to take them
+        "openai/google/gemma-3-27b-it",  # a server of the user's own
+        "openai/mistralai/Mistral-7B-Instruct-v0.3",
+    ],
+)
+def test_turns_in_a_row_become_one_where_roles_must_alternate(name: str) -> None:
+    wire = wired(ModelSpec(name=name), user("Hi"), user("Still there?"), said("One."), said("Two."))
+    assert [(one["role"], one["content"]) for one in wire] == [
+        ("user", "Hi\n\nStill there?"),
+        ("assistant", "One.\n\nTwo."),
     ]
 
 
@@ -207,7 +242,7 @@ def test_a_url_is_the_providers_to_fetch_or_a_text(name: str, url: str, carried:
 
 def test_pictures_and_words_of_two_turns_become_one() -> None:
     picture = Turn(role="user", content=[Media(type="image", data=PIXEL)])
-    [message] = wired(OPENAI, picture, user("What is it?"))
+    [message] = wired(GEMINI, picture, user("What is it?"))
     assert [part["type"] for part in message["content"]] == ["image_url", "text"]
 
 
