@@ -11,6 +11,7 @@ from typing import Literal
 
 from auwgent.errors import ConfigError, SessionConflict
 from auwgent.middleware.base import Context
+from auwgent.secrecy import scrubbed
 from auwgent.session import Session, new_id, now
 from auwgent.store.archive import Archive, prune
 from auwgent.store.base import OnBusy, Schema, parse_age
@@ -44,8 +45,8 @@ class SQLModelSessions(Archive):
         retention: str | None = None,
         on_busy: OnBusy = "queue",
         durability: Literal["normal", "full"] = "normal",
-        encryption_key: str | None = None,
         window: int | None = None,
+        encryption_key: str | None = None,
     ) -> None:
         self._url = parse_url(url)
         self._key = parse_key(self._url, encryption_key)
@@ -54,12 +55,12 @@ class SQLModelSessions(Archive):
             raise ConfigError(f'on_busy must be "queue", "reject" or "fork", not {on_busy!r}')
         if durability not in ("normal", "full"):
             raise ConfigError(f'durability must be "normal" or "full", not {durability!r}')
-        self.on_busy: OnBusy = on_busy  # the runtime lets runs of one session wait only where this says so
         if window is not None and (type(window) is not int or window < 1):
             raise ConfigError(f"window must be a number of turns such as 20, not {window!r}")
+        self.on_busy: OnBusy = on_busy  # the runtime lets runs of one session wait only where this says so
         self._durability = durability
-        self._note = f"sessions {new_id()}"  # of a run on its ctx; each instance has its own
         self._window = window
+        self._note = f"sessions {new_id()}"  # of a run on its ctx; each instance has its own
         self._opened: tuple[Database, Journal] | None = None
         self._waiting = Waiting()
 
@@ -100,10 +101,10 @@ class SQLModelSessions(Archive):
         ctx[self._note] = hold
         if stored.interrupted is not None:
             ctx["interrupted"] = {call.call_id: asdict(call) for call in stored.interrupted}
-        return stored.session
         if hold.first_seat:
             database, journal = await self._open()
             ctx["unreadUsage"] = partial(database.run, journal.unread, hold)
+        return stored.session
 
     async def onCheckpoint(self, session: Session, ctx: Context) -> None:
         """Store what is new."""
@@ -126,7 +127,7 @@ class SQLModelSessions(Archive):
         hold: Hold | None = ctx.get(self._note)
         if hold is not None:
             database, journal = await self._open()
-            error = None if ctx.error is None else str(ctx.error)
+            error = None if ctx.error is None else scrubbed(str(ctx.error))
             try:
                 await database.run(journal.finish, hold, snapshot(session), End(ctx.status, error))
             finally:

@@ -203,7 +203,7 @@ def session_of(user_id: str, session_id: str, head: tuple[str, str], history: Se
 
 
 def copy_session(connection: Connection, session_no: int, new_id: str) -> None:
-    """Copy a session as it is, with all its turns, to another id of its user."""
+    """Copy a session to another id of its user, without what a run that is not over has said so far."""
     time = micros(now())
     head = select(
         sessions.c.user_id,
@@ -223,7 +223,7 @@ def copy_session(connection: Connection, session_no: int, new_id: str) -> None:
     history = (
         select(literal(copy_no), null(), func.coalesce(turns.c.run_id, runs.c.id), *rest)
         .join_from(turns, runs, turns.c.run_no == runs.c.no, isouter=True)
-        .where(turns.c.session_no == session_no)
+        .where(turns.c.session_no == session_no, or_(runs.c.no.is_(None), ~sql.ALIVE))
         .order_by(turns.c.seat, turns.c.no)
     )
     columns = ["session_no", "run_no", "run_id", *(column.name for column in rest)]

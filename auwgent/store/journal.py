@@ -147,7 +147,7 @@ class Journal:
                 self._database.write(lambda connection: _end(connection, hold, End("cancelled")))
 
     def fork(self, hold: Hold, new_id: str) -> None:
-        """Copy the session that another run holds, and queue for the copy instead."""
+        """Copy the session that another run holds, as it was before, and queue for the copy instead."""
         with hold.lock:
             self._database.write(lambda connection: copy_session(connection, hold.session_no, new_id))
             hold.session_id = new_id
