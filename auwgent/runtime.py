@@ -242,6 +242,7 @@ class Runtime:
             self._count(runs=1)
             try:
                 await variant.open()
+                await variant.warm()
                 yield
             finally:
                 self._count(runs=-1)
@@ -282,6 +283,11 @@ class Variant:
                 if not self._is_open:
                     await self.pipeline.open()
                     self._is_open = True
+
+    async def warm(self) -> None:
+        """Wait until what the models need is loaded, where `limits.seconds` would count it as the run's time."""
+        if self.parts.limits.seconds is not None:
+            await self.parts.catalog.warm([agent.model for agent in self.parts.agents.values()])
 
     async def close(self) -> None:
         """Close what was opened, the models last."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def command(
         raise click.UsageError("--static connects to nothing and --online does: give one of them")
     report = Report()
     try:
-        code = check(report, config, profile, overrides, static=static, online=online)
+        with redirect_stdout(sys.stderr):  # what the config's modules print is no part of the report
+            code = check(report, config, profile, overrides, static=static, online=online)
     except ConfigError as error:
         report.problems += error.problems
         code = None
@@ -119,10 +121,14 @@ def _lines(report: Report, config: Path) -> Iterator[str]:
         yield problems.text(report.problems, colour=colour)
         yield ""
     count = len(report.problems)
-    summary = "no problems" if not count else "1 problem" if count == 1 else f"{count} problems"
+    summary = f"{count or 'no'} problem{'s' * (count != 1)} found"
+    needed = [each.name for each in report.findings if each.kind == "context" and each.status == "unchecked"]
+    if needed and not report.problems:
+        names = ", ".join(f"ctx.{name}" for name in dict.fromkeys(needed))
+        summary += f", but prompts need {names}, from --context or a middleware"
     unasked = any(each.status == "unchecked" for each in report.findings if each.kind == "model")
     note = "; no model was asked, --online does" if unasked and not report.problems else ""
-    yield f"{harmless(str(config))}: {summary} found{note}"
+    yield harmless(f"{config}: {summary}{note}")
 
 
 def _mark(finding: Finding, colour: bool) -> str:

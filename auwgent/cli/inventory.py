@@ -9,13 +9,16 @@ from typing import Any, Literal
 
 from auwgent.build import Key, Parts, is_mcp, may_give_keys, models, strangers
 from auwgent.config import AgentConfig, Config, ToolEntry, WorkflowEntry
+from auwgent.engine.agent import Agent
+from auwgent.engine.ask import render_prompt
 from auwgent.errors import ConfigError, Problem, ProviderError
 from auwgent.models.base import ModelSpec
 from auwgent.models.catalog import IN_PROCESS
 from auwgent.models.local import LocalModel
 from auwgent.models.providers import missing_key, provider_of
+from auwgent.prompts import MissingValues
 
-Kind = Literal["key", "model", "middleware", "database", "tool", "workflow", "mcp"]
+Kind = Literal["key", "model", "context", "middleware", "database", "tool", "workflow", "mcp"]
 Status = Literal["ok", "problem", "unchecked"]
 
 MARKS: Mapping[Status, str] = {"ok": "✓", "problem": "✗", "unchecked": "·"}
@@ -61,6 +64,8 @@ def take(config: Config, parts: Parts | None, report: Report) -> None:
     """Find what the config names. Without `parts` what it would import is not known to be there."""
     _keys_and_models(config, report, given=parts is not None and may_give_keys(parts.installed))
     status: Status = "unchecked" if parts is None else "ok"
+    for made in parts.agents.values() if parts is not None else ():
+        report.findings += _context(config, made, report)
     report.findings += _middleware(config, status)
     report.findings += [
         Finding("mcp", name, config.origin(("mcp", name)), ("mcp", name)) for name in config.mcp
@@ -68,13 +73,30 @@ def take(config: Config, parts: Parts | None, report: Report) -> None:
     tables: dict[str, tuple[Key, AgentConfig | Any]] = {config.agent.name: (("agent",), config.agent)}
     tables |= {name: (("helpers", name), table) for name, table in config.helpers.items()}
     for agent, (key, table) in tables.items():
-        made = parts.agents[agent] if parts is not None else None
-        own: Sequence[str] = list(made.tools) if made else []
+        live = parts.agents[agent] if parts is not None else None
+        own: Sequence[str] = list(live.tools) if live else []
         report.findings += _tools(config, agent, (*key, "tools"), table.tools, own, status)
-        flows: Sequence[str] = list(made.workflows) if made else []
+        flows: Sequence[str] = list(live.workflows) if live else []
         report.findings += _entries(
             config, "workflow", agent, (*key, "workflows"), table.workflows, flows, status
         )
+
+
+def _context(config: Config, agent: Agent, report: Report) -> Iterator[Finding]:
+    """The values that a prompt needs. Those that the config lacks may come with the run, or from a hook."""
+    key: Key = ("agent", "prompt") if agent.name == config.agent.name else ("helpers", agent.name, "prompt")
+    missing: Sequence[str] = ()
+    try:
+        render_prompt(agent, config.context)
+    except MissingValues as error:
+        missing = error.names
+    except ConfigError as error:
+        report.problems += [config.problem(key, problem.message, problem.hint) for problem in error.problems]
+    for name in sorted(agent.prompt.names & config.context.keys()):
+        place = ("context", name)
+        yield Finding("context", name, config.origin(place), place, "ok", f"of {agent.name}")
+    for name in missing:
+        yield Finding("context", name.removeprefix("ctx."), "nowhere", key, detail=f"of {agent.name}")
 
 
 def _middleware(config: Config, status: Status) -> Iterator[Finding]:

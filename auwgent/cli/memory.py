@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
@@ -39,7 +41,8 @@ def list_(config: Path, user: str | None, as_json: bool) -> None:
         async with instance_of(Remember, config) as (memory, _):
             return await memory.facts(user or "")
 
-    facts = asyncio.run(found())
+    with redirect_stdout(sys.stderr):  # what the config's modules print is no part of the list
+        facts = asyncio.run(found())
     if as_json:
         click.echo(json.dumps([plain(fact) for fact in facts], ensure_ascii=False, indent=2))
         return

@@ -19,6 +19,7 @@ from auwgent.session import Media, Part, Text
 Input = str | list[Part]
 
 PATIENCE = 2.0  # seconds of reading before a person is told what is waited for
+LARGEST = 50_000_000  # bytes of one attached file; no provider takes more at once
 
 
 def gather(prompt: str | None, attached: Sequence[Path], *, use_stdin: bool, quiet: bool = False) -> Input:
@@ -77,7 +78,7 @@ def _remind() -> None:
 
 def _part(path: Path) -> Part:
     """The file by its type. What is text goes as text, which every model reads."""
-    content = path.read_bytes()
+    content = _read(path)
     mime_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     kind: Literal["image", "audio", "file"] = "file"
     if mime_type.startswith("image/") and not mime_type.endswith("+xml"):
@@ -88,6 +89,22 @@ def _part(path: Path) -> Part:
         return Text(text=f"{path.name}:\n\n{text}")
     data = base64.b64encode(content).decode()
     return Media(type=kind, data=data, mime_type=mime_type, name=path.name)
+
+
+def _read(path: Path) -> bytes:
+    """The content of a regular file: others may have no end, or nobody who writes to them."""
+    if not path.is_file():
+        raise click.UsageError(
+            f"--attach: {str(path)!r} is no regular file; standard input takes what is piped in"
+        )
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise click.UsageError(f"--attach: cannot read {str(path)!r}: {error.strerror}") from None
+    if len(content) > LARGEST:
+        raise click.UsageError(f"--attach: {str(path)!r} has more than {LARGEST // 1_000_000} MB")
+    return content
 
 
 def _as_text(content: bytes) -> str | None:

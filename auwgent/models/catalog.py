@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -85,6 +86,12 @@ class Catalog:
         """Begin to load what this model needs, where that takes long; return at once."""
         if self.needs_litellm(name):
             preload()
+
+    async def warm(self, names: Iterable[str]) -> None:
+        """Wait until what these models and their fallbacks need is loaded. A failure is left to whoever asks them."""
+        specs = [spec for name in names for spec in (self.spec(name), *self.spec(name).fallbacks)]
+        if any(self.needs_litellm(spec) for spec in specs):
+            await asyncio.wait([asyncio.wrap_future(preload())])
 
     def keeps_schema(self, name: str, has_tools: bool) -> bool:
         """Whether the provider itself makes answers fit a schema, also beside tools."""

@@ -359,3 +359,32 @@ def test_a_limit_in_money_needs_prices(auwgent: Any, config: Path) -> None:
     assert words in done.stdout
     assert "1 problem found" in done.stdout
     assert words in auwgent("run", "Hello").stderr
+
+
+def test_what_a_prompt_needs_and_nothing_gives_is_noted(auwgent: Any, config: Path) -> None:
+    prompt = "{{ ctx.name }} of {{ ctx.city }}, {{ ctx.mood | default('glad') }}"
+    config.write_text(f"middleware = []\n{GOOD}prompt = \"{prompt}\"\n[context]\nname = 'Ada'\n")
+    done = auwgent("check")
+    assert done.returncode == 0
+    assert [line.split() for line in done.stdout.splitlines()[1:3]] == [
+        ["✓", "context", "name", "auwgent.toml:6", "of", "Main"],
+        ["·", "context", "city", "nowhere", "of", "Main"],
+    ]
+    assert "no problems found, but prompts need ctx.city, from --context or a middleware" in done.stdout
+    assert "but prompts need" not in auwgent("check", "--set", "context.city=Rome").stdout
+
+
+def test_a_prompt_that_cannot_be_rendered_is_a_problem(auwgent: Any, config: Path) -> None:
+    config.write_text(f"{GOOD}prompt = '{{{{ ctx.name + 1 }}}}'\n[context]\nname = 'Ada'\n")
+    done = auwgent("check")
+    assert done.returncode == 2
+    assert "auwgent.toml:3:10: the prompt, line 1: TypeError" in done.stdout
+
+
+def test_what_modules_print_is_no_part_of_the_report(auwgent: Any, config: Path) -> None:
+    noisy = OWN_CHECKS.replace('return "as well', 'print("in check")\n        return "as well')
+    (config.parent / "my_checks.py").write_text(f'print("at import")\n{noisy}')
+    config.write_text(f'middleware = ["my_checks.Well"]\n{GOOD}')
+    done = auwgent("check", "--json")
+    assert json.loads(done.stdout)["ok"] is True
+    assert done.stderr == "at import\nin check\n"
