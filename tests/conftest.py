@@ -1,10 +1,15 @@
-"""In CI a test that is skipped has failed: nothing may go untested unnoticed."""
+"""In CI a test that is skipped has failed: nothing may go untested unnoticed. Signals are as on a terminal."""
 
 import os
+import signal
 from collections.abc import Generator
 from typing import TypeVar
 
 import pytest
+
+# Who runs the tests in the background has made them, and so each process that they start, deaf to these.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
