@@ -70,7 +70,7 @@ class Runtime:
         self._variants: dict[str | None, Variant] = {}
         self._lines = Lines()  # of the runs of a session
         self._openers = self._runs = 0  # who opened it and has yet to close it; runs under way
-        self._counting = threading.Lock()
+        self._counting, self._building = threading.Lock(), threading.Lock()
         self._main = self._variant(profile)
 
     @property
@@ -198,14 +198,15 @@ class Runtime:
             return self._openers
 
     def _variant(self, profile: str | None) -> Variant:
-        """The agent with a profile laid over its config; built once for each profile."""
-        if profile not in self._variants:
-            config = load(self._source, profile=profile, overrides=self._overrides)
-            main = self._variants.get(self._profile)
-            base = main if main is not None and main.config.middleware == config.middleware else None
-            parts = build(config, installed=base.parts.installed if base else None, more=self._more)
-            self._variants[profile] = Variant(config, parts, self, base)
-        return self._variants[profile]
+        """The agent with a profile laid over its config; built once for each profile, whichever thread asks."""
+        with self._building:
+            if profile not in self._variants:
+                config = load(self._source, profile=profile, overrides=self._overrides)
+                main = self._variants.get(self._profile)
+                base = main if main is not None and main.config.middleware == config.middleware else None
+                parts = build(config, installed=base.parts.installed if base else None, more=self._more)
+                self._variants[profile] = Variant(config, parts, self, base)
+            return self._variants[profile]
 
     def _order(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -248,6 +249,23 @@ def in_threads(*work: Callable[[], Any]) -> list[Any]:
     """Do each in a thread of its own, all at once; their results."""
     with ThreadPoolExecutor(len(work)) as pool:
         return [future.result(10) for future in [pool.submit(one) for one in work]]
+
+
+def test_a_profile_is_built_once_however_many_threads_want_it_first() -> None:
+    made: list[Any] = []
+
+    class Slow:
+        def __init__(self, word: str) -> None:
+            made.append(word)
+            time.sleep(0.02)  # so that the other threads come while it is being made
+
+        def onRunStart(self, session: Session, ctx: Any) -> None:
+            pass
+
+    strict = {"middleware": [{"use": Slow, "word": "strict"}]}
+    agent = auwgent(config(profiles={"strict": strict}))
+    in_threads(*[partial(agent.run_sync, "Hi", profile="strict")] * 4)
+    assert made == ["strict"]
 
 
 def test_run_sync_from_threads_shares_an_agent_and_the_last_one_closes_it() -> None:

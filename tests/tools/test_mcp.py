@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -278,6 +279,38 @@ def test_servers_serve_one_event_loop_after_the_other() -> None:
         return str(await called((await tools_of(servers, "mcp:demo"))["process"]))
 
     assert asyncio.run(run()) != asyncio.run(run())
+
+
+def test_event_loops_side_by_side_have_a_connection_each_and_end_their_own() -> None:
+    servers = McpServers([demo()])
+    met, one_is_done = threading.Barrier(2, timeout=30), threading.Event()
+
+    async def first() -> list[str]:
+        seen = await meet()
+        await servers.close()
+        one_is_done.set()
+        return seen
+
+    async def second() -> list[str]:
+        seen = await meet()
+        await asyncio.to_thread(one_is_done.wait, 30)
+        seen.append(await called((await tools_of(servers, "mcp:demo"))["process"]))
+        await servers.close()
+        return seen
+
+    async def meet() -> list[str]:
+        tools = await tools_of(servers, "mcp:demo")
+        before = await called(tools["process"])
+        await asyncio.to_thread(met.wait)
+        return [before, await called(tools["process"])]
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = [
+            future.result(60) for future in [pool.submit(asyncio.run, run()) for run in (first, second)]
+        ]
+    assert len(set(one)) == len(set(other)) == 1
+    assert one[0] != other[0]
+    assert not any(map(is_running, (*one, *other)))
 
 
 async def test_a_server_that_ended_between_two_calls_is_started_again() -> None:

@@ -54,14 +54,9 @@ class Connection:
         self.task = self._loop.create_task(self._live(), name=f"mcp {server.name}")
 
     @property
-    def is_here(self) -> bool:
-        """Whether it belongs to the running loop."""
-        return self._loop is asyncio.get_running_loop()
-
-    @property
     def is_gone(self) -> bool:
         """Whether nothing can be sent any more."""
-        return not self.is_here or self.task.done() or self._stop.is_set() or self._hung_up()
+        return self.task.done() or self._stop.is_set() or self._hung_up()
 
     async def listed(self) -> list[Listed]:
         """The server's tools, once it is connected. Raises `McpFailure`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import threading
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,10 @@ class McpServers:
         report: Callable[[str], None] = log.warning,
     ) -> None:
         self._servers = {server.name: server for server in servers}
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[
+            asyncio.AbstractEventLoop, dict[str, Connection]
+        ] = {}  # a loop's serve no other
+        self._lock = threading.Lock()
         self._pins = Pins(pins)
         self._report = report
 
@@ -82,9 +86,9 @@ class McpServers:
             self._connection(name)
 
     async def close(self) -> None:
-        """End all connections, and with them the programs that were started. They may be opened again."""
-        connections = [one for one in self._connections.values() if one.is_here]
-        self._connections = {}
+        """End the running loop's connections, and the programs started for them. They may be opened again."""
+        connections = list(self._of_this_loop().values())
+        self._of_this_loop().clear()
         for one in connections:
             one.hang_up()
         await ended(connections)
@@ -184,10 +188,19 @@ class McpServers:
         if name not in self._servers:
             known = ", ".join(self._servers) or "none"
             raise McpFailure(f"there is no MCP server {name!r}; known are: {known}")
-        connection = self._connections.get(name)
+        connections = self._of_this_loop()
+        connection = connections.get(name)
         if connection is None or connection.is_gone:
-            connection = self._connections[name] = Connection(self._servers[name])
+            connection = connections[name] = Connection(self._servers[name])
         return connection
+
+    def _of_this_loop(self) -> dict[str, Connection]:
+        """The connections by the names of their servers. Those of loops that were closed ended with them."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            for over in [one for one in self._connections if one.is_closed()]:
+                del self._connections[over]
+            return self._connections.setdefault(loop, {})
 
 
 def _name(server: str, tool: str, is_taken: Callable[[str], bool]) -> str:
