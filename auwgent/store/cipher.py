@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,29 +49,38 @@ def driver() -> ModuleType:
     return module
 
 
+def resolve(key: SecretStr) -> str:
+    """The key itself. `StoreError` where the keyring does not give it."""
+    text = key.get_secret_value()
+    if not text.startswith(KEYRING):
+        return text
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError as error:
+        raise _missing(error) from None
+    name = text.removeprefix(KEYRING)
+    try:
+        found = keyring.get_password(SERVICE, name)
+    except KeyringError as error:
+        words = " ".join(str(error).split())
+        raise StoreError(f"the keyring could not be asked for the key {name!r}: {words}") from error
+    if not found or not _can_be(found):
+        raise StoreError(f"the keyring has no key {name!r}; `keyring set {SERVICE} {name}` puts it there")
+    return found
+
+
 def unlock(connection: Any, key: SecretStr) -> None:
     """Give a new connection the key. Whether it is the right one shows when the file is read."""
     connection.execute("PRAGMA cipher_log_level = NONE")  # it would write to standard error
-    connection.execute(f"PRAGMA key = {_quoted(_found(key))}")
-
-
-def create(path: Path, key: SecretStr) -> None:
-    """Make an encrypted file where there is none.
-
-    It appears whole. Where several processes began with an empty one, each would have its own salt for it.
-    """
-    if path.exists():
-        return
-    with draft(path) as new, _reported(path):
-        with closing(_connect(new, key)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")  # written to the file's first page
-        with suppress(FileExistsError):
-            os.link(new, path)
+    connection.execute(f"PRAGMA key = {_quoted(resolve(key))}")
 
 
 def misfit(path: Path) -> str:
     """Why a key does not open the file, in the user's words."""
-    if _is_plain(path):
+    with _reported(path):
+        is_plain = _is_plain(path)
+    if is_plain:
         return "there is an encryption_key, but this file is not encrypted: `auwgent db encrypt` does that"
     return MISFIT
 
@@ -81,6 +90,7 @@ def encrypt(path: Path, key: SecretStr) -> bool:
 
     Who opens it in the moment when it is exchanged gets the old one, which is overwritten: reading it fails.
     """
+    path = path.resolve()
     if not path.exists():
         raise StoreError(f"{path}: there is no database yet; the first run makes it, encrypted")
     with _reported(path):
@@ -90,7 +100,7 @@ def encrypt(path: Path, key: SecretStr) -> bool:
         with draft(path) as new, closing(_connect(path)) as plain:
             plain.execute("PRAGMA main.locking_mode = EXCLUSIVE")  # until it is closed
             plain.execute("PRAGMA main.journal_mode = DELETE")  # refused while others have it open
-            plain.execute("ATTACH DATABASE ? AS encrypted KEY ?", (str(new), _found(key)))
+            plain.execute("ATTACH DATABASE ? AS encrypted KEY ?", (str(new), resolve(key)))
             plain.execute("BEGIN EXCLUSIVE")
             plain.execute("SELECT sqlcipher_export('encrypted')")
             plain.execute("COMMIT")
@@ -101,15 +111,14 @@ def encrypt(path: Path, key: SecretStr) -> bool:
 
 def _exchange(path: Path, new: Path) -> None:
     """Put the new file in the old one's place, and leave nothing in the old one that could be read."""
-    old = os.open(path, os.O_WRONLY)
-    try:
+    with path.open("r+b") as old:
         new.replace(path)
         _to_disk(path.parent)
-        for _ in range(0, os.fstat(old).st_size, len(ZEROS)):
-            os.write(old, ZEROS)
-        os.fsync(old)
-    finally:
-        os.close(old)
+        left = os.fstat(old.fileno()).st_size
+        while left:
+            left -= old.write(ZEROS[:left])
+        old.flush()
+        os.fsync(old.fileno())
 
 
 def _to_disk(folder: Path) -> None:
@@ -156,7 +165,7 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except driver().Error as error:
-        match error.sqlite_errorname:
+        match getattr(error, "sqlite_errorname", ""):
             case "SQLITE_NOTADB":
                 words = MISFIT
             case "SQLITE_BUSY":
@@ -164,27 +173,6 @@ def _reported(path: Path) -> Iterator[None]:
             case _:
                 words = str(error)
         raise StoreError(f"{path}: {words}") from error
-
-
-def _found(key: SecretStr) -> str:
-    """The text of the key, from the keyring where it is there."""
-    text = key.get_secret_value()
-    if not text.startswith(KEYRING):
-        return text
-    try:
-        import keyring
-        from keyring.errors import KeyringError
-    except ImportError as error:
-        raise _missing(error) from None
-    name = text.removeprefix(KEYRING)
-    try:
-        found = keyring.get_password(SERVICE, name)
-    except KeyringError as error:
-        words = " ".join(str(error).split())
-        raise StoreError(f"the keyring could not be asked for the key {name!r}: {words}") from error
-    if not found or not _can_be(found):
-        raise StoreError(f"the keyring has no key {name!r}; `keyring set {SERVICE} {name}` puts it there")
-    return found
 
 
 def _can_be(text: str) -> bool:

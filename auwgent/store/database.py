@@ -112,7 +112,7 @@ class Database:
         if self.path is None:
             return
         if self._key is not None:
-            cipher.create(self.path, self._key)
+            cipher.resolve(self._key)  # without it there would be an empty file
         make_private(self.path)
 
     def encrypt_file(self) -> bool:

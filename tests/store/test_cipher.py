@@ -203,7 +203,7 @@ class Keys(keyring.backend.KeyringBackend):
     priority = 1
 
     def __init__(self, **keys: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.keys, self.is_locked = keys, False
 
     def get_password(self, service: str, username: str) -> str | None:

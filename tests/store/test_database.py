@@ -17,7 +17,8 @@ from sqlalchemy import text
 
 from auwgent.errors import ConfigError, StoreError
 from auwgent.middleware import SQLModelSessions
-from auwgent.store.database import Database, make_private, parse_url
+from auwgent.store.database import Database, parse_url
+from auwgent.store.files import make_private
 from auwgent.testing.runs import Run, stored, talk
 from tests.support.databases import POSTGRES, database
 
@@ -41,9 +42,10 @@ def test_a_url_names_its_driver(url: str | None, driver: str) -> None:
     assert parse_url(url).drivername == driver
 
 
-def test_a_url_that_is_none_is_refused_without_its_password() -> None:
-    with pytest.raises(ConfigError, match="'mssql'") as raised:
-        parse_url("mssql://me:canary@host/db")
+@pytest.mark.parametrize("kind", ["mssql", "mysql", "mysql+pymysql", "mariadb"])
+def test_a_url_of_another_database_is_refused_without_its_password(kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"the database {re.escape(repr(kind))}; write sqlite:") as raised:
+        parse_url(f"{kind}://me:canary@host/db")
     assert "canary" not in str(raised.value)
 
 
