@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from auwgent.engine.agent import Agent
-from auwgent.engine.capabilities import Capability
+from auwgent.engine.capabilities import Capability, with_answer
 from auwgent.engine.run import Frame, no_answer
 from auwgent.errors import (
     ConfigError,
@@ -43,11 +43,14 @@ class Undecided(Exception):
         self.decision = decision
 
 
-async def ask(frame: Frame, offered: dict[str, Capability]) -> Reply:
-    """Ask the agent's model once; where an `onError` hook forces a start, again."""
+Answered = tuple[Reply, dict[str, Capability]]  # and what the model was offered
+
+
+async def ask(frame: Frame, own: Mapping[str, Capability]) -> Answered:
+    """Ask the agent's model once, offering the agent's `own`; where an `onError` hook forces a start, again."""
     while True:
         try:
-            return await _ask_once(frame, offered)
+            return await _ask_once(frame, own)
         except Exception as error:
             decision = await told(frame, error)
             wanted = decision is not None and decision.force_start == "llm_start" and may_overrule(error)
@@ -94,13 +97,14 @@ async def may_restart(frame: Frame) -> bool:
     return True
 
 
-async def _ask_once(frame: Frame, offered: dict[str, Capability]) -> Reply:
+async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answered:
     run, place, agent = frame.run, frame.place, frame.agent
     run.count_call()
     place.system_prompt = render_prompt(agent, run.facts.values)
-    place.tools = tuple(capability.spec for capability in offered.values())
+    _offer(frame, own, run.forced.get(agent.name, {}))
     place.output = agent.output.spec.schema if agent.output is not None else None
-    model, turns = await _prepared(frame, [*agent.examples, *paired(frame.view())])
+    model, turns, settings = await _prepared(frame, [*agent.examples, *paired(frame.view())])
+    offered = _offer(frame, own, settings)
     if frame is run.base:
         run.session.system_prompt = place.system_prompt
     await frame.checkpoint("llm_start")
@@ -111,7 +115,16 @@ async def _ask_once(frame: Frame, offered: dict[str, Capability]) -> Reply:
         output=agent.output.spec if agent.output is not None and answers_as_text(offered) else None,
         stream=run.streams,
     )
-    return await _listen(frame, model, request, offered)
+    return await _listen(frame, model, request, offered), offered
+
+
+def _offer(frame: Frame, own: Mapping[str, Capability], settings: Mapping[str, Any]) -> dict[str, Capability]:
+    """What the model may call: with other settings it may be another one, which cannot keep to a schema."""
+    models, agent = frame.run.services.models, frame.agent
+    is_kept = agent.output is None or models.keeps_schema(agent.model, bool(own), **settings)
+    offered = with_answer(agent, own, is_kept=is_kept)
+    frame.place.tools = tuple(capability.spec for capability in offered.values())
+    return offered
 
 
 def render_prompt(agent: Agent, values: Mapping[str, Any]) -> str:
@@ -124,8 +137,8 @@ def answers_as_text(offered: dict[str, Capability]) -> bool:
     return not any(map(_is_answer, offered.values()))
 
 
-async def _prepared(frame: Frame, turns: Sequence[Turn]) -> tuple[Model, Sequence[Turn]]:
-    """`onLLMStart`, and what it changed: the model, the settings, the messages and the text of this call."""
+async def _prepared(frame: Frame, turns: Sequence[Turn]) -> tuple[Model, Sequence[Turn], dict[str, Any]]:
+    """`onLLMStart`, and what it changed: the model, the messages and the text of this call, and its settings."""
     run, place = frame.run, frame.place
     spec = run.services.models.spec(frame.agent.model)
     standard = {
@@ -156,7 +169,8 @@ async def _prepared(frame: Frame, turns: Sequence[Turn]) -> tuple[Model, Sequenc
         if question is not None and prompt != asked:
             said = question.model_copy(update={"content": _with_text(question.content, prompt)})
             place.messages = [said if turn.id == question.id else turn for turn in place.messages]
-    return _model(frame, _changed(standard, place.call)), place.messages
+    settings = _changed(standard, place.call)
+    return _model(frame, settings), place.messages, settings
 
 
 def _model(frame: Frame, settings: Mapping[str, Any]) -> Model:

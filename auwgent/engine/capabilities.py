@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from auwgent.engine.agent import ANSWER, Agent
 from auwgent.engine.run import Frame
 from auwgent.models.base import ToolSpec
 from auwgent.session import ToolCall
@@ -44,3 +45,18 @@ class Capability:
     @property
     def name(self) -> str:
         return self.spec.name
+
+
+def with_answer(agent: Agent, offered: Mapping[str, Capability], *, is_kept: bool) -> dict[str, Capability]:
+    """What is offered, and a tool for the final answer where the model does not keep to its schema by itself."""
+    if agent.output is None or is_kept:
+        return dict(offered)
+    spec = ToolSpec(
+        ANSWER, "Give the final answer. Call it once, when you are done.", agent.output.spec.schema
+    )
+    return {**offered, ANSWER: Capability("answer", spec, dict, nothing_to_run)}
+
+
+async def nothing_to_run(frame: Frame, call: ToolCall, checked: Any) -> Any:
+    """The `run` of what is itself all that happens."""
+    return checked

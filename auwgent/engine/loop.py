@@ -10,7 +10,7 @@ from typing import Any
 from auwgent.engine.agent import ANSWER, Agent, Workflow
 from auwgent.engine.ask import Undecided, ask, told, turns_of
 from auwgent.engine.calls import plan, settle, settle_calls, tell
-from auwgent.engine.capabilities import Capability, Ending
+from auwgent.engine.capabilities import Capability, Ending, nothing_to_run
 from auwgent.engine.run import Frame
 from auwgent.errors import LimitExceeded, ProviderError, ToolError
 from auwgent.middleware.base import Context
@@ -33,10 +33,10 @@ TASK = {
 
 async def converse(frame: Frame) -> Ending:
     """Run one agent from the turns it can see to the end of its turn."""
-    offered = capabilities(frame, await frame.tools())
+    own = capabilities(frame, await frame.tools())
     try:
         while True:
-            reply = await ask(frame, offered)
+            reply, offered = await ask(frame, own)
             frame.place.raw_block = reply.raw or reply.text
             message, answer = turns_of(frame, reply, offered)
             ending = await _go_on(frame, offered, message) if message is not None else None
@@ -131,13 +131,9 @@ def capabilities(frame: Frame, tools: Mapping[str, Tool]) -> dict[str, Capabilit
     offered += [_workflow(workflow) for workflow in agent.workflows.values()]
     offered += [_helper(services.agents[name]) for name in agent.helpers]
     offered += [
-        Capability("intent", intent.spec, intent.check, _nothing_to_run, terminal=intent.terminal)
+        Capability("intent", intent.spec, intent.check, nothing_to_run, terminal=intent.terminal)
         for intent in agent.intents.values()
     ]
-    if agent.output is not None and not services.models.keeps_schema(agent.model, bool(offered)):
-        words = "Give the final answer. Call it once, when you are done."
-        spec = ToolSpec(ANSWER, words, agent.output.spec.schema)
-        offered.append(Capability("answer", spec, dict, _nothing_to_run))
     return {capability.name: capability for capability in offered}
 
 
@@ -146,10 +142,6 @@ def _tool(tool: Tool) -> Capability:
         return await tool.call(checked, frame.ctx)
 
     return Capability("tool", tool.spec, tool.check, run, tool.approve, tool.idempotent)
-
-
-async def _nothing_to_run(frame: Frame, call: ToolCall, checked: Any) -> Any:
-    return checked
 
 
 class WorkflowContext(Context):

@@ -49,8 +49,8 @@ class ModelSource(Protocol):
         """Tokens that the model and its fallbacks can read, where that is known."""
         ...
 
-    def keeps_schema(self, name: str, has_tools: bool) -> bool:
-        """Whether the provider itself makes answers fit a schema, also beside tools."""
+    def keeps_schema(self, name: str, has_tools: bool, /, **settings: Any) -> bool:
+        """Whether the model and its fallbacks make answers fit a schema by themselves, also beside tools."""
         ...
 
 

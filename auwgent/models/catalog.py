@@ -93,9 +93,10 @@ class Catalog:
         if any(self.needs_litellm(spec) for spec in specs):
             await asyncio.wait([asyncio.wrap_future(preload())])
 
-    def keeps_schema(self, name: str, has_tools: bool) -> bool:
-        """Whether the provider itself makes answers fit a schema, also beside tools."""
-        return wire.native_output(self.spec(name), has_tools=has_tools)
+    def keeps_schema(self, name: str, has_tools: bool, /, **settings: Any) -> bool:
+        """Whether the model and its fallbacks make answers fit a schema by themselves, also beside tools."""
+        spec = self._changed(self.spec(name), settings)
+        return all(wire.native_output(one, has_tools=has_tools) for one in (spec, *spec.fallbacks))
 
     def get(self, model: str | ModelSpec, /, **settings: Any) -> Model:
         """The model, its fallbacks behind it. `settings` are what a hook put on ctx for one call.

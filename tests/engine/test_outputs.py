@@ -253,3 +253,40 @@ async def test_the_history_is_the_same_whatever_the_provider_could_do() -> None:
     native = await reporter(as_text(GOOD), native=True).ask()
     other = await reporter(as_call(GOOD), native=False).ask()
     assert short(native.turns) == short(other.turns)
+
+
+@pytest.mark.parametrize("hook", ["onLLMStart", "onError"])
+@pytest.mark.parametrize(
+    ("keeping", "says"), [(["main"], as_call), (["backup"], as_text)], ids=["it cannot", "it can"]
+)
+async def test_a_model_that_a_hook_names_is_asked_as_it_can_answer(
+    hook: str, keeping: list[str], says: Any
+) -> None:
+    def change(*arguments: Any) -> Any:
+        arguments[-1].model = "backup"
+        return {"forceStart": "llm_start"} if hook == "onError" else None
+
+    down = {"error": {"status": 503}}
+    replies = {"main": [down], "backup": [says(BAD), says(GOOD)]}
+    agent = bench(replies, keeps_schema=keeping, output=Report, middleware=[Hook(**{hook: change})])
+    session = await agent.ask()
+    assert agent.heard[-1] == ("response_schema", {"type": "Report", "response": GOOD})
+    for request in agent.requests("backup"):
+        assert (request.output is not None) == (keeping == ["backup"])
+        assert [tool.name for tool in request.tools] == ["final_answer"] * (keeping == ["main"])
+    assert "final_answer" in session.turns[2].text or keeping == ["backup"]
+    check_history(session.turns)
+
+
+async def test_hooks_see_what_the_configured_model_is_offered() -> None:
+    seen: list[list[str]] = []
+
+    def look(prompt: str, ctx: Any) -> None:
+        seen.append([tool["name"] for tool in ctx.toolSpecs])
+        ctx.model = "backup"
+
+    replies = {"main": ["never asked"], "backup": [as_text(GOOD)]}
+    agent = bench(replies, keeps_schema=["backup"], output=Report, middleware=[Hook(onLLMStart=look)])
+    await agent.ask()
+    assert seen == [["final_answer"]]
+    assert agent.requests("backup")[0].tools == ()

@@ -164,8 +164,16 @@ def test_settings_of_one_call_leave_nothing_behind() -> None:
 
 
 def test_who_keeps_a_schema_is_known_by_name() -> None:
-    assert catalog().keeps_schema("main", True)
+    assert catalog().keeps_schema("openai/gpt-5-mini", True)
     assert not catalog().keeps_schema("anthropic/claude-sonnet-4-5", False)
+
+
+def test_a_schema_is_kept_only_if_the_model_that_is_asked_and_all_its_fallbacks_do() -> None:
+    gpt, claude = "openai/gpt-5-mini", "anthropic/claude-sonnet-4-5"
+    assert not catalog().keeps_schema(gpt, True, model=claude)
+    assert catalog().keeps_schema(claude, True, model=gpt)
+    spare = ModelSpec(name=claude)
+    assert not catalog(own=ModelSpec(name=gpt, fallbacks=(spare,))).keeps_schema("own", False)
 
 
 def test_no_key_is_shown() -> None:

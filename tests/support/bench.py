@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,12 +27,12 @@ Replies = Sequence[Any]  # texts, and tables of the scripted model
 class Models:
     """Scripted models by name. It keeps what it was asked for."""
 
-    def __init__(self, scripts: Mapping[str, Replies], keeps_schema: bool) -> None:
+    def __init__(self, scripts: Mapping[str, Replies], keeps_schema: bool | Collection[str]) -> None:
         self.by_name = {
             name: scripted(*replies, name=f"scripted/{name}") for name, replies in scripts.items()
         }
         self.settings: list[dict[str, Any]] = []  # of each call, in order
-        self._keeps_schema = keeps_schema
+        self._keeps_schema = keeps_schema  # all, none, or those of these names
 
     def spec(self, name: str) -> ModelSpec:
         return self.by_name[name].spec
@@ -47,8 +47,10 @@ class Models:
     def window(self, name: str, /, **settings: Any) -> int | None:
         return None
 
-    def keeps_schema(self, name: str, has_tools: bool) -> bool:
-        return self._keeps_schema
+    def keeps_schema(self, name: str, has_tools: bool, /, **settings: Any) -> bool:
+        if isinstance(self._keeps_schema, bool):
+            return self._keeps_schema
+        return str(settings.get("model", name)).removeprefix("scripted/") in self._keeps_schema
 
 
 class Bench:
@@ -114,7 +116,7 @@ def bench(
     *,
     middleware: Sequence[Any] = (),
     approver: Approver | None = None,
-    keeps_schema: bool = True,
+    keeps_schema: bool | Collection[str] = True,
     handler: Any = None,
     partial_handler: Any = None,
     **config: Any,
