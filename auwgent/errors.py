@@ -13,6 +13,7 @@ AuwgentError
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -31,6 +32,8 @@ Fault = Literal[
     "protocol",  # what answered is no LLM endpoint, or its answer makes no sense
     "filtered",  # the provider's content filter refused
 ]
+
+WIDEST = 160  # characters of a source line that are shown
 
 
 class AuwgentError(Exception):
@@ -71,15 +74,29 @@ class Problem:
         lines = [head]
         if self.text and self.line is not None:
             number = str(self.line)
-            margin = " " * len(number)
-            pad = "".join("\t" if c == "\t" else " " for c in self.text[: (self.column or 1) - 1])
-            lines += [
-                f" {number} | {self.text}",
-                f" {margin} | {pad}{'^' * max(1, self.length)}",
-            ]
+            text, begin = _excerpt(self.text, (self.column or 1) - 1)
+            pad = "".join("\t" if c == "\t" else " " * _columns(c) for c in text[:begin])
+            carets = "^" * max(1, sum(map(_columns, text[begin : begin + self.length])))
+            lines += [f" {number} | {text}", f" {' ' * len(number)} | {pad}{carets}"]
         if self.hint:
             lines.append(f"   = {self.hint}")
         return "\n".join(lines)
+
+
+def _excerpt(text: str, begin: int) -> tuple[str, int]:
+    """A line, or the part of a long one around a place in it, and where that place is then."""
+    if len(text) <= WIDEST:
+        return text, begin
+    first = max(0, min(begin - WIDEST // 3, len(text) - WIDEST))
+    before, after = "…" * (first > 0), "…" * (first + WIDEST < len(text))
+    return before + text[first : first + WIDEST] + after, begin - first + len(before)
+
+
+def _columns(character: str) -> int:
+    """How much room a character takes on a terminal."""
+    if unicodedata.combining(character) or unicodedata.category(character) == "Cf":
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 class ConfigError(AuwgentError):

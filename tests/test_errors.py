@@ -62,6 +62,23 @@ def test_the_caret_stands_under_its_character_behind_tabs() -> None:
     assert caret == "   | \t\t ^"
 
 
+def test_the_caret_stands_under_its_character_behind_wide_ones() -> None:
+    problem = Problem("wrong", source="a.toml", line=1, column=6, length=2, text="x日e\u0301=本y")
+    assert str(problem).splitlines()[2] == "   |      ^^^"
+
+
+def test_of_a_long_line_the_part_around_the_place_is_shown() -> None:
+    text = "a" * 500 + "HERE" + "b" * 500
+    for at, shown in ((501, "a" * 53 + "HERE"), (1, "a" * 160), (1004, "b" * 160)):
+        _, line, caret = str(
+            Problem("wrong", source="a", line=1, column=at, length=4, text=text)
+        ).splitlines()
+        assert len(line) <= 160 + len(" 1 | ……")
+        assert shown in line
+        assert caret.endswith("^")
+        assert line[caret.index("^")] == text[at - 1]
+
+
 def test_a_problem_outside_of_a_file_names_its_source_alone() -> None:
     assert str(Problem("not a number", source="--set")) == "--set: not a number"
     assert str(Problem("not a number", source="--set", text="limits.usd=x")) == "--set: not a number"

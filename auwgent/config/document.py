@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,19 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from auwgent.config.keys import Finding, Key, provider_name, written
+from auwgent.config.keys import Finding, Key, lookup, provider_name, written
 from auwgent.config.positions import Positions
-from auwgent.config.secrets import holds_literal, is_secret, masked
+from auwgent.config.secrets import (
+    follows_flag,
+    hidden,
+    is_argument,
+    is_secret,
+    masked,
+    masked_argument,
+)
+from auwgent.config.syntax import mistake, shown
 from auwgent.errors import ConfigError, Problem
-
-_AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_HEADER = re.compile(r"\s*\[+\s*([^\]#]*)")
-_SYNTAX = {  # what Python's parser says, and what it means to most people
-    "Invalid value": ("this is no TOML value", 'strings need quotation marks: key = "value"'),
-    "Cannot overwrite a value": ("this key is set twice", ""),
-    "Cannot mutate immutable namespace": ("a table in { … } cannot be added to", ""),
-    "Invalid initial character for a key part": ("a key is missing here", ""),
-}
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,19 @@ class Document:
         """A line as it may be shown: values of secret keys are masked, at unchanged length."""
         line = _lines(self.text or "")[number]
         for key, span in self._positions.scalars:
-            if span.start[0] <= number <= span.end[0] and is_secret(key):
+            if span.start[0] <= number <= span.end[0]:
                 start = span.start[1] if span.start[0] == number else 0
                 end = span.end[1] if span.end[0] == number else len(line)
-                line = line[:start] + _hidden(line[start:end]) + line[end:]
+                line = line[:start] + self._shown(key, line[start:end]) + line[end:]
         return masked(line)
+
+    def _shown(self, key: Key, value: str) -> str:
+        """How a value is written, or the part of it that stands in one line, without what is secret."""
+        if is_argument(key):
+            *around, index = key
+            behind_flag = follows_flag(lookup(self.tree, tuple(around))[1], int(index))
+            return hidden(value) if behind_flag else masked_argument(value)
+        return hidden(value) if is_secret(key) else value
 
 
 def read(source: Path | str | Mapping[str, Any]) -> Document:
@@ -102,23 +108,11 @@ def _read_text(path: Path) -> str:
 
 
 def _syntax_problem(source: str, text: str, error: str) -> Problem:
-    """Positions come from the parser's message: nothing else can be relied on in a text that is no TOML."""
-    words, _, _ = error.partition(" (at ")
-    place = _AT.search(error)
     lines = _lines(text)
-    line, column = (int(place[1]), int(place[2])) if place and place[1] else (len(lines), len(lines[-1]) + 1)
-    message, hint = _SYNTAX.get(words, (words[:1].lower() + words[1:], ""))
-    problem = Problem(message, source=source, hint=hint)
-    return _placed(problem, line, column, 1, _hide_unparsed(lines, line - 1))
-
-
-def _hide_unparsed(lines: list[str], number: int) -> str:
-    """A line of a text that does not parse, without what may be a secret."""
-    header = next((match[1] for line in reversed(lines[:number]) if (match := _HEADER.match(line))), "")
-    name, equals, value = lines[number].partition("=")
-    if is_secret((*re.split(r"[\s.]+", header), name)):
-        return name + equals + _hidden(value) if equals else _hidden(name)
-    return masked(lines[number])
+    wrong = mistake(text, lines, error)
+    place = wrong.place
+    problem = Problem(wrong.message, source=source, hint=wrong.hint)
+    return _placed(problem, place.line, place.column, place.length, shown(lines, place.line - 1))
 
 
 def _placed(problem: Problem, line: int, column: int, length: int, text: str) -> Problem:
@@ -129,13 +123,6 @@ def _placed(problem: Problem, line: int, column: int, length: int, text: str) ->
 
 def _lines(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
-
-
-def _hidden(value: str) -> str:
-    quote = value[:1] if value[:1] in ("'", '"') else ""
-    return (
-        quote + "*" * (len(value) - 2 * len(quote)) + quote if holds_literal(value.strip("'\" ")) else value
-    )
 
 
 def _without_aliases(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,6 +107,23 @@ class Positions:
         return line, len(self._lines[line][:column].decode())
 
 
+def head_ending_at(text: str, place: tuple[int, int]) -> Span | None:
+    """The key of the pair, or the name in the header, that ends at a place, in a text that need not be valid."""
+    lines = text.encode().split(b"\n")
+
+    def at(line: int, column: int) -> tuple[int, int]:
+        return line, len(lines[line][:column].decode())
+
+    nodes = [_parsed(text)]
+    for node in nodes:
+        children = node.named_children
+        head, end = (children[0], children[1:2]) if node.type == "pair" else (node, [node])
+        if node.type in ("pair", *_KEYS) and any(at(*each.end_point) == place for each in end):
+            return Span(at(*head.start_point), at(*head.end_point))
+        nodes += children
+    return None
+
+
 def _parsed(text: str) -> Node:
     import tree_sitter_toml
     from tree_sitter import Language, Parser

@@ -13,12 +13,20 @@ from auwgent.config.keys import Key
 
 MASK = "********"
 
-_SECRET_NAME = re.compile(
-    r"(api|encryption)_?key|token(?!s)|secret|passw|credential|authori[sz]ation|private|cookie|headers$|^env$|^auth$",
-    re.IGNORECASE,
+_WORDS = (
+    r"(?:api|access|account|encryption|license|master|service|shared|signing|subscription)[_-]?key"
+    r"|token(?!s)|secret|passw|passphrase|credential|authori[sz]ation|private|cookie|bearer"
 )
+_SECRET_NAME = re.compile(rf"{_WORDS}|^key$|^pwd$|headers$|^env$|(?:^|_)auth$", re.IGNORECASE)
 _SECRET_TABLES = ("api_keys", "api_key", "encryption_key", "headers")
 _VARIABLES_ONLY = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|\s)*")
+_ARGUMENTS = ("args", "arguments", "argv", "command")  # lists of a program's arguments
+_FLAG = re.compile(r"-{1,2}(?P<name>[A-Za-z][\w-]*)")
+_ASSIGNED = re.compile(  # --token …, --api-key=…, API_KEY=…, Authorization: Bearer …
+    rf"(?P<before>(?:(?<![\w-])--?[\w-]*(?:{_WORDS})[\w-]*\s+|\b[\w-]*(?:{_WORDS})[\w-]*\s*[=:]\s*)(?:(?:Bearer|Basic)\s+)?)"
+    r"(?P<secret>[^\s\"',;]+)",
+    re.IGNORECASE,
+)
 # What gives a secret away wherever it stands: a password in an address or a token in place of its user, and the
 # shapes that providers give keys.
 _URL_PASSWORD = re.compile(
@@ -49,9 +57,35 @@ def _sounds_secret(name: str) -> bool:
     )
 
 
+def is_argument(key: Key) -> bool:
+    """Whether a key holds one of a program's arguments."""
+    return len(key) > 1 and isinstance(key[-1], int) and key[-2] in _ARGUMENTS
+
+
+def follows_flag(arguments: Any, index: int) -> bool:
+    """Whether the argument stands behind one such as `--api-key`."""
+    before = arguments[index - 1] if index else None
+    flag = _FLAG.fullmatch(before) if isinstance(before, str) else None
+    return flag is not None and _sounds_secret(flag["name"])
+
+
+def masked_argument(text: str) -> str:
+    """A program's argument, with the values of what sounds secret in it hidden, at unchanged length."""
+    return masked(_ASSIGNED.sub(_hide, text))
+
+
 def holds_literal(text: str) -> bool:
     """Whether there is more in it than `${VARIABLES}`, whose names may be shown."""
     return not _VARIABLES_ONLY.fullmatch(text)
+
+
+def hidden(value: str) -> str:
+    """A value as it is written, hidden at unchanged length; quotation marks and variables stay."""
+    if not holds_literal(value.strip("'\" ")):
+        return value
+    begin = value[:1] if value[:1] in ("'", '"') else ""
+    end = begin if len(value) > 1 and value.endswith(begin) else ""
+    return begin + "*" * (len(value) - len(begin) - len(end)) + end
 
 
 def masked(text: str) -> str:
@@ -68,8 +102,8 @@ def secrets_in(tree: Any, *, is_known: bool = False) -> Iterator[str]:
             for name, value in tree.items():
                 yield from secrets_in(value, is_known=is_known or _sounds_secret(str(name)))
         case list() | tuple():
-            for value in tree:
-                yield from secrets_in(value, is_known=is_known)
+            for index, value in enumerate(tree):
+                yield from secrets_in(value, is_known=is_known or follows_flag(tree, index))
         case str():
             if is_known:
                 yield tree

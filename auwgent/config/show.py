@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from auwgent.config.keys import Key
 from auwgent.config.positions import Positions
-from auwgent.config.secrets import MASK, is_secret, masked
+from auwgent.config.secrets import MASK, follows_flag, is_argument, is_secret, masked, masked_argument
 from auwgent.config.settings import Config
 from auwgent.config.tables import Entry, MiddlewareEntry
 
@@ -43,13 +43,24 @@ def _plain(value: Any, key: Key) -> Any:
         case Mapping():
             return _table(value, key)
         case list() | tuple():
+            if is_argument((*key, 0)):
+                return [
+                    MASK if follows_flag(value, n) else _argument(item, (*key, n))
+                    for n, item in enumerate(value)
+                ]
             return [_plain(item, (*key, index)) for index, item in enumerate(value)]
+        case str() | int() | float() if is_secret(key) and not isinstance(value, bool):
+            return MASK
         case str():
-            return MASK if is_secret(key) else masked(value)
+            return masked(value)
         case bool() | int() | float() | date() | time() | None:
             return value
     kind = value if hasattr(value, "__qualname__") else type(value)
     return f"{kind.__module__}.{kind.__qualname__}"  # an object of a dict
+
+
+def _argument(item: Any, key: Key) -> Any:
+    return masked_argument(item) if isinstance(item, str) else _plain(item, key)
 
 
 def _table(items: Mapping[str, Any], key: Key) -> dict[str, Any]:

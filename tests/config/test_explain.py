@@ -192,11 +192,14 @@ def test_one_wrong_value_gives_one_message(wrong: Wrong, text: str, message: str
         ),
         (
             '[agent]\nmodel = "a/b"\nmodel = "c/d"\n',
-            'auwgent.toml:3:14: this key is set twice\n 3 | model = "c/d"\n   |              ^',
+            'auwgent.toml:3:1: this is set twice\n 3 | model = "c/d"\n   | ^^^^^',
         ),
         (
             '[agent]\nmodel = "a/b',
-            'auwgent.toml:2:13: unterminated string\n 2 | model = "a/b\n   |             ^',
+            (
+                'auwgent.toml:2:13: this string has no end\n 2 | model = "a/b\n   |             ^\n'
+                "   = close it with the quotation mark it began with"
+            ),
         ),
         (
             "[agent\n",

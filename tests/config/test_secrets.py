@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auwgent.config.secrets import is_secret, masked
+from auwgent.config.secrets import follows_flag, is_argument, is_secret, masked, masked_argument
 
 CANARY = "c4n4ry-0123456789"
 
@@ -22,6 +22,11 @@ CANARY = "c4n4ry-0123456789"
         ("middleware", 0, "encryption_key"),
         ("middleware", 0, "encrypton_key"),
         ("context", "clientSecret"),
+        ("middleware", 0, "key"),
+        ("middleware", 0, "access_key"),
+        ("middleware", 0, "basic_auth"),
+        ("middleware", 0, "headers", 0),
+        ("middleware", 0, "bearer"),
         ("models", "main", "params", "extra_headers", "x"),
         ("api_kyes", "openai"),
         ("apikeys", "openai"),
@@ -43,11 +48,40 @@ def test_values_of_such_keys_are_secret(key: tuple[str | int, ...]) -> None:
         ("models", "main", "params", "max_tokens"),
         ("models", "main", "base_url"),
         ("context", "user_name"),
+        ("context", "sort_key"),
+        ("context", "keywords"),
+        ("middleware", 0, "author"),
         ("helpers", "Researcher", "handoff"),
     ],
 )
 def test_values_of_other_keys_are_not(key: tuple[str | int, ...]) -> None:
     assert not is_secret(key)
+
+
+@pytest.mark.parametrize(
+    ("argument", "shown"),
+    [
+        (f"--api-key={CANARY}", f"--api-key={'*' * 17}"),
+        (f"-e=TOKEN={CANARY}", f"-e=TOKEN={'*' * 17}"),
+        (f"GITHUB_TOKEN={CANARY}", f"GITHUB_TOKEN={'*' * 17}"),
+        (f"Authorization: Bearer {CANARY}", f"Authorization: Bearer {'*' * 17}"),
+        (f"curl -H 'X-Api-Key: {CANARY}' x", f"curl -H 'X-Api-Key: {'*' * 17}' x"),
+        (f"serve --token {CANARY} --port 80", f"serve --token {'*' * 17} --port 80"),
+        ("--token=${TOKEN}", "--token=${TOKEN}"),
+        ("--max-tokens=5", "--max-tokens=5"),
+        ("mcp-server-secrets --port 80", "mcp-server-secrets --port 80"),
+        ("@scope/token-server", "@scope/token-server"),
+    ],
+)
+def test_of_a_programs_argument_only_what_is_secret_is_hidden(argument: str, shown: str) -> None:
+    assert masked_argument(argument) == shown
+
+
+def test_what_follows_a_flag_is_as_secret_as_its_name() -> None:
+    arguments = ["-y", "server", "--api-key", "a", "--port", "80", "--header", "b", "-p"]
+    assert [arguments[n] for n in range(len(arguments)) if follows_flag(arguments, n)] == ["a", "b"]
+    assert is_argument(("mcp", "x", "args", 0))
+    assert not is_argument(("agent", "prompt", 0))
 
 
 @pytest.mark.parametrize(

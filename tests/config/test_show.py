@@ -43,7 +43,7 @@ prompt_file = "r.md"
 
 [mcp.time]
 command = "uvx"
-args = ["--key=sk-{CANARY}"]
+args = ["--key=sk-{CANARY}", "--token", "{CANARY}", "--api-key={CANARY}", "--port", "80"]
 env = {{ TZ = "{CANARY}" }}
 
 [mcp.web]
@@ -62,6 +62,19 @@ def test_no_secret_is_in_it(file: File) -> None:
     for text in (show(config), show(config, origin=True), repr(config), str(config)):
         assert CANARY not in text or text in (repr(config), str(config))
     assert show(config).count("********") >= 6
+
+
+def test_of_a_programs_arguments_the_harmless_ones_are_shown(file: File) -> None:
+    shown = tomllib.loads(show(load(file(FULL), environ=ENVIRON)))
+    hidden = "*" * len(CANARY)
+    assert shown["mcp"]["time"]["args"][1:] == ["--token", "********", f"--api-key={hidden}", "--port", "80"]
+
+
+def test_a_secret_may_be_a_number(file: File) -> None:
+    entry = 'middleware = [{ use = "a.B", password = 12345678, secret_rotation = true }]\n'
+    text = show(load(file(entry + "[agent]\nmodel = 'a/b'\n"), environ={}))
+    assert "12345678" not in text
+    assert tomllib.loads(text)["middleware"][0]["secret_rotation"] is True
 
 
 def test_it_is_a_config_that_says_the_same(file: File) -> None:
