@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ REPLIES = [
     {"result": "unknown", "text": "I cannot tell whether it was done."},
     {"when": "what happened", "text": "I shall tell you."},
 ]
+SCRIPTED = {"use": "scripted/main", "params": {"replies": REPLIES}}
 
 
 def die() -> None:
@@ -60,7 +62,7 @@ class Killer:
         self._reached("onRunComplete")
 
 
-def agent_on(url: str, point: str, log: Path) -> Any:
+def agent_on(url: str, point: str, log: Path, model: Mapping[str, Any] = SCRIPTED) -> Any:
     """The agent, with a killer on the side of the store that the point names."""
 
     def note(name: str) -> str:
@@ -85,26 +87,26 @@ def agent_on(url: str, point: str, log: Path) -> Any:
         {
             "middleware": [killer, store] if side == "before" else [store, killer],
             "agent": {"model": "main", "tools": [pay, {"use": look, "idempotent": True}]},
-            "models": {"main": {"use": "scripted/main", "params": {"replies": REPLIES}}},
+            "models": {"main": model},
         }
     )
 
 
-async def run(url: str, point: str, log: Path, session_id: str) -> None:
+async def run(url: str, point: str, log: Path, session_id: str, text: str) -> None:
     """One run, to its end or to that point."""
     async with agent_on(url, point, log) as agent:
-        async for _ in agent.stream("Please pay", session_id=session_id):
+        async for _ in agent.stream(text, session_id=session_id):
             pass
 
 
-def main(url: str, point: str, log: Path, session_id: str) -> None:
+def main(*arguments: Any) -> None:
     """What the process does."""
-    asyncio.run(run(url, point, log, session_id))
+    asyncio.run(run(*arguments))
 
 
-def die_at(url: str, point: str, log: Path, session_id: str) -> None:
+def die_at(url: str, point: str, log: Path, session_id: str, text: str = "Please pay") -> None:
     """Have a process of its own die there."""
-    process = forked.Process(target=main, args=(url, point, log, session_id))
+    process = forked.Process(target=main, args=(url, point, log, session_id, text))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL, f"it did not come to {point!r}"
