@@ -222,8 +222,14 @@ class Block:
     """One streamed block: a text, or one call."""
 
     segment: int
-    raw: str = ""
     name: str = ""
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def raw(self) -> str:
+        """What has come so far."""
+        self.pieces[:] = ["".join(self.pieces)]
+        return self.pieces[0]
 
 
 @dataclass(slots=True)
@@ -245,8 +251,8 @@ class Stream:
         run, frame = self.frame.run, self.frame
         if self.text is None:
             self.text = Block(self._segment())
-        self.text.raw += piece.text
-        run.unfinished[id(frame)] = (frame.agent.name, self.text.raw)
+            run.unfinished[id(frame)] = (frame.agent.name, self.text.pieces)
+        self.text.pieces.append(piece.text)
         await self._show(self.text, piece.text)
 
     async def _call(self, piece: CallPiece) -> None:
@@ -254,7 +260,7 @@ class Stream:
         if block is None:
             block = self.calls[piece.index] = Block(self._segment())
         block.name = piece.name or block.name
-        block.raw += piece.arguments
+        block.pieces.append(piece.arguments)
         if block.name in self.offered:
             await self._show(block, piece.arguments)
 
@@ -285,8 +291,8 @@ class Stream:
         The last one of a block is empty, and for hooks alone unless they put something into it.
         """
         chain, frame = self.frame.run.chain, self.frame
-        if is_last and not chain.listens("onIntentPartial"):
-            return
+        if not (chain.listens("onIntentPartial") or (frame.run.shows_partials and not is_last)):
+            return  # nobody would see it, and to put it together takes time
         name, snapshot = self._will_be(block)
         value = {
             "partial": True,

@@ -122,7 +122,7 @@ class Run:
         self.is_changed = False  # whether the last of those hooks put any in force
         self.restarts = 0
         self.segments = 0  # streamed blocks so far
-        self.unfinished: dict[int, tuple[str, str]] = {}  # frame -> (agent, text) of an answer under way
+        self.unfinished: dict[int, tuple[str, list[str]]] = {}  # frame -> (agent, text so far) of an answer
         self.stopped: Exception | None = (
             None  # a failure in a workflow's tools that the workflow may not hide
         )
@@ -144,6 +144,11 @@ class Run:
         Only of a stream can it be told whether the provider is still there, and what it had said when it broke.
         """
         return not self.order.whole
+
+    @property
+    def shows_partials(self) -> bool:
+        """Whether anybody but the hooks wants to see pieces."""
+        return self.sink is not None or bool(self.services.partial_handlers)
 
     def frame(self, agent: Agent, stack: tuple[str, ...], caller: Frame | None = None) -> Frame:
         """A place for an agent to work in, under its caller's where it has one."""
@@ -206,8 +211,8 @@ class Run:
     def keep_unfinished(self, frame: Frame | None = None) -> None:
         """Turn what was said of broken-off answers into turns: one frame's, or all."""
         for key in [id(frame)] if frame is not None else list(self.unfinished):
-            agent, text = self.unfinished.pop(key, ("", ""))
-            if text:
+            agent, pieces = self.unfinished.pop(key, ("", []))
+            if text := "".join(pieces):
                 try:
                     self.record(Turn(role="assistant", content=text, agent=agent))
                 except MiddlewareError as error:  # a run that ends anyway; better no text than one unchanged

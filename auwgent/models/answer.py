@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from auwgent.models.base import CallPiece, Piece, RawCall, ReasoningPiece, Reply, TextPiece
@@ -17,7 +17,11 @@ class _Call:
     place: int  # among the calls of this answer
     id: str = ""
     name: str = ""
-    arguments: str = ""
+    pieces: list[str] = field(default_factory=list)  # of its arguments
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
 
 
 class Answer:
@@ -28,7 +32,7 @@ class Answer:
     """
 
     def __init__(self) -> None:
-        self.text = ""
+        self._texts: list[str] = []  # joined at the end: adding to a long text copies it each time
         self.finish_reason = ""
         self.usage: Any = None
         self._calls: list[_Call] = []
@@ -62,8 +66,14 @@ class Answer:
         )
 
     @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._texts)
+
+    @property
     def begun(self) -> bool:
-        return bool(self.text or self._calls)
+        """Whether anything came that counts."""
+        return bool(self._texts or self._calls)
 
     @property
     def written(self) -> str:
@@ -78,7 +88,7 @@ class Answer:
         if reasoning := getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None):
             yield ReasoningPiece(reasoning)
         if message.content:
-            self.text += message.content
+            self._texts.append(message.content)
             yield TextPiece(message.content)
         for fragment in message.tool_calls or ():
             yield self._called(fragment)
@@ -93,7 +103,7 @@ class Answer:
         call.id = call.id or fragment.id or ""
         named = function.name if function.name and not call.name else None
         call.name = call.name or function.name or ""
-        call.arguments += function.arguments or ""
+        call.pieces.append(function.arguments or "")
         return CallPiece(index=call.place, id=call.id or None, name=named, arguments=function.arguments or "")
 
 
