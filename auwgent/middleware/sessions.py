@@ -7,19 +7,20 @@ import contextlib
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from auwgent import store
 from auwgent.errors import ConfigError, SessionConflict
 from auwgent.middleware.base import Context
 from auwgent.secrecy import scrubbed
 from auwgent.session import Session, new_id, now
-from auwgent.store.archive import Archive, prune
+from auwgent.store.archive import Archive
 from auwgent.store.base import OnBusy, Schema, parse_age
-from auwgent.store.cipher import parse_key
-from auwgent.store.database import Database, parse_url
-from auwgent.store.journal import End, Hold, Journal, Mark, Stored
-from auwgent.store.migrations import look, prepare, survey
-from auwgent.store.tables import as_key
+from auwgent.store.survey import file_of, place_of
+
+if TYPE_CHECKING:
+    from auwgent.store.database import Address, Database
+    from auwgent.store.journal import Hold, Journal, Mark, Stored
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two looks at a session that another run holds
 
@@ -48,8 +49,12 @@ class SQLModelSessions(Archive):
         window: int | None = None,
         encryption_key: str | None = None,
     ) -> None:
-        self._url = parse_url(url)
-        self._key = parse_key(self._url, encryption_key)
+        self._file = file_of(url)
+        # The URL of a file is read when it is opened: that takes SQLAlchemy, which takes long to import.
+        self._url: Address | None = url if self._file else store.database.parse_url(url)
+        self._key = None
+        if encryption_key is not None:
+            self._key = store.cipher.parse_key(store.database.parse_url(url), encryption_key)
         self._retention = None if retention is None else parse_age("retention", retention)
         if on_busy not in ("queue", "reject", "fork"):
             raise ConfigError(f'on_busy must be "queue", "reject" or "fork", not {on_busy!r}')
@@ -68,19 +73,16 @@ class SQLModelSessions(Archive):
         """Open the database; create it, or bring its schema up to date, where that is needed."""
         if self._is_open():
             return
-        database = self._database()
+        database = await asyncio.to_thread(self._database)  # what takes its time is SQLAlchemy's import
         try:
-            await database.run(prepare, database)
-            if self._retention is not None and not database.is_read_only:
-                before = now() - self._retention
-                await database.run(database.write, lambda connection: prune(connection, None, before))
+            journal = await database.run(self._prepare, database)
         except BaseException:
             await database.close()
             raise
         if self._is_open():  # another run was quicker
             await database.close()
         else:
-            self._opened = database, Journal(database, self._window)
+            self._opened = database, journal
 
     async def close(self) -> None:
         """Let what is under way end, then close the database."""
@@ -96,7 +98,10 @@ class SQLModelSessions(Archive):
         their ids. Where there are turns before the window, `ctx["unreadUsage"]` is an async function that tells what
         they have used up.
         """
-        hold = Hold(as_key("user_id", user_of(ctx)), as_key("session id", session.id), ctx.runId)
+        as_key = store.tables.as_key
+        hold = store.journal.Hold(
+            as_key("user_id", user_of(ctx)), as_key("session id", session.id), ctx.runId
+        )
         stored = await self._acquire(hold)
         ctx[self._note] = hold
         if stored.interrupted is not None:
@@ -129,7 +134,9 @@ class SQLModelSessions(Archive):
             database, journal = await self._open()
             error = None if ctx.error is None else scrubbed(str(ctx.error))
             try:
-                await database.run(journal.finish, hold, snapshot(session), End(ctx.status, error))
+                await database.run(
+                    journal.finish, hold, snapshot(session), store.journal.End(ctx.status, error)
+                )
             finally:
                 self._waiting.wake(hold)
 
@@ -137,15 +144,17 @@ class SQLModelSessions(Archive):
         """The version of the database's schema, and the one this auwgent wants. Nothing is made or changed."""
         database = self._database()
         try:
-            return await database.run(look, database)
+            return await database.run(store.migrations.look, database)
         finally:
             await database.close()
 
     async def check(self) -> str:
         """What a run would find there, for `auwgent check`. Nothing is made or changed; raises `StoreError`."""
+        if self._file is not None and self._key is None:
+            return await asyncio.to_thread(place_of(self._file, self._folder).survey)
         database = self._database()
         try:
-            return await database.run(survey, database)
+            return await database.run(store.migrations.survey, database)
         finally:
             await database.close()
 
@@ -167,9 +176,19 @@ class SQLModelSessions(Archive):
         return self._opened is not None
 
     def _database(self) -> Database:
-        return Database(
-            self._url, folder=self.folder or Path.cwd(), durability=self._durability, key=self._key
-        )
+        url = store.database.parse_url(self._url)
+        return store.database.Database(url, folder=self._folder, durability=self._durability, key=self._key)
+
+    def _prepare(self, database: Database) -> Journal:
+        store.migrations.prepare(database)
+        if self._retention is not None and not database.is_read_only:
+            before = now() - self._retention
+            database.write(lambda connection: store.transactions.prune(connection, None, before))
+        return store.journal.Journal(database, self._window)
+
+    @property
+    def _folder(self) -> Path:
+        return self.folder or Path.cwd()
 
     async def _open(self) -> tuple[Database, Journal]:
         if self._opened is None:
@@ -238,7 +257,7 @@ def mark_of(ctx: Context) -> Mark | None:
     point = ctx.get("checkpoint") or {}
     if point.get("at") not in ("tool_start", "tool_end"):
         return None
-    return Mark(
+    return store.journal.Mark(
         ends=point["at"] == "tool_end",
         call_id=point["call_id"],
         name=point.get("name", ""),

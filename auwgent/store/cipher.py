@@ -25,10 +25,8 @@ MISFIT = "the encryption_key does not fit, or this file is no SQLite database"
 ZEROS = bytes(1 << 20)
 
 
-def parse_key(url: URL, key: str | None) -> SecretStr | None:
+def parse_key(url: URL, key: str) -> SecretStr:
     """The key to the database at that URL. `ConfigError` where it cannot be one; the message does not hold it."""
-    if key is None:
-        return None
     if url.get_backend_name() != "sqlite":
         raise ConfigError(
             "encryption_key is for SQLite files; what a PostgreSQL server stores is encrypted by its disk, or by "

@@ -22,15 +22,16 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from sqlalchemy.pool import StaticPool
 
 from auwgent.errors import ConfigError, StoreError
-from auwgent.store import cipher
+from auwgent.store import cipher, survey
 from auwgent.store.files import draft, make_private
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Address = str | URL
+
 log = logging.getLogger("auwgent.store")
 
-DEFAULT_FILE = ".auwgent/sessions.db"
 DRIVERS = {
     "sqlite": "sqlite+pysqlite",
     "sqlite+pysqlite": "sqlite+pysqlite",
@@ -47,10 +48,10 @@ POSTGRES_THREADS = 4
 PASSING_STATES = ("08", "40001", "40P01", "53300", "57P01", "57P02", "57P03")
 
 
-def parse_url(url: str | None) -> URL:
+def parse_url(url: Address | None) -> URL:
     """The URL with its driver. `ConfigError` where it is none; the message holds no password."""
     try:
-        parsed = make_url(url or f"sqlite:///{DEFAULT_FILE}")
+        parsed = make_url(url or survey.DEFAULT_URL)
     except ArgumentError:
         raise ConfigError(f"url is no database URL; write {KNOWN}") from None
     driver = DRIVERS.get(parsed.drivername)
@@ -263,9 +264,4 @@ def sqlite_name(error: DBAPIError) -> str:
 def explain(error: SQLAlchemyError) -> str:
     """What is wrong, in one line: the driver's own words, without the statement."""
     cause = error.orig if isinstance(error, DBAPIError) else None
-    words = " ".join(str(cause if cause is not None else error).split())
-    if is_unreadable(error):
-        return "this file is no SQLite database, or it is encrypted and there is no encryption_key"
-    if "database is locked" in words:
-        return "the database stays locked by another process"
-    return words or type(error).__name__
+    return survey.explain(cause if cause is not None else error)

@@ -19,11 +19,11 @@ from sqlalchemy import Connection, Row
 from auwgent.errors import SessionConflict
 from auwgent.session import Session, Usage, mended, now
 from auwgent.store import statements as sql
-from auwgent.store.archive import copy_session, session_of
 from auwgent.store.base import UsageRow
 from auwgent.store.database import Database
 from auwgent.store.heart import Heart
 from auwgent.store.tables import COUNTS, check_ids, micros, seated, to_json, turn_row
+from auwgent.store.transactions import copy_session, session_of
 from auwgent.store.window import opening
 
 

@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, inspect, select, text, update
 
-from auwgent.errors import StoreError
 from auwgent.store.base import Schema
 from auwgent.store.database import Database
+from auwgent.store.survey import Place
 from auwgent.store.tables import metadata, schema
 
 Step = Callable[[Connection], None]
@@ -47,39 +46,19 @@ def found(connection: Connection) -> int | None:
     return connection.execute(select(schema.c.version)).scalar()
 
 
+def place_of(database: Database) -> Place:
+    """The database as what is surveyed."""
+    return Place(database.path, database.shown, lambda: database.read(found))
+
+
 def look(database: Database, steps: Mapping[int, Step] = STEPS) -> Schema:
     """Which version the schema has. Nothing is made or changed."""
-    if database.path is not None and not database.path.exists():
-        return Schema(None, newest(steps))
-    return Schema(database.read(found), newest(steps))
+    return place_of(database).look(newest(steps))
 
 
 def survey(database: Database, steps: Mapping[int, Step] = STEPS) -> str:
-    """Whether a run could use the database, and what the first one would do to it. Nothing is made or changed.
-
-    `StoreError` where it cannot be read or written, or was made by a later release.
-    """
-    refuse_unwritable(database)
-    schema = look(database, steps)
-    if schema.found is None:
-        return f"{database.shown}: not there yet, the first run makes it"
-    refuse_newer(database, schema.found, steps)
-    if schema.found < schema.newest:
-        return f"{database.shown}: version {schema.found}, the first run makes it {schema.newest}"
-    return f"{database.shown}: version {schema.found}, up to date"
-
-
-def refuse_unwritable(database: Database) -> None:
-    """`StoreError` where the SQLite file, or the nearest folder there is for it, cannot be written."""
-    if database.path is None:
-        return
-    places = [database.path, *database.path.parents]
-    there = next(place for place in places if place.exists())
-    for place in (there, there.parent) if there == database.path else (there,):
-        if not os.access(place, os.W_OK):
-            raise StoreError(f"{database.shown}: {place} cannot be written")
-        if place != database.path and not place.is_dir():
-            raise StoreError(f"{database.shown}: {place} is no folder")
+    """Whether a run could use the database, and what the first one would do to it. Nothing is made or changed."""
+    return place_of(database).survey(newest(steps))
 
 
 def prepare(database: Database, steps: Mapping[int, Step] = STEPS) -> None:
@@ -90,18 +69,9 @@ def prepare(database: Database, steps: Mapping[int, Step] = STEPS) -> None:
     if version == newest(steps):
         return
     if version is not None:
-        refuse_newer(database, version, steps)
+        place_of(database).refuse_newer(version, newest(steps))
         copy(database, version)
     database.write(lambda connection: _upgrade(connection, database, steps))
-
-
-def refuse_newer(database: Database, version: int, steps: Mapping[int, Step] = STEPS) -> None:
-    """`StoreError` where the database was written by a later release."""
-    if version > newest(steps):
-        raise StoreError(
-            f"{database.shown}: its schema has version {version}, this auwgent knows up to {newest(steps)}; "
-            "install a newer auwgent"
-        )
 
 
 def copy(database: Database, version: int) -> Path | None:
@@ -122,7 +92,7 @@ def _upgrade(connection: Connection, database: Database, steps: Mapping[int, Ste
         metadata.create_all(connection)
         connection.execute(insert(schema), {"version": newest(steps)})
         return
-    refuse_newer(database, version, steps)
+    place_of(database).refuse_newer(version, newest(steps))
     for number in range(version, newest(steps)):
         steps[number](connection)
     connection.execute(update(schema), {"version": newest(steps)})

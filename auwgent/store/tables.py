@@ -34,6 +34,7 @@ from sqlmodel import Field, SQLModel
 
 from auwgent.errors import ConfigError, StoreError
 from auwgent.session import Turn
+from auwgent.store.survey import SCHEMA_TABLE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -71,7 +72,7 @@ def _big(*, optional: bool = False) -> Any:
 class SchemaRow(Row, table=True):
     """One row: the version of the schema. Release notes of a version are in `migrations`."""
 
-    __tablename__ = "auwgent_schema"
+    __tablename__ = SCHEMA_TABLE
 
     version: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
 

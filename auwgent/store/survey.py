@@ -1,0 +1,105 @@
+"""What a run would find where its sessions are kept, and do to it. SQLAlchemy is not needed for a plain file."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from auwgent.errors import StoreError
+from auwgent.store.base import Schema
+
+NEWEST = 2  # version of the schema; the steps to it are in `migrations`
+SCHEMA_TABLE = "auwgent_schema"
+DEFAULT_URL = "sqlite:///.auwgent/sessions.db"
+PATIENCE = 5.0  # seconds that the file may be locked
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a database is: its file, if it is one, how that is shown, and how to ask for the schema's version."""
+
+    path: Path | None
+    shown: str
+    version: Callable[[], int | None]
+
+    def survey(self, newest: int = NEWEST) -> str:
+        """Whether a run could use it, and what the first one would do to it. Nothing is made or changed.
+
+        `StoreError` where it cannot be read or written, or was made by a later release.
+        """
+        self._refuse_unwritable()
+        schema = self.look(newest)
+        if schema.found is None:
+            return f"{self.shown}: not there yet, the first run makes it"
+        self.refuse_newer(schema.found, newest)
+        if schema.found < newest:
+            return f"{self.shown}: version {schema.found}, the first run makes it {newest}"
+        return f"{self.shown}: version {schema.found}, up to date"
+
+    def look(self, newest: int = NEWEST) -> Schema:
+        """Which version the schema has. Nothing is made or changed."""
+        is_missing = self.path is not None and not self.path.exists()
+        return Schema(None if is_missing else self.version(), newest)
+
+    def refuse_newer(self, version: int, newest: int = NEWEST) -> None:
+        """`StoreError` where the database was written by a later release."""
+        if version > newest:
+            raise StoreError(
+                f"{self.shown}: its schema has version {version}, this auwgent knows up to {newest}; "
+                "install a newer auwgent"
+            )
+
+    def _refuse_unwritable(self) -> None:
+        """`StoreError` where the SQLite file, or the nearest folder there is for it, cannot be written."""
+        if self.path is None:
+            return
+        there = next(place for place in (self.path, *self.path.parents) if place.exists())
+        for place in (there, there.parent) if there == self.path else (there,):
+            if not os.access(place, os.W_OK):
+                raise StoreError(f"{self.shown}: {place} cannot be written")
+            if place != self.path and not place.is_dir():
+                raise StoreError(f"{self.shown}: {place} is no folder")
+
+
+def file_of(url: str | None) -> str | None:
+    """The SQLite file that a URL names and says nothing more of; None where it is for SQLAlchemy to read."""
+    found = re.fullmatch(r"sqlite:///([^?]+)", url or DEFAULT_URL)
+    return found[1] if found and found[1] != ":memory:" else None
+
+
+def place_of(file: str, folder: Path) -> Place:
+    """The place of a SQLite file that is not encrypted. A relative one is looked for in the folder."""
+    path = folder / Path(file).expanduser()
+    return Place(path, str(path), lambda: _version(path))
+
+
+def _version(path: Path) -> int | None:
+    address = (
+        f"file:{quote(str(path))}?mode=rw"  # SQLite may have to mend what a crash left; it makes no file
+    )
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as connection:
+            has_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+            if connection.execute(has_table, (SCHEMA_TABLE,)).fetchone() is None:
+                return None
+            row = connection.execute(f"SELECT version FROM {SCHEMA_TABLE}").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {explain(error)}") from error
+    version: int | None = row and row[0]
+    return version
+
+
+def explain(error: BaseException) -> str:
+    """What a driver's error says, in one line."""
+    words = " ".join(str(error).split())
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+        return "this file is no SQLite database, or it is encrypted and there is no encryption_key"
+    if "database is locked" in words:
+        return "the database stays locked by another process"
+    return words or type(error).__name__
