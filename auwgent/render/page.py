@@ -134,7 +134,7 @@ def page(session: Session) -> str:
         models=models,
         step=STEP,
         tokens=TOKENS,
-        money=MONEY,
+        money=MONEY if dearest else 0,
     )
 
 

@@ -156,6 +156,15 @@ def test_each_model_call_is_a_bar_that_leads_to_its_message() -> None:
     assert money == [40.0, 0.0, 20.0]
 
 
+@pytest.mark.parametrize(
+    ("usd", "scale"), [(0.0, []), (None, ["no prices are known"]), (0.5, ["up to $0.5000"])]
+)
+def test_money_has_a_scale_only_where_there_is_some(usd: float | None, scale: list[str]) -> None:
+    turn = said("Main", "Hi.", 0, model="a/small", usage=Usage(input_tokens=10, usd=usd))
+    scales = re.findall(r'<p class="scale">(.*)</p>', page(Session(turns=[turn])))
+    assert scales == ["up to 10 tokens", *scale]
+
+
 def test_an_empty_session_has_a_page_too() -> None:
     html = Reader(page(Session(id="none")))
     assert "Nothing has been said yet" in html.text
