@@ -369,6 +369,19 @@ def test_every_problem_of_a_config_is_told_at_once() -> None:
     assert "path" in text
 
 
+def test_a_misspelt_hook_is_a_problem_of_its_entry() -> None:
+    class Guard:
+        def onIntents(self, name: str, value: Any, ctx: Any) -> Any:
+            return {"skip": True}
+
+    with pytest.raises(ConfigError, match="'Guard' has a method 'onIntents', which is no hook") as failure:
+        auwgent(config() | {"middleware": [Memory, Guard]})
+    [problem] = failure.value.problems
+    assert (problem.key, problem.hint.split("?")[0]) == ("middleware[1]", "did you mean 'onIntent'")
+    with pytest.raises(ConfigError, match="onIntents"):
+        auwgent(config(), middleware=[Guard()])
+
+
 def test_context_may_not_take_the_names_of_ctx() -> None:
     with pytest.raises(ConfigError, match="'session'"):
         auwgent(config(context={"session": 1, "userId": "fine"}))

@@ -89,6 +89,26 @@ async def test_a_failure_that_is_only_logged_tells_no_secret(caplog: pytest.LogC
     assert SECRET not in caplog.text
 
 
+async def test_a_handler_that_fails_ends_the_run_and_no_secret_of_it_is_shown_or_stored(
+    tmp_path: Path,
+) -> None:
+    def handler(name: str, value: Any, agent: str) -> None:
+        if name == "response_text":
+            raise RuntimeError(f"no luck with {SECRET}")
+        told.append(value)
+
+    told: list[Any] = []
+    store = {"use": "auwgent.middleware.SQLModelSessions", "url": f"sqlite:///{tmp_path}/sessions.db"}
+    async with agent(store, api_keys={"openai": SECRET}) as running:
+        running.on_intent(handler)
+        with pytest.raises(RuntimeError, match=SECRET):
+            await running.run("Hi")
+    assert told == [{"message": "no luck with ***", "kind": "RuntimeError"}]
+    stored = (tmp_path / "sessions.db").read_bytes()
+    assert SECRET.encode() not in stored
+    assert b"no luck with ***" in stored
+
+
 @pytest.mark.parametrize("kind", [RuntimeError, ToolError])
 async def test_the_model_reads_no_secret_in_what_a_tool_raises(kind: type[Exception]) -> None:
     def pay() -> str:
