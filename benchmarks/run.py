@@ -36,6 +36,7 @@ QUIET = {
     "OPENAI_API_KEY": "sk-x",
     "OPENAI_AGENTS_DISABLE_TRACING": "1",
 }
+WITHOUT_BYTECODE = "PYTHONDONTWRITEBYTECODE"  # nobody measures this: what is installed has its bytecode
 FLOORS = ("aiohttp", "openai", "litellm")
 OURS = ("auwgent direct", "auwgent direct, full", "auwgent litellm", "auwgent litellm, full")
 
@@ -133,6 +134,7 @@ def cold(commands: Mapping[str, Sequence[str]], folder: Path, rounds: int) -> Fi
     """New processes in turns."""
     figures: Figures = {name: [] for name in commands}
     environ = {**os.environ, **QUIET}
+    environ.pop(WITHOUT_BYTECODE, None)
     for turn in range(rounds + 1):
         for name, command in commands.items():
             before = _used()
@@ -187,8 +189,8 @@ COLD_FLOORS = {
     "auwgent check": "import click, pydantic_settings",
     "auwgent sessions list": "import click, pydantic_settings, sqlmodel",
     "auwgent run, litellm": "bare litellm.acompletion",
-    "auwgent run, direct": "bare litellm.acompletion",
-    "auwgent run, direct, SQLite": "bare litellm.acompletion",
+    "auwgent run, direct": "import click, pydantic_settings",
+    "auwgent run, direct, SQLite": "import click, pydantic_settings, sqlmodel",
 }
 
 

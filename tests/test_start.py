@@ -54,12 +54,23 @@ def test_a_subcommands_help_loads_no_more_than_a_config_needs(folder: Path) -> N
     assert loaded(command("run", "--help"), folder) <= CONFIG
 
 
-def test_check_loads_neither_models_nor_templates(folder: Path) -> None:
-    assert loaded(command("check"), folder) <= CONFIG | STORE | {"tree_sitter"}
+def test_check_loads_neither_models_nor_templates_nor_a_database(folder: Path) -> None:
+    assert loaded(command("check"), folder) <= CONFIG | {"tree_sitter"}
+
+
+def test_check_looks_into_a_database_without_sqlalchemy(folder: Path) -> None:
+    loaded(command("sessions", "list"), folder)  # makes it
+    assert (folder / ".auwgent" / "sessions.db").exists()
+    assert loaded(command("check"), folder) <= CONFIG | {"tree_sitter"}
 
 
 def test_sessions_are_listed_without_models(folder: Path) -> None:
     assert loaded(command("sessions", "list"), folder) <= CONFIG | STORE
+
+
+def test_a_config_with_the_default_store_loads_no_database_before_it_is_opened(folder: Path) -> None:
+    code = "from auwgent import auwgent; auwgent({'agent': {'model': 'openai/gpt-5-mini'}})"
+    assert loaded(code, folder) <= CONFIG
 
 
 def test_a_config_without_a_store_loads_no_database(folder: Path) -> None:

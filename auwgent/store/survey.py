@@ -69,7 +69,7 @@ class Place:
 
 def file_of(url: str | None) -> str | None:
     """The SQLite file that a URL names and says nothing more of; None where it is for SQLAlchemy to read."""
-    found = re.fullmatch(r"sqlite:///([^?]+)", url or DEFAULT_URL)
+    found = re.fullmatch(r"sqlite:///([^?%]+)", url or DEFAULT_URL)
     return found[1] if found and found[1] != ":memory:" else None
 
 
