@@ -224,9 +224,9 @@ async def newest(agent: Runtime, request: Request) -> str:
 async def check_unfinished(agent: Runtime, request: Request, session_id: str) -> None:
     """`ConfigError` where the first middleware that can tell says that the session's last run was completed."""
     for middleware in agent.middleware:
-        status = getattr(middleware, "status", None)
-        if status is not None:
-            if await status(_user(agent, request), session_id) == "completed":
+        run_status = getattr(middleware, "run_status", None)
+        if run_status is not None:
+            if await run_status(_user(agent, request), session_id) == "completed":
                 raise ConfigError(
                     f"--resume: there is nothing to resume, the last run of session {session_id!r} was completed"
                 )

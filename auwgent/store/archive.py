@@ -38,7 +38,7 @@ class Archive(ABC):
         """The user's sessions that something was said in, the last used first."""
         return await self._read(store.transactions.listed, user_id, limit, since)
 
-    async def status(self, user_id: str, session_id: str) -> str | None:
+    async def run_status(self, user_id: str, session_id: str) -> str | None:
         """How the last run of the session ended, as in `SessionInfo`; None where there was none."""
         return await self._read(store.transactions.status, user_id, session_id)
 

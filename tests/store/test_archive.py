@@ -59,14 +59,14 @@ async def test_a_run_whose_process_died_is_known_by_its_silence(tmp_path: Path) 
     run = await Run(store, "s1").start()
     run.say("Hi")
     await run.save()
-    assert await other.status("u1", "s1") == "running"
+    assert await other.run_status("u1", "s1") == "running"
     await store.close()  # nobody speaks for the run any more
     database = await other.database()
     database.write(lambda connection: connection.execute(update(runs).values(beat=runs.c.beat - LEASE)))
-    assert await other.status("u1", "s1") == "interrupted"
+    assert await other.run_status("u1", "s1") == "interrupted"
     (info,) = await other.list_sessions("u1")
     assert info.status == "interrupted"
-    assert await other.status("u1", "s2") is None
+    assert await other.run_status("u1", "s2") is None
     await other.close()
 
 
