@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from auwgent.engine.ask import FINAL, Undecided, may_overrule, may_restart, render_prompt, told
 from auwgent.engine.capabilities import Ending
-from auwgent.engine.loop import converse, help_out, take_up
+from auwgent.engine.loop import converse, help_out, recall, take_up
 from auwgent.engine.run import Frame, Order, Run, Services, Sink, Start, deadline
 from auwgent.errors import (
     AuwgentError,
@@ -76,6 +76,7 @@ class Engine:
                         if still_open:
                             ending = await take_up(self._frames(run), still_open)
                         self._take_input(run)
+                        ending = ending or await recall(self._frames(run))
                     if run.facts.input is not None:
                         ending = None  # the user has said more
                     await self._converse(run, ending)

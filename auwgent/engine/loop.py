@@ -58,6 +58,23 @@ async def take_up(frame: Frame, calls: Sequence[ToolCall]) -> Ending | None:
     return ending
 
 
+async def recall(frame: Frame) -> Ending | None:
+    """Show the answer again with which a run died that was all but over; None where there is more to do."""
+    turn, output, speaker = frame.run.session.turns[-1], frame.agent.output, frame.agent.name
+    # What was said of an answer that broke off comes from no model that has answered.
+    if turn.role != "assistant" or turn.agent != speaker or turn.tool_calls or turn.model is None:
+        return None
+    ending = Ending(turn.text, "response_text", {"text": turn.text}, speaker)
+    if output is not None:
+        try:
+            kind, data, _ = output.validate(turn.text)
+        except OutputError:
+            return None
+        ending = Ending(data, "response_schema", {"type": kind, "response": data}, speaker)
+    await frame.run.emit(ending.event, ending.payload, speaker)
+    return ending
+
+
 async def _end_turn(frame: Frame, ending: Ending) -> None:
     if ending.agent == frame.agent.name:  # else a helper has ended it, and told so
         await frame.run.chain.llm_end(ending.payload, frame.ctx)

@@ -181,3 +181,55 @@ async def test_new_words_go_on_whatever_was_made_again() -> None:
     stage = bench(["Still here."], middleware=[Hook(onRunStart=load)], intents=BYE)
     session = await stage.ask("Are you there?")
     assert session.text == "Still here."
+
+
+def answered(content: str, model: str | None = "scripted/main", **session: Any) -> Hook:
+    """A store that has a session whose run died when this was said, before it was over."""
+    turns = [
+        Turn(role="user", content="Do it", agent="Main"),
+        Turn(role="assistant", content=content, agent="Main", model=model),
+    ]
+    return Hook(onRunStart=lambda *_: Session(turns=turns, **session))
+
+
+async def test_an_answer_that_was_stored_is_shown_again_and_not_asked_for() -> None:
+    stage = bench(["never asked"], middleware=[answered("Done.")])
+    session = await stage.ask(None)
+    assert stage.heard == [("response_text", {"text": "Done."})]
+    assert short(session.turns) == ["user: Do it", "assistant: Done."]
+    assert stage.requests() == []
+
+
+async def test_a_structured_answer_is_shown_again_too_where_it_has_the_shape() -> None:
+    output = {
+        "type": "object",
+        "title": "Sum",
+        "properties": {"sum": {"type": "integer"}},
+        "required": ["sum"],
+    }
+    for content, asked in (('{"sum": 3}', 0), ('{"sum": "x"}', 1)):
+        stage = bench(['{"sum": 3}'] * 2, middleware=[answered(content)], output=output)
+        await stage.ask(None)
+        [(name, value)] = stage.heard
+        assert (name, value["response"]) == ("response_schema", {"sum": 3})
+        assert len(stage.requests()) == asked
+
+
+async def test_a_helpers_last_words_are_its_callers_news() -> None:
+    turns = [
+        Turn(role="user", content="Joke", agent="Joker"),
+        Turn(role="assistant", content="Ha.", agent="Joker", model="scripted/joker"),
+    ]
+    store = Hook(onRunStart=lambda *_: Session(turns=turns, stack=["Main", "Joker"]))
+    helpers = {"Joker": JOKER["Joker"] | {"handoff": "return"}}
+    stage = bench({"main": ["Funny."], "joker": ["never asked"]}, middleware=[store], helpers=helpers)
+    session = await stage.ask(None)
+    assert stage.requests("joker") == []
+    assert short(session.turns)[2:] == ["user: [Joker is done. Its last answer: Ha.]", "assistant: Funny."]
+    assert session.stack == ["Main"]
+
+
+async def test_words_that_broke_off_are_no_answer() -> None:
+    stage = bench(["Done."], middleware=[answered("Do", model=None)])
+    session = await stage.ask(None)
+    assert short(session.turns) == ["user: Do it", "assistant: Do", "assistant: Done."]

@@ -54,6 +54,7 @@ RESUMED = {
     "after onCheckpoint:llm_start": ("It is done.", ["pay", "look"]),
     "tool:pay": ("I cannot tell whether it was done.", ["pay"]),
     "after onCheckpoint:tool_end pay": ("It is done.", ["pay", "look"]),
+    "after onRunComplete": ("It is done.", ["pay", "look"]),  # nothing is left to do
 }
 
 
