@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import TypeAdapter, ValidationError
 
 from auwgent.build import Parts, build, check_keys
-from auwgent.config import Config, load
+from auwgent.config import Config, examine
 from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.engine import Engine
 from auwgent.engine.run import Order, Run, Services, Sink
@@ -201,10 +201,13 @@ class Runtime:
         """The agent with a profile laid over its config; built once for each profile, whichever thread asks."""
         with self._building:
             if profile not in self._variants:
-                config = load(self._source, profile=profile, overrides=self._overrides)
+                config, wrong = examine(self._source, profile=profile, overrides=self._overrides)
+                if config is None:
+                    raise ConfigError(wrong)
                 main = self._variants.get(self._profile)
                 base = main if main is not None and main.config.middleware == config.middleware else None
-                parts = build(config, installed=base.parts.installed if base else None, more=self._more)
+                installed = base.parts.installed if base else None
+                parts = build(config, known=wrong, installed=installed, more=self._more)
                 self._variants[profile] = Variant(config, parts, self, base)
             return self._variants[profile]
 

@@ -30,8 +30,6 @@ def agents(bench: Workbench, servers: McpServers) -> dict[str, Agent]:
     intents = {name: _intent(bench, name) for name in config.intents}
     made = {config.agent.name: _agent(bench, servers, ("agent",), config.agent.name, config.agent, intents)}
     for name, helper in config.helpers.items():
-        if name in made:
-            bench.problem(("helpers", name), f"{name!r} is the name of the root agent already")
         made[name] = _agent(bench, servers, ("helpers", name), name, helper, intents)
     _inherited(bench, made)
     return made
@@ -98,6 +96,8 @@ def _distinct(bench: Workbench, key: Key, agent: Agent) -> None:
 
 def _inherited(bench: Workbench, agents: Mapping[str, Agent]) -> None:
     """A helper can inherit only what some caller of it has; tools of MCP servers are not known yet."""
+    if bench.known:
+        return
     for name, helper in bench.config.helpers.items():
         callers = [agent for agent in agents.values() if name in agent.helpers]
         if not isinstance(helper.inherit_tools, tuple) or any(agent.remote for agent in callers):

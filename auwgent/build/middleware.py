@@ -29,6 +29,8 @@ def _install(bench: Workbench, key: Key, entry: MiddlewareEntry) -> Installed | 
             f"{name_of(entry.use)} is not a middleware: it has none of the hooks {', '.join(HOOKS)}",
         )
         return None
+    if not bench.config.is_whole(key):
+        return None
     instance = _instance(bench, key, found, entry) if inspect.isclass(found) else found
     if instance is None:
         return None
@@ -61,7 +63,7 @@ def _known_targets(bench: Workbench, key: Key, instance: Any, target: str | list
     wanted = target if target is not None else getattr(instance, "target", None)
     known = [bench.config.agent.name, *bench.config.helpers]
     for name in [wanted] if isinstance(wanted, str) else wanted or ():
-        if name not in known:
+        if name not in known and not bench.known:
             bench.problem(key, f"target {name!r} is no agent of this config", f"agents: {', '.join(known)}")
 
 

@@ -20,15 +20,10 @@ def catalog(bench: Workbench, environ: Mapping[str, str]) -> Catalog:
     """The models of the config, those that agents name checked."""
     config = bench.config
     found = models(config, environ)
-    for key, table in [
-        (("agent",), config.agent),
-        *((("helpers", n), h) for n, h in config.helpers.items()),
-    ]:
-        bench.attempt((*key, "model"), partial(found.spec, table.model))
-    for name in config.models:
+    for name in filter(lambda one: config.is_whole(("models", one)), config.models):
         bench.attempt(("models", name, "via"), partial(found.check_route, name))
         bench.attempt(("models", name, "base_url"), partial(found.check_address, name))
-    if config.limits.usd is not None:
+    if config.limits.usd is not None and not bench.known:
         _all_priced(bench, found)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -12,12 +13,12 @@ from pathlib import Path
 
 import click
 
-from auwgent.build import build
+from auwgent.build import build, models, strangers
 from auwgent.cli import options
 from auwgent.cli.interrupt import cancels
 from auwgent.cli.inventory import MARKS, Finding, Report, Status, take
 from auwgent.cli.probes import Probes
-from auwgent.config import in_file_order, load
+from auwgent.config import examine, in_file_order
 from auwgent.errors import ConfigError
 from auwgent.render import problems
 from auwgent.render.terminal import Style, harmless, paint, wants_colour
@@ -74,7 +75,14 @@ def check(
     report: Report, path: Path, profile: str | None, overrides: tuple[str, ...], *, static: bool, online: bool
 ) -> int | None:
     """Put into the report what there is and what is wrong. Gives the exit code where it was interrupted."""
-    config = load(path, profile=profile, overrides=overrides)
+    config, wrong = examine(path, profile=profile, overrides=overrides)
+    if config is None:
+        raise ConfigError(wrong)
+    if wrong:
+        report.problems += [*wrong, *strangers(config, models(config, os.environ))]
+        if not static:
+            build(config, known=wrong)
+        return None
     if static:
         take(config, None, report)
         return None

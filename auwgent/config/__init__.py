@@ -1,6 +1,6 @@
 """Reads a config into one frozen object, strictly, and tells everything that is wrong with it at once."""
 
-from auwgent.config.load import in_file_order, load
+from auwgent.config.load import examine, in_file_order, load
 from auwgent.config.settings import DEFAULT_MIDDLEWARE, Config
 from auwgent.config.tables import (
     AgentConfig,
@@ -36,6 +36,7 @@ __all__ = [
     "TextFile",
     "ToolEntry",
     "WorkflowEntry",
+    "examine",
     "in_file_order",
     "load",
 ]

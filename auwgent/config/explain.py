@@ -31,7 +31,7 @@ _EXPECTED = {
 def explain(error: ErrorDetails, root: type[BaseModel]) -> Finding:
     """One finding for one error of pydantic."""
     kind, value = error["type"], error["input"]
-    key = _without_variants(error["loc"], kind)
+    key = place_of(error)
     name = written(key) or "the config"
     match kind:
         case "extra_forbidden":
@@ -54,10 +54,10 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> Finding:
     return Finding(key, f"`{name}` {words[:1].lower()}{words[1:]}")
 
 
-def _without_variants(loc: Key, kind: str) -> Key:
+def place_of(error: ErrorDetails) -> Key:
     """Where pydantic was, without the names of the variants of unions it tried on the way."""
-    *around, last = loc
-    named = kind in ("extra_forbidden", "missing", "invalid_key")  # then the last one is a key
+    *around, last = error["loc"]
+    named = error["type"] in ("extra_forbidden", "missing", "invalid_key")  # then the last one is a key
     return (
         *(part for part in around if part not in VARIANTS),
         *([last] if named or last not in VARIANTS else []),

@@ -14,6 +14,7 @@ from auwgent.config.variables import Unset, expand
 from auwgent.errors import Problem
 
 # Without one of these a table cannot stand, so where one is lacking a table not in use is left out.
+_ECHO = "scripted/echo"
 _VITAL = ("use", "model", "description", "command", "url")
 
 
@@ -44,6 +45,7 @@ class Layers:
     merged: Mapping[str, Any] = field(default_factory=dict)
     unset: list[Finding] = field(default_factory=list)  # variables that are missing and needed
     dropped: set[Key] = field(default_factory=set)  # keys whose variables are missing, needed or not
+    left_out: set[Key] = field(default_factory=set)  # keys that are wrong, where the rest is to be looked at
 
     @property
     def document(self) -> Document:
@@ -83,14 +85,21 @@ class Layers:
 
     def settle(self, merged: Mapping[str, Any]) -> dict[str, Any]:
         """The merged tree without the keys whose variables are missing. They are a problem only where in use."""
-        in_use = used(merged)
-        tree = {name: self._settle(value, (name,), in_use) for name, value in merged.items()}
-        self.merged = {name: value for name, value in tree.items() if not isinstance(value, Unset)}
+        tree = self._settle(merged, (), used(merged))
+        for key in self.left_out:
+            found, table = lookup(tree, key[:-1])
+            if found and (stand_in := _stand_in(key)):
+                table[key[-1]] = stand_in
+        self.merged, in_use = tree, used(tree)
         return {name: self._standing(name, value, in_use) for name, value in self.merged.items()}
 
     def _settle(self, value: Any, key: Key, in_use: Used) -> Any:
         if isinstance(value, dict):
-            items = {name: self._settle(item, (*key, name), in_use) for name, item in value.items()}
+            items = {
+                name: self._settle(item, (*key, name), in_use)
+                for name, item in value.items()
+                if (*key, name) not in self.left_out
+            }
             return {name: item for name, item in items.items() if not isinstance(item, Unset)}
         if type(value) in (list, tuple):
             listed = [self._settle(item, (*key, index), in_use) for index, item in enumerate(value)]
@@ -98,6 +107,18 @@ class Layers:
         if isinstance(value, Unset):
             self._note(key, value, in_use)
         return value
+
+    def leave_out(self, key: Key, *, is_lacking: bool) -> None:
+        """Go on without what is wrong at a key, or without what lacks it, where nothing can stand in for it."""
+        if is_lacking and _stand_in(key) is None:
+            key = key[:-1]
+        while key and (not isinstance(key[-1], str) or key in self.left_out):
+            key = key[:-1]
+        self.left_out.add(key)
+
+    def is_whole(self, key: Key) -> bool:
+        """Whether nothing at a key, or below it, is missing."""
+        return not any(one[: len(key)] == key for one in (*self.dropped, *self.left_out))
 
     def _note(self, key: Key, value: Unset, in_use: Used) -> None:
         self.dropped.add(key)
@@ -117,6 +138,19 @@ class Layers:
         lacking = {key[1] for key in self.dropped if len(key) == 3 and key[0] == name and key[2] in _VITAL}
         idle = {table for table in lacking if not in_use.needs((name, table))}
         return {table: value for table, value in tables.items() if table not in idle} if idle else tables
+
+
+def _stand_in(key: Key) -> Any:
+    """What a table cannot do without, where it is wrong or lacking; None where it can."""
+    match key:
+        case ("agent",):
+            return {"model": _ECHO}
+        case ("agent" | "embedding", "model") | ("helpers", _, "model") | ("models", _, "use"):
+            return _ECHO
+        case ("helpers", _, "description"):
+            return "…"
+        case _:
+            return None
 
 
 def part(document: Document, environ: Mapping[str, str], profile: str | None = None) -> Part:

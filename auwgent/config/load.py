@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from auwgent.config import references
 from auwgent.config.document import Document, read
-from auwgent.config.explain import explain
+from auwgent.config.explain import explain, place_of
 from auwgent.config.keys import Finding, Key, did_you_mean
 from auwgent.config.layers import Layers, Part, part, profile_names
 from auwgent.config.overrides import from_environment, from_options
 from auwgent.config.settings import Config, under_way
 from auwgent.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+ROUNDS = 9  # leaving something out may show that what is around it cannot stand either
 
 
 def load(
@@ -31,6 +36,24 @@ def load(
     `environ` stands in for the environment, in `${NAME}` and for `AUWGENT_…`. Raises `ConfigError` with
     everything that is wrong, in the order of the file.
     """
+    config, problems = examine(source, profile=profile, overrides=overrides, environ=environ)
+    if config is None or problems:
+        raise ConfigError(problems)
+    return config
+
+
+def examine(
+    source: Path | str | Mapping[str, Any],
+    *,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> tuple[Config | None, list[Problem]]:
+    """The config as `load` gives it, and what is wrong with it.
+
+    Where something is, the config is what remains without it, so that it can be looked for more; it is not to be
+    run. None: nothing remains that makes sense. `ConfigError` where the source cannot be read at all.
+    """
     environ = os.environ if environ is None else environ
     document = read(source)
     try:
@@ -39,9 +62,7 @@ def load(
         raise ConfigError(
             [Problem("lists and tables are nested too deeply", source=document.source)]
         ) from None
-    if config is None or problems:
-        raise ConfigError(sorted(dict.fromkeys(problems), key=in_file_order))
-    return config
+    return config, sorted(dict.fromkeys(problems), key=in_file_order)
 
 
 def _load(
@@ -53,6 +74,8 @@ def _load(
     options = from_options(overrides, Config, [variables.tree, *trees])
     layers = Layers([options, variables, *parts])
     config, findings = _examine(layers)
+    if findings:
+        config = _remaining(layers, findings)
     problems += [*options.problems, *variables.problems, *layers.problems(findings)]
     for name in profile_names(document.tree):
         if name != profile:
@@ -74,20 +97,37 @@ def _parts(
 
 
 def _examine(layers: Layers) -> tuple[Config | None, list[Finding]]:
-    config, wrong = None, []
+    config, errors = _validated(layers)
+    wrong = [
+        explain(each, Config) for each in errors if not _follows_from_unset(each["loc"], each["type"], layers)
+    ]
+    return config, [*layers.unset, *wrong, *references.check(layers.merged)]
+
+
+def _validated(layers: Layers) -> tuple[Config | None, list[ErrorDetails]]:
     token = under_way.set(layers)
     try:
-        config = Config()
+        return Config(), []
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        wrong = [
-            explain(each, Config)
-            for each in errors
-            if not _follows_from_unset(each["loc"], each["type"], layers)
-        ]
+        return None, error.errors(include_url=False)
     finally:
         under_way.reset(token)
-    return config, [*layers.unset, *wrong, *references.check(layers.merged)]
+
+
+def _remaining(layers: Layers, findings: Sequence[Finding]) -> Config | None:
+    """The config without what is wrong in it. Without its imports it would be found wrong where it is not."""
+    places = [finding.key for finding in findings]
+    if ("imports",) in [place[:1] for place in places]:
+        return None
+    rest = Layers(layers.all)
+    rest.left_out = {place[:3] for place in places if place[:1] == ("models",) and "fallbacks" in place}
+    for _ in range(ROUNDS):
+        config, errors = _validated(rest)
+        if config is not None:
+            return config
+        for error in errors:
+            rest.leave_out(place_of(error), is_lacking=error["type"] == "missing")
+    return None
 
 
 def _examine_profile(profile: Part, file: Part, known: Sequence[Finding]) -> list[Problem]:

@@ -118,6 +118,10 @@ class Config(BaseSettings):
         """What set a key: such as `auwgent.toml:12`, a variable's name, `--set limits.seconds`, or `default`."""
         return self._layers.origin(key)
 
+    def is_whole(self, key: Key) -> bool:
+        """Whether all that was written at a key, and below it, is here: no variable missing, nothing wrong left out."""
+        return self._layers.is_whole(key)
+
     def models_in_use(self) -> Mapping[str, Key]:
         """The models that a run may ask, as the config names them, and the key that names each first."""
         return used(self._layers.merged).models

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from auwgent.build import build
-from auwgent.config import load
+from auwgent.config import examine
 from auwgent.errors import ConfigError, Problem
 
 
@@ -22,7 +22,10 @@ def wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], li
         path = Path("auwgent.toml")
         path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
         try:
-            build(load(path))
+            config, known = examine(path)
+            if config is None:
+                return known
+            build(config, known=known)
         except ConfigError as error:
             return list(error.problems)
         return []

@@ -334,6 +334,14 @@ class TestTheConfig:
         assert last["error"]["kind"] == "ConfigError"
         assert "modle" in done.stderr
 
+    def test_without_a_key_is_told_before_a_session_begins(self, auwgent: Command) -> None:
+        done = auwgent("run", "-m", "openai/gpt-5-mini", "Hi", env={"OPENAI_API_KEY": ""})
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            "--set agent.model: openai/gpt-5-mini needs an API key and none is set: "
+            "give it as openai under [api_keys] or OPENAI_API_KEY\n"
+        )
+
 
 @pytest.mark.usefixtures("folder")
 class TestFailure:
