@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from auwgent.testing.store_suite import forked
 
-forked.set_forkserver_preload(["auwgent.testing.store_suite", "tests.support.killed", "tests.support.worker"])
+forked.set_forkserver_preload(
+    [
+        "auwgent.testing.store_suite",
+        "tests.support.killed",
+        "tests.support.worker",
+        # What the store imports only when it is opened.
+        "auwgent.store.journal",
+        "auwgent.store.migrations",
+        "sqlalchemy.dialects.postgresql.psycopg",
+    ]
+)
 
 __all__ = ["forked"]
