@@ -17,7 +17,7 @@ from auwgent.models.providers import is_provider, near_provider
 
 
 def catalog(bench: Workbench, environ: Mapping[str, str]) -> Catalog:
-    """The models of the config, those that agents name checked."""
+    """The models of the config; their ways and addresses are checked where nothing is missing of them."""
     config = bench.config
     found = models(config, environ)
     for name in filter(lambda one: config.is_whole(("models", one)), config.models):

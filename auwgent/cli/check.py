@@ -79,9 +79,9 @@ def check(
     if config is None:
         raise ConfigError(wrong)
     if wrong:
-        report.problems += [*wrong, *strangers(config, models(config, os.environ))]
         if not static:
-            build(config, known=wrong)
+            build(config, known=wrong)  # raises, with all that is wrong besides
+        report.problems += [*wrong, *strangers(config, models(config, os.environ))]
         return None
     if static:
         take(config, None, report)
