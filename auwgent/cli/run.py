@@ -49,7 +49,6 @@ class Request:
     overrides: tuple[str, ...]
     attach: tuple[Path, ...]
     as_json: bool
-    snapshots: bool
     stream: bool
     stdin: bool
     quiet: bool
@@ -97,9 +96,6 @@ class Request:
     "--json", "as_json", is_flag=True, help="Print each intent as a line of JSON, and the run at last."
 )
 @click.option(
-    "--snapshots", is_flag=True, help="With --json: give each streamed piece all that came before it, too."
-)
-@click.option(
     "--stream/--no-stream", default=True, help="Whether to print the answer while it comes (default)."
 )
 @click.option("--stdin/--no-stdin", default=True, help="Whether to add what is piped in (default).")
@@ -120,8 +116,6 @@ def command(**typed: Any) -> int:
         raise click.UsageError("--resume says nothing new: leave out PROMPT and --attach")
     if request.resume and request.session is None and not request.last:
         raise click.UsageError("--resume needs -s/--session or --last, to know which session")
-    if request.snapshots and not request.as_json:
-        raise click.UsageError("--snapshots is about the lines of --json: give both")
     code: int = late("auwgent.cli.chat.loop:chat")(request) if request.is_chat else answer(request)
     return code
 
@@ -142,7 +136,7 @@ def _answered(request: Request, out: TextIO) -> int:
             JsonLines(out).over(Outcome(error=error))
         raise
     if request.as_json:
-        printer: Printer = JsonLines(out, snapshots=request.snapshots)
+        printer: Printer = JsonLines(out)
     else:
         printer = Text(
             out,

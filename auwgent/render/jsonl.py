@@ -9,27 +9,31 @@ from auwgent.errors import ConfigError
 from auwgent.intents import Intent
 from auwgent.render.base import Outcome
 
-WHOLE_SO_FAR = dict.fromkeys(("snapshot", "raw"))
+MERGED = 64  # a line of a streamed answer brings at least one part in so many of what it repeats
 
 
 class JsonLines:
     """Prints to `out` and nowhere else. The lines are ASCII: no encoding and no terminal can break them.
 
-    What a streamed piece repeats of those before it is null, unless `snapshots` are wanted: the output would
-    grow with the square of the answer.
+    Each streamed piece repeats all that came before it. The longer an answer is, the more pieces are put
+    together in a line, so that the output grows with the answer and not with its square.
     """
 
-    def __init__(self, out: TextIO, *, snapshots: bool = False) -> None:
+    def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._snapshots = snapshots
+        self._held: Intent | None = None  # the last piece, while it waits for more
+        self._deltas: list[str] = []  # of what waits
+        self._waiting = 0  # its length
 
     def show(self, intent: Intent) -> None:
-        line = intent.as_json()
-        if intent.partial and not self._snapshots:
-            line["value"] = {**intent.value, **WHOLE_SO_FAR}
-        self._print(line)
+        if intent.partial:
+            self._hold(intent)
+        else:
+            self._release()
+            self._print(intent.as_json())
 
     def over(self, outcome: Outcome) -> None:
+        self._release()
         session = outcome.session
         line: dict[str, Any] = {
             "event": "run",
@@ -43,6 +47,21 @@ class JsonLines:
         if isinstance(outcome.error, ConfigError):
             line["error"]["problems"] = [str(problem) for problem in outcome.error.problems]
         self._print(line)
+
+    def _hold(self, piece: Intent) -> None:
+        if self._held is not None and self._held.value["segment"] != piece.value["segment"]:
+            self._release()
+        self._held = piece
+        self._deltas.append(piece.value["delta"])
+        self._waiting += len(piece.value["delta"])
+        if self._waiting * MERGED >= len(piece.value["raw"]):
+            self._release()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            line = self._held.as_json()
+            self._print({**line, "value": {**line["value"], "delta": "".join(self._deltas)}})
+        self._held, self._deltas, self._waiting = None, [], 0
 
     def _print(self, value: dict[str, Any]) -> None:
         self._out.write(json.dumps(value, default=str) + "\n")

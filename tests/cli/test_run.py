@@ -147,9 +147,8 @@ class TestTheAnswer:
     def test_is_the_sum_of_its_pieces(self, auwgent: Command) -> None:
         pieces = [line["value"] for line in lines(auwgent("run", "--json", "Hello there").stdout)[:-2]]
         assert "".join(piece["delta"] for piece in pieces) == "You said: Hello there"
-        assert {piece["raw"] for piece in pieces} == {None}
-        *_, last = lines(auwgent("run", "--json", "--snapshots", "Hello there").stdout)[:-2]
-        assert last["value"]["snapshot"] == {"text": "You said: Hello there"}
+        assert pieces[-1]["snapshot"] == {"text": "You said: Hello there"}
+        assert [piece["raw"] for piece in pieces[:2]] == ["You ", "You said: "]
 
     def test_cannot_command_the_terminal(self, auwgent: Command) -> None:
         done = auwgent("run", "escape")
@@ -212,7 +211,6 @@ class TestTheQuestion:
             (["-s", "", "Hi"], "an id may not be empty"),
             (["--resume", "Hi"], "--resume says nothing new"),
             (["--resume"], "to know which session"),
-            (["--snapshots", "Hi"], "--snapshots is about the lines of --json"),
             (["--context", "name", "Hi"], "'name' should be KEY=VALUE"),
             (["--attach", "nowhere.png", "Hi"], "'nowhere.png' does not exist"),
         ],

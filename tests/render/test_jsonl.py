@@ -2,6 +2,7 @@ import asyncio
 import io
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from auwgent.errors import ConfigError, LimitExceeded, Problem
 from auwgent.intents import Intent
@@ -9,6 +10,7 @@ from auwgent.render.base import Outcome
 from auwgent.render.jsonl import JsonLines
 from auwgent.session import Session, Turn, Usage
 
+TIME = datetime(2026, 1, 1, tzinfo=UTC)
 SESSION = Session(id="s1", turns=[Turn(role="user", content="Hi"), Turn(role="assistant", content="Hello")])
 
 
@@ -35,14 +37,56 @@ def test_an_intent_is_a_line() -> None:
     }
 
 
-def test_a_streamed_piece_does_not_repeat_those_before_it() -> None:
-    value = {"partial": True, "segment": 0, "snapshot": {"text": "Hello"}, "raw": "Hello", "delta": "lo"}
-    piece = Intent("response_text", value, "Main", "r1", 2, datetime.now(UTC), partial=True)
-    first, _ = printed(Outcome(SESSION), piece)
-    assert first["value"] == {**value, "snapshot": None, "raw": None}
-    out = io.StringIO()
-    JsonLines(out, snapshots=True).show(piece)
-    assert json.loads(out.getvalue()) == piece.as_json()
+def pieces(text: str, size: int, segment: int = 0) -> list[Intent]:
+    ends = range(size, len(text) + size, size)
+    return [
+        Intent(
+            "response_text",
+            partial(text[:end], text[end - size : end], segment),
+            "Main",
+            "r1",
+            seq,
+            TIME,
+            True,
+        )
+        for seq, end in enumerate(ends, 1)
+    ]
+
+
+def partial(raw: str, delta: str, segment: int) -> dict[str, object]:
+    return {"partial": True, "segment": segment, "snapshot": {"text": raw}, "raw": raw, "delta": delta}
+
+
+def test_the_pieces_of_a_short_answer_are_a_line_each() -> None:
+    streamed = pieces("Hello", 2)
+    assert printed(Outcome(SESSION), *streamed)[:-1] == [piece.as_json() for piece in streamed]
+
+
+def test_of_a_long_answer_several_pieces_are_a_line_and_nothing_is_lost() -> None:
+    text = "0123456789" * 1000
+    lines: list[Any] = printed(Outcome(SESSION), *pieces(text, 4))[:-1]
+    assert "".join(line["value"]["delta"] for line in lines) == text
+    so_far = ""
+    for line in lines:
+        so_far += line["value"]["delta"]
+        assert line["value"]["raw"] == so_far
+    assert len(lines) < 500
+
+
+def test_the_output_is_linear_in_the_answer() -> None:
+    sizes = [
+        len(json.dumps(printed(Outcome(SESSION), *pieces("x" * length, 4)))) for length in (20_000, 80_000)
+    ]
+    assert sizes[1] < 5 * sizes[0]
+
+
+def test_what_still_waits_comes_before_anything_else() -> None:
+    long, other = pieces("x" * 1000, 1), pieces("yy", 1, segment=1)
+    whole = Intent("response_text", {"text": "x" * 1000}, "Main", "r1", 2000, TIME)
+    for following in (other[0], whole):
+        lines: list[Any] = printed(Outcome(SESSION), *long, following)
+        assert lines[-3]["value"]["raw"] == "x" * 1000
+        assert lines[-2] == following.as_json()
 
 
 def test_a_failed_run_says_why() -> None:
