@@ -95,14 +95,12 @@ async def telltale(wire: Wire, fault: str) -> AsyncIterator[str]:
 
 
 def models(wire: Wire, url: str) -> str:
-    host = url.removeprefix("http://")
-    return MODELS.format(
-        c=CANARY,
-        model=wire.model,
-        via=wire.via,
-        main=f"http://team:{CANARY}-url@{host}/v1?key={CANARY}-query",
-        spare=f"http://{CANARY}-user@{host}/v1?sig={CANARY}-query",
-    )
+    main, spare = f"{url}/v1", f"{url}/v1"
+    if wire.via == "direct":  # LiteLLM cannot ask such URLs, and they are refused
+        host = url.removeprefix("http://")
+        main = f"http://team:{CANARY}-url@{host}/v1?key={CANARY}-query"
+        spare = f"http://{CANARY}-user@{host}/v1?sig={CANARY}-query"
+    return MODELS.format(c=CANARY, model=wire.model, via=wire.via, main=main, spare=spare)
 
 
 def assert_clean(*places: str | bytes) -> None:

@@ -148,7 +148,7 @@ class TestTheAnswer:
         pieces = [line["value"] for line in lines(auwgent("run", "--json", "Hello there").stdout)[:-2]]
         assert "".join(piece["delta"] for piece in pieces) == "You said: Hello there"
         assert pieces[-1]["snapshot"] == {"text": "You said: Hello there"}
-        assert [piece["raw"] for piece in pieces[:2]] == ["You ", "You said: "]
+        assert [piece["raw"] for piece in pieces[:2]] == ["You ", "You said"]
 
     def test_cannot_command_the_terminal(self, auwgent: Command) -> None:
         done = auwgent("run", "escape")
