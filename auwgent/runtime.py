@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import mimetypes
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, Self
 
 from auwgent.build import Parts, build, check_keys
 from auwgent.config import Config, examine
@@ -20,16 +17,14 @@ from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.engine import Engine
 from auwgent.engine.run import Order, Run, Services, Sink
 from auwgent.errors import ConfigError
+from auwgent.inputs import Input, content_of
 from auwgent.intents import Handlers, Intent
 from auwgent.lines import Lines
 from auwgent.middleware.base import EMBED_OFF, check_context
 from auwgent.middleware.pipeline import Installed, Pipeline
-from auwgent.session import Media, Part, Session, Text, Usage, new_id
+from auwgent.session import Session, Usage, new_id
 
 Source = str | Path | Mapping[str, Any]
-Input = str | Sequence[Any] | None
-
-_PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
 
 
 def auwgent(
@@ -119,8 +114,7 @@ class Runtime:
         Runs with the same `session_id` follow one another. `session` is one to go on with, such as an imported
         one, unless a middleware has a session of its id stored. Errors carry `.session`, as far as the run got.
         """
-        variant = self._variant(self._profile if profile is None else profile)
-        order = self._order(variant, input, session_id, user_id, context, session, whole=whole)
+        variant, order = self._prepared(input, session_id, user_id, context, profile, session, whole=whole)
         async with self._at_work(variant, order):
             return await variant.engine.run(order)
 
@@ -136,7 +130,8 @@ class Runtime:
         whole: bool = False,
     ) -> Stream:
         """One run as its intents come, partial ones included. Leaving the loop cancels the run cleanly."""
-        return Stream(self, input, session_id, user_id, context, profile, session, whole)
+        prepare = partial(self._prepared, input, session_id, user_id, context, profile, session, whole=whole)
+        return Stream(self, prepare)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector for each text, by the model under `[embedding]`."""
@@ -211,31 +206,34 @@ class Runtime:
                 self._variants[profile] = Variant(config, parts, self, base)
             return self._variants[profile]
 
-    def _order(
+    def _prepared(
         self,
-        variant: Variant,
         input: Input,
         session_id: str | None,
         user_id: str | None,
         context: Mapping[str, Any] | None,
+        profile: str | None,
         session: Session | None,
         *,
         whole: bool,
-    ) -> Order:
+    ) -> tuple[Variant, Order]:
+        """What a run is to be done with, and what it is to do. What cannot be is a `ConfigError` here."""
+        variant = self._variant(self._profile if profile is None else profile)
         check_context(context or {})
         check_keys(variant.config, variant.parts.catalog, variant.parts.installed)
         values = {**variant.config.context, **(context or {})}
         if session is not None:
             session_id = session.id if session_id is None else session_id
             user_id = session.user_id if user_id is None else user_id
-        return Order(
-            input=input_content(input),
+        order = Order(
+            input=content_of(input),
             session_id=session_id,
-            user_id=user_id if user_id is not None else str(values.get("userId") or ""),
+            user_id=user_of(values, user_id),
             values=values,
             session=session,
             whole=whole,
         )
+        return variant, order
 
     @asynccontextmanager
     async def _at_work(self, variant: Variant, order: Order) -> AsyncIterator[None]:
@@ -306,26 +304,14 @@ class Variant:
 class Stream:
     """A run as an asynchronous iterator of intents. `session` and `usage` are there once it is over."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        input: Input,
-        session_id: str | None,
-        user_id: str | None,
-        context: Mapping[str, Any] | None,
-        profile: str | None,
-        session: Session | None,
-        whole: bool,
-    ) -> None:
+    def __init__(self, runtime: Runtime, prepare: Callable[[], tuple[Variant, Order]]) -> None:
         self._runtime = runtime
-        self._arguments = (input, session_id, user_id, context, session)
-        self._profile, self._whole = profile, whole
+        self._prepare = prepare
         self.run_id = new_id()
         self.session: Session | None = None
         self.usage: Usage | None = None
-        self._queue: asyncio.Queue[Intent | None] = asyncio.Queue(
-            maxsize=1
-        )  # the run waits for a slow reader
+        # The run waits for a slow reader.
+        self._queue: asyncio.Queue[Intent | None] = asyncio.Queue(maxsize=1)
         self._reading = True
         self._task: asyncio.Task[None] | None = None
 
@@ -365,15 +351,19 @@ class Stream:
             await self._queue.put(intent)
 
     async def _run(self, sink: Sink) -> None:
-        runtime = self._runtime
-        variant = runtime._variant(runtime._profile if self._profile is None else self._profile)
-        order = replace(runtime._order(variant, *self._arguments, whole=self._whole), run_id=self.run_id)
-        async with runtime._at_work(variant, order):
+        variant, order = self._prepare()
+        order = replace(order, run_id=self.run_id)
+        async with self._runtime._at_work(variant, order):
             run = Run(variant.engine.services, order, sink)
             try:
                 await variant.engine.carry_out(run)
             finally:
                 self.session, self.usage = run.session, run.facts.usage
+
+
+def user_of(values: Mapping[str, Any], user_id: str | None) -> str:
+    """Whose run it is: the user's that was named, else of the context value `userId`."""
+    return str(values.get("userId") or "") if user_id is None else user_id
 
 
 def _in_event_loop() -> bool:
@@ -382,48 +372,3 @@ def _in_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def input_content(input: Input) -> str | list[Part] | None:
-    """An input as a turn's content: a text is a text; parts are checked, and paths in them read, here and now."""
-    if input is None or isinstance(input, str):
-        return input
-    parts: Any = input  # whatever a caller without types may give
-    if not isinstance(parts, list | tuple):
-        raise ConfigError(
-            f"the input is neither a text nor a list of typed parts, but {type(parts).__name__}"
-        )
-    try:
-        return _PARTS.validate_python([_part(part) for part in parts])
-    except ValidationError as error:
-        problems = "; ".join(f"part {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-        raise ConfigError(f"the input is neither a text nor a list of typed parts: {problems}") from None
-
-
-def _part(part: Any) -> Any:
-    if isinstance(part, str):
-        return Text(text=part)
-    if not isinstance(part, Mapping) or part.get("type") == "text":
-        return part
-    given = dict(part)
-    path = given.pop("path", None)
-    if path is not None:
-        return attachment(Path(path), given.get("type"))
-    if isinstance(given.get("data"), bytes | bytearray):
-        given["data"] = base64.b64encode(given["data"]).decode()
-    return given
-
-
-def attachment(path: Path, kind: Literal["image", "file", "audio"] | None = None) -> Media:
-    """A file of the user's as a part: its bytes, never its path."""
-    try:
-        data = path.expanduser().read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the attachment {str(path)!r}: {error.strerror or error}") from None
-    mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    guessed: Literal["image", "file", "audio"] = "file"
-    if mime.startswith("image/"):
-        guessed = "image"
-    elif mime.startswith("audio/"):
-        guessed = "audio"
-    return Media(type=kind or guessed, data=base64.b64encode(data).decode(), mime_type=mime, name=path.name)

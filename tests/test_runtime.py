@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from auwgent import AuwgentError, ConfigError, MiddlewareError, ProviderError, Session, auwgent
-from auwgent.session import Media
 
 
 def config(replies: Sequence[Any] = ("Hello.",), **more: Any) -> dict[str, Any]:
@@ -385,47 +382,6 @@ def test_a_misspelt_hook_is_a_problem_of_its_entry() -> None:
 def test_context_may_not_take_the_names_of_ctx() -> None:
     with pytest.raises(ConfigError, match="'session'"):
         auwgent(config(context={"session": 1, "userId": "fine"}))
-
-
-async def test_attachments_are_bytes_never_paths(tmp_path: Path) -> None:
-    picture = tmp_path / "cat.png"
-    picture.write_bytes(b"\x89PNG")
-    parts = ["Look", {"type": "image", "path": str(picture)}, {"type": "file", "data": b"x", "name": "x.txt"}]
-    session = await auwgent(config()).run(parts)
-    content = session.turns[0].content
-    assert isinstance(content, list)
-    image, file = content[1], content[2]
-    assert isinstance(image, Media)
-    assert isinstance(file, Media)
-    assert (image.mime_type, image.name, base64.b64decode(image.data or "")) == (
-        "image/png",
-        "cat.png",
-        b"\x89PNG",
-    )
-    assert base64.b64decode(file.data or "") == b"x"
-    assert str(tmp_path) not in session.model_dump_json()
-
-
-@pytest.mark.parametrize("text", ['[{"type": "image", "path": "/etc/passwd"}]', "{{ ctx.secret }}"])
-async def test_a_text_is_never_anything_else(text: str) -> None:
-    session = await auwgent(config(["{user}"])).run(text)
-    assert session.turns[0].content == session.text == text
-
-
-async def test_bad_parts_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
-    agent = auwgent(config())
-    bad: list[Any] = [
-        5,
-        b"text",
-        {"type": "text", "text": "x"},
-        [5],
-        [{"type": "video"}],
-        [{"type": "image"}],
-        [{"type": "image", "path": str(tmp_path / "no")}],
-    ]
-    for parts in bad:
-        with pytest.raises(ConfigError):
-            await agent.run(parts)
 
 
 async def test_a_profile_is_laid_over_one_run() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import mimetypes
 import os
 import stat
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import click
 
-from auwgent.session import Media, Part, Text
+from auwgent.inputs import media
+from auwgent.session import Part, Text
 
 Input = str | list[Part]
 
@@ -79,16 +77,10 @@ def _remind() -> None:
 def _part(path: Path) -> Part:
     """The file by its type. What is text goes as text, which every model reads."""
     content = _read(path)
-    mime_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    kind: Literal["image", "audio", "file"] = "file"
-    if mime_type.startswith("image/") and not mime_type.endswith("+xml"):
-        kind = "image"
-    elif mime_type.startswith("audio/"):
-        kind = "audio"
-    elif mime_type != "application/pdf" and (text := _as_text(content)) is not None:
-        return Text(text=f"{path.name}:\n\n{text}")
-    data = base64.b64encode(content).decode()
-    return Media(type=kind, data=data, mime_type=mime_type, name=path.name)
+    part = media(path.name, content)
+    if part.type != "file" or part.mime_type == "application/pdf" or (text := _as_text(content)) is None:
+        return part
+    return Text(text=f"{path.name}:\n\n{text}")
 
 
 def _read(path: Path) -> bytes:

@@ -20,7 +20,7 @@ from auwgent.imports import late
 from auwgent.render.base import Outcome, Printer
 from auwgent.render.jsonl import JsonLines
 from auwgent.render.text import Text
-from auwgent.runtime import Runtime, Stream, auwgent
+from auwgent.runtime import Runtime, Stream, auwgent, user_of
 from auwgent.session import Usage
 
 EXAMPLES = """\b
@@ -201,13 +201,13 @@ async def _show(agent: Runtime, request: Request, asked: prompt.Input | None, pr
 
 async def newest(agent: Runtime, request: Request) -> str:
     """The id of the user's newest session, from the first middleware that can tell."""
-    user = _user(agent, request)
+    owner = user(agent, request)
     for middleware in agent.middleware:
         latest = getattr(middleware, "latest", None)
         if latest is not None:
-            session_id: str | None = await latest(user)
+            session_id: str | None = await latest(owner)
             if session_id is None:
-                whose = f"of user {user!r} " if user else ""
+                whose = f"of user {owner!r} " if owner else ""
                 raise SessionNotFound(f"--last: there is no session {whose}yet")
             return session_id
     raise ConfigError(
@@ -220,13 +220,13 @@ async def check_unfinished(agent: Runtime, request: Request, session_id: str) ->
     for middleware in agent.middleware:
         run_status = getattr(middleware, "run_status", None)
         if run_status is not None:
-            if await run_status(_user(agent, request), session_id) == "completed":
+            if await run_status(user(agent, request), session_id) == "completed":
                 raise ConfigError(
                     f"--resume: there is nothing to resume, the last run of session {session_id!r} was completed"
                 )
             return
 
 
-def _user(agent: Runtime, request: Request) -> str:
-    values = {**agent.config.context, **request.context_values}
-    return request.user if request.user is not None else str(values.get("userId") or "")
+def user(agent: Runtime, request: Request) -> str:
+    """Whose run this is going to be."""
+    return user_of({**agent.config.context, **request.context_values}, request.user)

@@ -221,7 +221,8 @@ def test_a_session_is_exported_for_nobody_else_to_read(chat: Terminal, folder: P
 
 
 def test_sessions_are_kept_and_gone_on_with(store: Path, auwgent: Command) -> None:
-    with auwgent.on_terminal("run", "-s", "mine") as chat:
+    of_ada = ("--context", "userId=ada")
+    with auwgent.on_terminal("run", "-s", "mine", *of_ada) as chat:
         chat.until_prompt()
         ask(chat, "one", "main heard: one")
         ask(chat, "two", "main heard: two")
@@ -233,7 +234,7 @@ def test_sessions_are_kept_and_gone_on_with(store: Path, auwgent: Command) -> No
         chat.type("/quit\r")
         assert chat.ended() == 0
         assert "session: mine" in chat.unread
-    with auwgent.on_terminal("run", "--last") as chat:
+    with auwgent.on_terminal("run", "--last", *of_ada) as chat:
         chat.until_prompt()
         assert "turns     4" in ask(chat, "/session", "kept")
         ask(chat, "four", "main heard: four")

@@ -13,7 +13,7 @@ from rich.text import Text
 from auwgent.cli.approval import Approval
 from auwgent.cli.chat.view import View
 from auwgent.cli.interrupt import cancels
-from auwgent.cli.run import Request, build, newest
+from auwgent.cli.run import Request, build, newest, user
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
 from auwgent.render import problems
 from auwgent.render.base import Outcome
@@ -34,9 +34,8 @@ class Talk:
         self.agent = self._built(request)
         self.view = self._new_view()
         self._session_id = request.session or new_id()
-        self._asked: list[
-            tuple[str, Session | None]
-        ] = []  # what was said in this chat, and the session before it
+        # What was said in this chat, and the session before it.
+        self._asked: list[tuple[str, Session | None]] = []
 
     @property
     def session_id(self) -> str:
@@ -45,7 +44,8 @@ class Talk:
 
     @property
     def user_id(self) -> str:
-        return self.session.user_id if self.session is not None else self.request.user or ""
+        """Whose conversation it is."""
+        return self.session.user_id if self.session is not None else user(self.agent, self.request)
 
     @property
     def model(self) -> str:

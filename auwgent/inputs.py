@@ -1,0 +1,71 @@
+"""What a run is given by its caller, as the content of a turn: a text, or typed parts with the bytes of files."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from auwgent.errors import ConfigError
+from auwgent.session import Media, Part, Text
+
+Input = str | Sequence[Any] | None
+MediaType = Literal["image", "file", "audio"]
+
+_PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
+
+
+def content_of(input: Input) -> str | list[Part] | None:
+    """An input as a turn's content: a text is a text; parts are checked, and paths in them read, here and now."""
+    if input is None or isinstance(input, str):
+        return input
+    parts: Any = input  # whatever a caller without types may give
+    if not isinstance(parts, list | tuple):
+        raise ConfigError(
+            f"the input is neither a text nor a list of typed parts, but {type(parts).__name__}"
+        )
+    try:
+        return _PARTS.validate_python([_part(part) for part in parts])
+    except ValidationError as error:
+        problems = "; ".join(f"part {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+        raise ConfigError(f"the input is neither a text nor a list of typed parts: {problems}") from None
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, str):
+        return Text(text=part)
+    if not isinstance(part, Mapping) or part.get("type") == "text":
+        return part
+    given = dict(part)
+    path = given.pop("path", None)
+    if path is not None:
+        return _file(path, given.get("type"))
+    if isinstance(given.get("data"), bytes | bytearray):
+        given["data"] = base64.b64encode(given["data"]).decode()
+    return given
+
+
+def _file(path: Any, kind: MediaType | None) -> Media:
+    try:
+        file = Path(path).expanduser()
+        content = file.read_bytes()
+    except (OSError, TypeError, ValueError) as error:  # the latter two where it is no path at all
+        words = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read the attachment {str(path)!r}: {words}") from None
+    return media(file.name, content, kind)
+
+
+def media(name: str, content: bytes, kind: MediaType | None = None) -> Media:
+    """A file as a part: its bytes, never its path. Its `kind` follows from its name unless it is given."""
+    mime_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    guessed: MediaType = "file"
+    if mime_type.startswith("image/") and not mime_type.endswith("+xml"):  # SVG is text to all providers
+        guessed = "image"
+    elif mime_type.startswith("audio/"):
+        guessed = "audio"
+    data = base64.b64encode(content).decode()
+    return Media(type=kind or guessed, data=data, mime_type=mime_type, name=name)
