@@ -176,6 +176,24 @@ async def test_a_broken_stream_is_typed_and_what_was_said_is_kept(here: Path, wi
     assert said == ([heard] if heard else []) + ["Well again."]
 
 
+@pytest.mark.parametrize("end", ["reset", STREAM_END], ids=["reset", "clean end"])
+@pytest.mark.parametrize("arguments", ['{"city": "Par', '{"city": "Paris"}'], ids=["cut off", "whole"])
+async def test_a_call_in_a_broken_stream_is_never_made(
+    here: Path, wire: Wire, arguments: str, end: Step
+) -> None:
+    weather = Weather()
+    steps = wire.streamed("", Called("get_weather", arguments))
+    until = next(at for at, step in enumerate(steps) if isinstance(step, bytes) and b"city" in step)
+    async with raw_server([*steps[: until + 1], 0.05, end]) as server:
+        with pytest.raises(ProviderError) as caught:
+            await say("How are you?", wire, server.url, True, weather.get_weather)
+        assert caught.value.fault == "broken_stream"
+        assert_valid(caught.value.session)
+        session = await goes_on(wire, server, True, weather.get_weather)
+    assert weather.asked == []
+    assert [turn.text for turn in session.turns] == ["How are you?", "And now?", "Well again."]
+
+
 ARGUMENTS = {
     "unparsable": '{"city": "Par',
     "empty": "",

@@ -2,6 +2,7 @@ import base64
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -211,6 +212,14 @@ def test_times_are_kept_in_utc() -> None:
     noon = datetime(2026, 1, 1, 14, tzinfo=timezone(timedelta(hours=2)))
     assert Turn(role="user", created_at=noon).created_at == datetime(2026, 1, 1, 12, tzinfo=UTC)
     assert Turn(role="user", created_at=noon).model_dump(mode="json")["created_at"] == "2026-01-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(("fold", "hour"), [(0, 0), (1, 1)])
+def test_the_hour_that_comes_twice_is_told_apart(fold: int, hour: int) -> None:
+    clocks_go_back = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=fold)
+    turn = Turn(role="user", created_at=clocks_go_back)
+    assert turn.created_at == datetime(2026, 10, 25, hour, 30, tzinfo=UTC)
+    assert Turn.model_validate_json(turn.model_dump_json()) == turn
 
 
 def test_a_time_without_a_zone_is_refused() -> None:

@@ -364,6 +364,12 @@ async def test_14_settings_changed_for_one_call(stream: bool) -> None:
     assert second["headers"] == {}
     assert "temperature" not in second["config"]
     assert second["system"] == "You help."
+    if scene.wire != "scripted":
+        assert scene.server is not None
+        (_, headers, body), (_, later_headers, later_body) = scene.server.requests
+        assert (headers["x-trace"], body["temperature"]) == ("t1", 0.7)
+        assert "x-trace" not in later_headers
+        assert "temperature" not in later_body
 
 
 async def test_15_stack_set_in_a_hook(stream: bool) -> None:

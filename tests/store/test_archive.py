@@ -295,8 +295,10 @@ async def test_nothing_of_a_deleted_session_stays_in_the_files(tmp_path: Path) -
     await run.save(at="tool_start", call_id="canary", name="canary", idempotent=False)
     await run.end()
     assert b"canary" in content(tmp_path)
+    size = len(content(tmp_path))
     await store.delete("u1", "s1")
     await store.delete("u1", "s3")
+    assert len(content(tmp_path)) < size - 30_000
     assert b"sparrow" in content(tmp_path)
     assert b"canary" not in content(tmp_path)
     await store.close()

@@ -15,11 +15,13 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
 
-from auwgent.errors import ConfigError, StoreError
+from auwgent import auwgent
+from auwgent.errors import ConfigError, MiddlewareError, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.store.database import Database, parse_url
 from auwgent.store.files import make_private
 from auwgent.testing.runs import Run, stored, talk
+from tests.support.bench import Hook, short
 from tests.support.databases import POSTGRES, database
 
 
@@ -109,6 +111,15 @@ async def test_a_connection_that_drops_in_mid_transaction_loses_and_repeats_noth
     assert [turn.text for turn in (await stored(store, "s1")).turns] == [str(n) for n in range(80)]
     assert sum(ended) > 5
     await store.close()
+
+
+def test_nothing_is_prepared_on_a_connection(postgres: str, tmp_path: Path) -> None:
+    """A pooler such as PgBouncer may give each transaction another one."""
+    store = Database(parse_url(postgres), folder=tmp_path)
+    counting = text("SELECT count(*) FROM pg_prepared_statements")
+    counts = [store.read(lambda connection: connection.execute(counting).scalar()) for _ in range(10)]
+    assert counts == [0] * 10
+    asyncio.run(store.close())
 
 
 class Relay:
@@ -211,6 +222,38 @@ async def test_a_full_disk_fails_the_save_and_the_session_can_go_on(tmp_path: Pa
     store = SQLModelSessions(url)
     assert [len(turn.text) for turn in (await stored(store, "s1")).turns] == [6, 1_000_000]
     await store.close()
+
+
+async def test_a_result_that_could_not_be_saved_is_saved_when_the_run_ends(tmp_path: Path) -> None:
+    file, paid = tmp_path / "sessions.db", []
+
+    def order(statement: str) -> None:
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute(statement)
+
+    def pay() -> str:
+        """Pay."""
+        paid.append("paid")
+        order("CREATE TRIGGER full BEFORE INSERT ON auwgent_turns BEGIN SELECT RAISE(ABORT, 'no room'); END")
+        return "paid"
+
+    script = [{"result": True, "text": "Done: {result}"}, {"tool_calls": [{"name": "pay"}]}]
+    agent = auwgent(
+        {
+            "middleware": [
+                SQLModelSessions(f"sqlite:///{file}"),
+                Hook(onError=lambda *_: order("DROP TRIGGER full")),
+            ],
+            "agent": {"model": "main", "tools": [pay]},
+            "models": {"main": {"use": "scripted/main", "params": {"replies": script}}},
+        }
+    )
+    async with agent:
+        with pytest.raises(MiddlewareError, match="no room"):
+            await agent.run("Pay", session_id="s1")
+        session = await agent.run(None, session_id="s1")
+    assert paid == ["paid"]
+    assert short(session.turns) == ["user: Pay", "?pay", "pay=paid", "assistant: Done: paid"]
 
 
 def test_work_that_fails_leaves_nothing(url: str, tmp_path: Path) -> None:

@@ -50,8 +50,10 @@ def test_a_session_whose_owner_was_killed_is_free_within_five_seconds(url: str) 
 def test_a_busy_owner_keeps_its_session(url: str) -> None:
     with worker(url) as owner, worker(url, "reject") as other:
         owner.all_ok("start s1", "say one", "save")
+        owner.tell("block 7")
         time.sleep(6)  # longer than a lease
         assert other.ask("start s1") == "SessionConflict session 's1' is held by another run"
+        assert owner.answer() == "ok"
         owner.all_ok("say two", "end")
 
 

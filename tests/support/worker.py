@@ -1,7 +1,7 @@
 """A process that runs on a store as it is told, so that a test can stop or kill it at any point.
 
-Commands are `start ID`, `say TEXT`, `save`, `tool CALL_ID NAME`, `end`, `talk ID COUNT TEXT`. Each is answered: `ok …`,
-or the error.
+Commands are `start ID`, `say TEXT`, `save`, `tool CALL_ID NAME`, `block SECONDS`, `end`, `talk ID COUNT TEXT`. Each is
+answered: `ok …`, or the error.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -54,6 +55,8 @@ async def step(run: Run, command: str, arguments: list[str]) -> None:
         call = ToolCall(id=arguments[0], name=arguments[1])
         run.ask(call)
         await run.save(at="tool_start", call_id=call.id, name=call.name, idempotent=call.name == "look")
+    elif command == "block":
+        time.sleep(float(arguments[0]))  # noqa: ASYNC251  # as a tool does that does not let others go on
     elif command == "end":
         await run.end()
 
