@@ -12,7 +12,7 @@ import pytest
 from auwgent import auwgent
 from auwgent.errors import LimitExceeded, ProviderError
 from auwgent.middleware import Compaction, SQLModelSessions
-from auwgent.middleware.shortening import KEY, LEFT_OUT
+from auwgent.middleware.shortening import KEY, LEFT_OUT, SUMMARY
 from auwgent.session import Session, Turn, Usage
 from tests.middleware.conformance import Conformance, at_work, over_http
 from tests.support.aimock import Aimock
@@ -139,13 +139,22 @@ async def test_how_far_it_got_is_kept_with_the_session(tmp_path: Path) -> None:
     assert marks == [7]
 
 
-@pytest.mark.parametrize("found", [{"Main": {"cut": 5}}, "x", {"Main": {"cut": "gone", "summary": "?"}}])
+@pytest.mark.parametrize("found", [{"Main": {"cut": 5}}, "x", {"Main": {"cut": "gone", "short": "gone"}}])
 async def test_a_note_that_makes_no_sense_is_none(found: Any) -> None:
     session = history(4)
     session.turns[1].provider_data = {KEY: found}
     agent = echo(Compaction(turns=8))
     await agent.ask("Now", session=session)
     assert sent(agent) == short([*session.turns, Turn(role="user", content="Now")])
+
+
+async def test_a_summary_is_sent_also_where_what_it_sums_up_was_not_loaded() -> None:
+    session = history(4)
+    session.turns[1].provider_data = {KEY: {"Main": {"cut": "gone", "summary": "They met."}}}
+    agent = echo(Compaction(turns=8))
+    await agent.ask("Now", session=session)
+    told = Turn(role="user", content=f"{SUMMARY}\n\nThey met.")
+    assert sent(agent) == short([told, *session.turns, Turn(role="user", content="Now")])
 
 
 async def test_old_results_are_cut_first_and_the_newest_is_whole() -> None:

@@ -283,6 +283,8 @@ async def test_runs_may_begin_before_the_store_is_open(url: str) -> None:
         ({"on_busy": "wait"}, "on_busy must be"),
         ({"retention": "90 days"}, '"90d"'),
         ({"durability": "none"}, "durability must be"),
+        ({"window": 0}, "window must be a number of turns"),
+        ({"window": True}, "window must be a number of turns"),
     ],
 )
 def test_a_wrong_option_is_a_config_error(options: dict[str, Any], words: str) -> None:
