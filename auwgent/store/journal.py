@@ -199,14 +199,19 @@ class Journal:
         session, history = self._windowed(hold, history)
         hold.seats = {row.id: row.seat for row in history}
         hold.last_seat = max(hold.seats.values(), default=0.0)
-        missing = {turn.tool_call_id for turn in mended(session.turns) if turn.id not in hold.seats}
+        # Some models number their calls anew in each answer: before the window, an id may be that of another call.
+        missing = {
+            (turn.tool_call_id, turn.name) for turn in mended(session.turns) if turn.id not in hold.seats
+        }
         if not missing:
             return Stored(session)
         place = {"of_session": hold.session_no}
         rows = self._database.read(lambda connection: connection.execute(sql.OPEN_CALLS, place).all())
         return Stored(
             session,
-            tuple(Interrupted(call, name, bool(again)) for call, name, again in rows if call in missing),
+            tuple(
+                Interrupted(call, name, bool(again)) for call, name, again in rows if (call, name) in missing
+            ),
         )
 
     def _windowed(self, hold: Hold, history: Sequence[Row[Any]]) -> tuple[Session, Sequence[Row[Any]]]:

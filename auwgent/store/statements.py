@@ -93,6 +93,7 @@ OPEN_CALLS = (
     select(calls.c.call_id, calls.c.name, calls.c.idempotent)
     .join_from(calls, runs, calls.c.run_no == runs.c.no)
     .where(runs.c.session_no == bindparam("of_session"), calls.c.ended_at.is_(None))
+    .order_by(calls.c.no)
 )
 
 # What a run writes.

@@ -154,6 +154,29 @@ async def test_an_interrupted_call_in_the_window_is_known(windowed: SQLModelSess
     await other.close()
 
 
+@pytest.mark.parametrize("begins", [True, False])
+async def test_a_call_before_the_window_with_the_same_id_is_another_one(
+    windowed: SQLModelSessions, begins: bool
+) -> None:
+    """Models that number their calls anew in each answer cannot know of those that they are not sent."""
+    run = await Run(windowed, "s1").start()
+    run.ask(ToolCall(id="c0", name="look"))
+    await run.save(at="tool_start", call_id="c0", name="look", idempotent=True)
+    await run.end("failed")
+    for number in range(4):
+        await talk(windowed, str(number), "s1")
+    run = await Run(windowed, "s1").start()
+    run.say("work")
+    run.ask(ToolCall(id="c0", name="pay"))
+    if begins:
+        await run.save(at="tool_start", call_id="c0", name="pay", idempotent=False)
+    await run.end("failed")
+    again = await Run(windowed, "s1").start()
+    known = {"c0": {"call_id": "c0", "name": "pay", "idempotent": False}}
+    assert again.ctx["interrupted"] == (known if begins else {})
+    await again.end()
+
+
 async def test_helpers_turns_stay_with_the_call_and_the_model_sees_a_valid_history(
     windowed: SQLModelSessions,
 ) -> None:
