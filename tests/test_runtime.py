@@ -404,7 +404,7 @@ def test_a_helper_inherits_only_what_a_caller_has() -> None:
         return ""
 
     helper = {"description": "Helps", "model": "main", "inherit_tools": ["serch"]}
-    with pytest.raises(ConfigError, match="did you mean 'search'"):
+    with pytest.raises(ConfigError, match="did you mean `search`"):
         auwgent(config(agent={"tools": [search], "helpers": ["Aide"]}, helpers={"Aide": helper}))
 
 

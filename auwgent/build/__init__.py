@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from auwgent.build.agents import agents
 from auwgent.build.keys import check_keys, may_give_keys
 from auwgent.build.middleware import middleware
-from auwgent.build.models import catalog, embedder, models, strangers
+from auwgent.build.models import catalog, embedder, models, unknown_providers
 from auwgent.build.tools import is_mcp, mcp_servers
 from auwgent.build.workbench import Key, Workbench
 from auwgent.config import Config, in_file_order
@@ -21,7 +21,7 @@ from auwgent.middleware.pipeline import Installed
 from auwgent.models.catalog import Catalog
 from auwgent.tools.mcp import McpServers
 
-__all__ = ["Key", "Parts", "build", "check_keys", "is_mcp", "may_give_keys", "models", "strangers"]
+__all__ = ["Key", "Parts", "build", "check_keys", "is_mcp", "may_give_keys", "models", "unknown_providers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def build(
             servers=servers,
             embed=embedder(config, found),
         )
-        bench.problems += strangers(config, found)  # now that all code is there which may bring some
+        bench.problems += unknown_providers(config, found)  # now that all code is there which may bring some
     if known or bench.problems:
         raise ConfigError(sorted(dict.fromkeys([*known, *bench.problems]), key=in_file_order))
     return parts

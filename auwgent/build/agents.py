@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -105,8 +104,7 @@ def _inherited(bench: Workbench, agents: Mapping[str, Agent]) -> None:
         known = sorted({tool for agent in callers for tool in agent.tools})
         for index, wanted in enumerate(helper.inherit_tools):
             if wanted not in known and not any(agent.inherit for agent in callers):
-                near = difflib.get_close_matches(wanted, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"they have: {', '.join(known) or 'none'}"
+                hint = did_you_mean(wanted, known) or f"they have: {', '.join(known) or 'none'}"
                 key = ("helpers", name, "inherit_tools", index)
                 bench.problem(key, f"no agent that calls {name!r} has a tool {wanted!r}", hint)
 

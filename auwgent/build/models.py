@@ -28,7 +28,7 @@ def catalog(bench: Workbench, environ: Mapping[str, str]) -> Catalog:
     return found
 
 
-def strangers(config: Config, catalog: Catalog) -> Iterator[Problem]:
+def unknown_providers(config: Config, catalog: Catalog) -> Iterator[Problem]:
     """Providers that do not exist. The config's code has to be imported before: it may bring some into LiteLLM."""
     for key, name in _named(config):
         if not catalog.can_reach(name):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from auwgent.build import build, models, strangers
+from auwgent.build import build, models, unknown_providers
 from auwgent.cli import options
 from auwgent.cli.interrupt import cancels
 from auwgent.cli.inventory import MARKS, Finding, Report, Status, take
@@ -81,7 +81,7 @@ def check(
     if wrong:
         if not static:
             build(config, known=wrong)  # raises, with all that is wrong besides
-        report.problems += [*wrong, *strangers(config, models(config, os.environ))]
+        report.problems += [*wrong, *unknown_providers(config, models(config, os.environ))]
         return None
     if static:
         take(config, None, report)

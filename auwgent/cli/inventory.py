@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from auwgent.build import Key, Parts, is_mcp, may_give_keys, models, strangers
+from auwgent.build import Key, Parts, is_mcp, may_give_keys, models, unknown_providers
 from auwgent.config import AgentConfig, Config, ToolEntry, WorkflowEntry
 from auwgent.engine.agent import Agent
 from auwgent.engine.ask import render_prompt
@@ -162,7 +162,7 @@ def _keys_and_models(config: Config, report: Report, *, given: bool) -> None:
         found = Finding("model", spec.name, config.origin(key), key, facts={"model": name})
         found.detail = f"as {name}" if name != spec.name else ""
         in_use.append((found, spec))
-    report.problems += strangers(config, catalog)
+    report.problems += unknown_providers(config, catalog)
     for found in _keys(config, [spec for _, spec in in_use], given=given):
         report.findings.append(found)
     for found, spec in in_use:

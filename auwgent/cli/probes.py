@@ -143,7 +143,7 @@ class Probes:
             await self._parts.embed(["OK"])
             return None
         request = ModelRequest(system="", turns=[Turn(role="user", content=PROMPT)])
-        async with aclosing(self._parts.catalog.get(spec).ask(request)) as pieces:  # type: ignore[type-var]
+        async with aclosing(self._parts.catalog.get(spec).ask(request)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Reply):
                     return piece

@@ -13,8 +13,8 @@ from auwgent.config.references import Used, used
 from auwgent.config.variables import Unset, expand
 from auwgent.errors import Problem
 
-# Without one of these a table cannot stand, so where one is lacking a table not in use is left out.
 _ECHO = "scripted/echo"
+# Without one of these a table cannot stand, so where one is lacking a table not in use is left out.
 _VITAL = ("use", "model", "description", "command", "url")
 
 

@@ -12,9 +12,8 @@ from auwgent.prompts import Prompt
 from auwgent.session import Turn
 from auwgent.tools.base import Approval, Tool
 
-ANSWER = (
-    "final_answer"  # our tool for a structured answer, where a provider cannot keep to a schema by itself
-)
+# Our tool for a structured answer, where a provider cannot keep to a schema by itself.
+ANSWER = "final_answer"
 Handoff = Literal["return", "user", "user_then_continue"]
 
 
@@ -52,9 +51,7 @@ class Agent:
     prompt: Prompt
     description: str = ""
     tools: Mapping[str, Tool] = field(default_factory=dict)
-    remote: Callable[[], Awaitable[Remote]] | None = (
-        None  # tools of servers; asked for before its first model call
-    )
+    remote: Callable[[], Awaitable[Remote]] | None = None  # its servers, asked before the first model call
     workflows: Mapping[str, Workflow] = field(default_factory=dict)
     helpers: tuple[str, ...] = ()
     intents: Mapping[str, CustomIntent] = field(default_factory=dict)

@@ -201,19 +201,19 @@ def _with_text(content: str | list[Part], text: str) -> str | list[Part]:
 async def _listen(frame: Frame, model: Model, request: ModelRequest, offered: dict[str, Capability]) -> Reply:
     """Read the model's stream, passing pieces on, to its reply."""
     run = frame.run
-    stream = Stream(frame, offered)
-    async with aclosing(model.ask(request)) as pieces:  # type: ignore[type-var]
+    partials = Partials(frame, offered)
+    async with aclosing(model.ask(request)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Reply):
                 frame.place.reply = piece
-                await stream.close()
+                await partials.close()
                 run.unfinished.pop(id(frame), None)
                 run.add_usage(piece.usage)
                 return piece
             if isinstance(piece, Retry):
                 await frame.announce("model_retry", asdict(piece))
             elif request.stream:
-                await stream.pass_on(piece)
+                await partials.pass_on(piece)
     raise no_answer(model.spec)
 
 
@@ -233,8 +233,8 @@ class Block:
 
 
 @dataclass(slots=True)
-class Stream:
-    """Turns the pieces of one answer into partial intents."""
+class Partials:
+    """The pieces of one answer, shown as partial intents."""
 
     frame: Frame
     offered: dict[str, Capability]
@@ -242,6 +242,7 @@ class Stream:
     calls: dict[int, Block] = field(default_factory=dict)
 
     async def pass_on(self, piece: Any) -> None:
+        """Show what a piece adds to the answer; reasoning is not shown."""
         if isinstance(piece, TextPiece) and piece.text:
             await self._text(piece)
         elif isinstance(piece, CallPiece):

@@ -264,9 +264,7 @@ def rewind(run: Run, start: Start) -> None:
     finished = {turn.tool_call_id for turn in since if turn.role == "tool"}
     asked = next((turn for turn in since if turn.role == "user"), None)
     kept: list[Turn] = []
-    explained: set[str | None] = (
-        set()
-    )  # agents that made calls which are kept: so are the words they followed
+    explained: set[str | None] = set()  # agents whose calls are kept, and so the words they followed
     for turn in reversed(since):
         calls = [call for call in turn.tool_calls or () if call.id in finished]
         if calls:

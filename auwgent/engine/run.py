@@ -116,16 +116,12 @@ class Run:
         )
         self.start: Start | None = None  # None until `onRunStart` is over
         self.base: Frame | None = None  # the agent that took the input; its prompt is the session's
-        self.forced: dict[
-            str, dict[str, Any]
-        ] = {}  # agent -> call settings that an onError hook put in force
+        self.forced: dict[str, dict[str, Any]] = {}  # by agent: what an onError hook put in force
         self.is_changed = False  # whether the last of those hooks put any in force
         self.restarts = 0
         self.segments = 0  # streamed blocks so far
         self.unfinished: dict[int, tuple[str, list[str]]] = {}  # frame -> (agent, text so far) of an answer
-        self.stopped: Exception | None = (
-            None  # a failure in a workflow's tools that the workflow may not hide
-        )
+        self.stopped: Exception | None = None  # a failure that no workflow may hide: one of its tools
         self.ended: set[Frame] = set()  # agents whose turn is over
         self.authors: dict[str, Frame] = {}  # turn id -> the agent at work that it belongs to
         self.approved: dict[str, tuple[str, Any]] = {}  # call id -> the call the user said yes to for a hook
@@ -135,6 +131,7 @@ class Run:
 
     @property
     def session(self) -> Session:
+        """The session as it is now."""
         return self.facts.session
 
     @property
@@ -249,6 +246,7 @@ class Run:
             raise _limit("usd", limits.usd, "US dollars")
 
     def add_usage(self, usage: Usage) -> None:
+        """Count what a model call has used."""
         self.facts.usage = self.facts.usage + usage
 
     async def approve(self, agent: str, call: Mapping[str, Any]) -> bool:
@@ -272,7 +270,7 @@ class Run:
         self.count_call()
         asked = self.services.models.get(model or self.services.agents[agent].model)
         request = ModelRequest(system=system, turns=[Turn(role="user", content=prompt)], stream=False)
-        async with aclosing(asked.ask(request)) as pieces:  # type: ignore[type-var]
+        async with aclosing(asked.ask(request)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Reply):
                     self.add_usage(piece.usage)
@@ -298,6 +296,7 @@ class Frame:
 
     @property
     def depth(self) -> int:
+        """How many agents have called one another to get here."""
         return 0 if self.caller is None else self.caller.depth + 1
 
     def record(self, turn: Turn) -> None:

@@ -68,6 +68,9 @@ class Middleware:
         """When the agent is closed, in reversed order."""
 
 
+AuwgentMiddleware = Middleware  # the name that is documented for every Auwgent language
+
+
 def misspelt_hooks(instance: Any) -> dict[str, str]:
     """Methods that never fire although they look as if they should, each with the hook that may be meant.
 
@@ -86,8 +89,6 @@ def misspelt_hooks(instance: Any) -> dict[str, str]:
             meant[name] = by_letters[near[0]]
     return meant
 
-
-AuwgentMiddleware = Middleware  # the name that is documented for every Auwgent language
 
 CALL_SETTINGS = ("model", "provider", "config", "url", "headers", "apiKey")
 SETTABLE = (*CALL_SETTINGS, "systemPrompt", "messages", "modelReply")

@@ -60,12 +60,9 @@ class Installed:
 
     def hook(self, name: str) -> Callable[..., Any] | None:
         """The hook's method, None where this middleware has none of its own."""
-        method = getattr(self.instance, name, None)
-        if not callable(method) or getattr(type(self.instance), name, None) is getattr(
-            Middleware, name, None
-        ):
-            return None
-        return method  # type: ignore[no-any-return]
+        method: Callable[..., Any] | None = getattr(self.instance, name, None)
+        inherited = getattr(type(self.instance), name, None) is getattr(Middleware, name, None)
+        return None if inherited or not callable(method) else method
 
 
 def _refuse_misspelt(instance: Any) -> None:
@@ -138,6 +135,7 @@ class Chain:
         self._saving = asyncio.Lock()
 
     def listens(self, hook: str) -> bool:
+        """Whether any middleware has that hook."""
         return self._pipeline.listens(hook)
 
     async def run_start(self, session: Session, ctx: Context, adopt: Callable[[Session], Session]) -> Session:
@@ -212,7 +210,7 @@ class Chain:
             first = first or made
         return first
 
-    async def run_complete(self, session: Session, ctx: Context) -> MiddlewareError | AuwgentError | None:
+    async def run_complete(self, session: Session, ctx: Context) -> AuwgentError | None:
         """`onRunComplete` of each that took part, reversed. No failure keeps another from saving; gives the first.
 
         A middleware that is not meant for the agent the run ended with gets the ctx of the last one it is meant for.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -139,7 +139,7 @@ class Model(Protocol):
 
     spec: ModelSpec
 
-    def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+    def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         """Yield pieces as they come, then exactly one `Reply`. Failures are `ProviderError`.
 
         Closing the iterator early stops the provider's work. With `request.stream` false, pieces may be left out.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from auwgent.config.keys import nearest
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models import windows, wire
 from auwgent.models.base import Model, ModelSpec
@@ -132,8 +132,8 @@ class Catalog:
         provider, _, model = name.partition("/")
         if provider and model:
             return
-        near = difflib.get_close_matches(name, self._named, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "Write provider/model, such as openai/gpt-5-mini."
+        near = nearest(name, self._named)
+        hint = f"Did you mean {near!r}?" if near else "Write provider/model, such as openai/gpt-5-mini."
         if name in PROVIDERS or name in IN_PROCESS:
             hint = f"{name!r} is a provider: write {name}/ and the model's name."
         raise ConfigError(f"there is no model {name!r} under [models], nor is it a provider/model. {hint}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -96,7 +96,7 @@ class DirectModel:
     def __repr__(self) -> str:
         return f"<DirectModel {self.spec.name}>"
 
-    async def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+    async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         answer = Answer()
         failure: ProviderError | None = None
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from auwgent.models.base import CallPiece, ModelRequest, ModelSpec, Piece, Reply, TextPiece
@@ -15,7 +15,7 @@ class GivenModel:
     spec: ModelSpec
     reply: Reply
 
-    async def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+    async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         if self.reply.text:
             yield TextPiece(self.reply.text)
         for index, call in enumerate(self.reply.calls):

@@ -15,10 +15,7 @@ from auwgent.models.base import ModelSpec
 LIST = "model_prices_and_context_window_backup.json"
 ENUM = "types/utils.py"  # has the providers that are written in Python
 MORE = "llms/openai_like/providers.json"  # and this those that are a few settings
-ENDPOINTS = (
-    "responses/",
-    "converse/",
-)  # of a provider; they stand before the model's name, and not in the list
+ENDPOINTS = ("responses/", "converse/")  # they stand before a model's name, and not in the list
 
 _PROVIDERS = re.compile(r"^class LlmProviders\(.*?\):\n(?P<members>.*?)^\S", re.DOTALL | re.MULTILINE)
 _MEMBER = re.compile(r"^    [A-Z0-9_]+ = \"(?P<name>[^\"]+)\"", re.MULTILINE)

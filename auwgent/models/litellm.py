@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, TypeVar
@@ -173,7 +173,7 @@ class LiteLLMModel:
     def __repr__(self) -> str:
         return f"<LiteLLMModel {self.spec.name}>"
 
-    async def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+    async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         litellm = await library()
         answer = Answer()
         failure: ProviderError | None = None

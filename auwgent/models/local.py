@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class LocalModel:
         self._set_up.check(self.spec)
         _library(self.spec)
 
-    async def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+    async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         _refuse_media(self.spec, request)
         chat = plain_chat(request)
         engine = self._shared_engine()

@@ -8,9 +8,9 @@ from typing import Any
 
 from auwgent.models.base import ModelSpec
 from auwgent.models.listed import listed
+from auwgent.models.providers import OURS
 from auwgent.session import Usage
 
-FREE = ("local", "scripted")
 CHARGING = ("openrouter",)  # they say in each answer what it has cost
 
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
@@ -43,7 +43,7 @@ def listed_usd(spec: ModelSpec, usage: Usage) -> float | None:
 
 def is_priced(spec: ModelSpec) -> bool:
     """Whether what its calls cost will be known, as far as can be said before one."""
-    if spec.price is not None or spec.provider in (*FREE, *CHARGING):
+    if spec.price is not None or spec.provider in (*OURS, *CHARGING):
         return True
     return listed_usd(spec, Usage()) is not None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from auwgent.errors import Fault, ProviderError
@@ -46,7 +46,7 @@ class ResilientModel:
     def __repr__(self) -> str:
         return f"<ResilientModel {' → '.join(model.spec.name for model in self._models)}>"
 
-    async def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+    async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         chain = [model for model in self._models if self._cooldowns.is_over(model)] or list(self._models)
         for model, stand_in in zip(chain, [*chain[1:], None], strict=True):
             tries = 0
@@ -54,7 +54,7 @@ class ResilientModel:
                 begun = False
                 failure: ProviderError | None = None
                 try:
-                    async with aclosing(model.ask(request)) as pieces:  # type: ignore[type-var]
+                    async with aclosing(model.ask(request)) as pieces:
                         async for piece in pieces:
                             begun = True
                             yield piece

@@ -19,7 +19,7 @@ import json
 import math
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -49,7 +49,7 @@ class ScriptedModel:
         self.script = read(spec)
         self.requests: deque[ModelRequest] = deque(maxlen=REMEMBERED)
 
-    async def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+    async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         self.requests.append(replace(request, turns=tuple(request.turns)))
         scripted = self._find(request)
         error = scripted.error

@@ -59,7 +59,7 @@ def asked(*turns: Turn, tools: Sequence[ToolSpec] = (), **settings: Any) -> Mode
 async def hear(model: Model, request: ModelRequest) -> Heard:
     """Ask, and listen to the end."""
     pieces: list[Piece] = []
-    async with aclosing(model.ask(request)) as stream:  # type: ignore[type-var]
+    async with aclosing(model.ask(request)) as stream:
         async for piece in stream:
             if isinstance(piece, Reply):
                 return Heard(pieces, piece)

@@ -263,7 +263,7 @@ async def test_closing_the_iterator_ends_the_request(name: str) -> None:
     async with raw_server([stream_head(), *drip]) as server:
         stream = model_of(spec(name, server.url)).ask(asked(user("Hi")))
         await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         await asyncio.wait_for(server.disconnected.wait(), 2)
 
 

@@ -1,7 +1,7 @@
 """What happens when a model fails before it has said anything."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -29,7 +29,7 @@ class Played:
     asked: int = 0
     closed: list[str] = field(default_factory=list)
 
-    async def ask(self, request: ModelRequest) -> AsyncIterator[Piece | Reply]:
+    async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         act = self.acts[min(self.asked, len(self.acts) - 1)]
         self.asked += 1
         try:
@@ -179,5 +179,5 @@ async def test_closing_it_closes_the_call_below() -> None:
     model = played("a/one", ["Hello", "you"])
     stream = ResilientModel([model], Cooldowns()).ask(asked(user("Hi")))
     await anext(stream)
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     assert model.closed == ["ask"]
