@@ -388,9 +388,9 @@ async def test_over_http(aimock: Aimock, tmp_path: Path) -> None:
             session = await agent.run("Say hello", session_id="s")
     bodies = [entry["body"]["messages"] for entry in aimock.journal("compaction")]
     assert len(session.turns) == 10
-    assert [len(body) for body in bodies] == [1, 3, 5, 1, 3]
+    assert [len(body) for body in bodies] == [1, 3, 5, 2, 4]
     assert bodies[-1][0]["content"].startswith(LEFT_OUT)
-    assert {message["role"] for message in bodies[-1][1::2]} == {"assistant"}
+    assert [message["role"] for message in bodies[-1]] == ["user", "user", "assistant", "user"]
 
 
 async def test_over_http_a_window_that_nobody_knew_is_learned_from_the_refusal() -> None:

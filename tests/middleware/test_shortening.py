@@ -103,7 +103,7 @@ def test_any_cut_is_a_valid_history_on_every_wire(made: tuple[list[Turn], Mark],
             assert message["tool_call_id"] == open_calls.pop(0)
             continue
         assert not open_calls, "a result is missing, or not right behind its call"
-        assert message["role"] != before["role"]
+        assert message["role"] != before["role"] or model.startswith("openai/")  # who takes turns in a row
         open_calls = [call["id"] for call in message.get("tool_calls", ())]
     assert not open_calls
 
