@@ -16,6 +16,9 @@ import pytest
 from sqlalchemy import Engine, event
 
 from auwgent import auwgent
+from tests.support.alone import alone as alone
+from tests.support.raw_server import raw_server
+from tests.support.wires import WIRES, Called, Wire
 
 
 def add(a: int, b: int) -> int:
@@ -150,3 +153,27 @@ async def test_nothing_of_a_run_is_left_when_it_is_over(tmp_path: Path) -> None:
         gc.collect()
         assert kept() is None
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("wire", WIRES[:2], ids=str)
+async def test_runs_over_http_leave_no_object_of_ours_behind(wire: Wire, tmp_path: Path) -> None:
+    """Turns, requests, places in queues: as many as before, however many runs there were."""
+    answers = [wire.streamed("", Called("add", '{"a": 1, "b": 2}')), wire.streamed("Three.")]
+    async with raw_server() as server:
+        model = {"use": wire.model, "via": wire.via, "base_url": server.url, "api_key": "sk-x"}
+        config = {"agent": {"model": "main", "tools": [add]}, "models": {"main": model}}
+        async with auwgent({"middleware": [store(tmp_path)], **config}) as asked:
+            counts = []
+            for runs in (2, 4, 4):
+                for _ in range(runs):
+                    server.answers = list(answers)
+                    assert (await asked.run("Add")).text == "Three."
+                counts.append(ours())
+    assert counts[2] == counts[1]
+
+
+def ours() -> Counter[type]:
+    """Objects of this package that are alive, by their class."""
+    gc.collect()
+    return Counter(type(one) for one in gc.get_objects() if type(one).__module__.startswith("auwgent."))

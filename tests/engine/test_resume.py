@@ -113,6 +113,26 @@ async def test_a_guard_sees_calls_that_are_made_again(hook: str) -> None:
     check_history(session.turns)
 
 
+@pytest.mark.parametrize(("answer", "done"), [(True, ["look", "pay"]), (False, [])])
+async def test_calls_that_are_made_again_need_a_yes_again(answer: bool, done: list[str]) -> None:
+    shop = Shop()
+    load = Hook(onRunStart=lambda session, ctx: died(ctx, begun=False, safe=True))
+    tools = [
+        {"use": shop.pay, "approve": "ask"},
+        {"use": shop.look, "approve": "ask", "idempotent": True},
+    ]
+    asked: list[str] = []
+
+    async def approve(question: Any) -> bool:
+        asked.append(question.call_id)
+        return answer
+
+    session = await bench(["Well."], middleware=[load], tools=tools, approver=approve).ask(None)
+    assert asked == ["safe", "never"]
+    assert sorted(shop.done) == done
+    check_history(session.turns)
+
+
 def interrupted(*said: ToolCall, agent: str = "Main", stack: Any = ("Main",)) -> Hook:
     """A store with a session whose run died before any of these calls began."""
 
