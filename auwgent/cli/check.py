@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from auwgent.build import build, models, unknown_providers
-from auwgent.cli import options
-from auwgent.cli.interrupt import cancels
+from auwgent.cli import USAGE, options
+from auwgent.cli.interrupt import interruptible
 from auwgent.cli.inventory import MARKS, Finding, Report, Status, take
 from auwgent.cli.probes import Probes
 from auwgent.config import examine, in_file_order
@@ -23,7 +23,6 @@ from auwgent.errors import ConfigError
 from auwgent.render import problems
 from auwgent.render.terminal import Style, harmless, paint, wants_colour
 
-USAGE = 2
 WIDEST = 40  # characters of a column
 COLOURS: dict[Status, Style] = {"ok": "green", "problem": "red", "unchecked": "dim"}
 
@@ -62,8 +61,8 @@ def command(
             code = check(report, config, profile, overrides, static=static, online=online)
     except ConfigError as error:
         report.problems += error.problems
-        code = None
-    if code is not None:
+        code = 0
+    if code:
         return code
     report.problems = sorted(dict.fromkeys(report.problems), key=in_file_order)
     for line in _json(report, config) if as_json else _lines(report, config):
@@ -73,8 +72,8 @@ def command(
 
 def check(
     report: Report, path: Path, profile: str | None, overrides: tuple[str, ...], *, static: bool, online: bool
-) -> int | None:
-    """Put into the report what there is and what is wrong. Gives the exit code where it was interrupted."""
+) -> int:
+    """Put into the report what there is and what is wrong. Gives the exit code of what interrupted it, else 0."""
     config, wrong = examine(path, profile=profile, overrides=overrides)
     if config is None:
         raise ConfigError(wrong)
@@ -82,29 +81,18 @@ def check(
         if not static:
             build(config, known=wrong)  # raises, with all that is wrong besides
         report.problems += [*wrong, *unknown_providers(config, models(config, os.environ))]
-        return None
+        return 0
     if static:
         take(config, None, report)
-        return None
+        return 0
     try:
         parts = build(config)
     except ConfigError as error:
         take(config, None, report)
         report.problems += error.problems
-        return None
+        return 0
     take(config, parts, report)
-    return asyncio.run(_probe(Probes(config, parts, report), online=online))
-
-
-async def _probe(probes: Probes, *, online: bool) -> int | None:
-    task = asyncio.current_task()
-    assert task is not None
-    with cancels(task) as interrupt:
-        try:
-            await probes.run(online=online)
-        except asyncio.CancelledError:
-            return interrupt.exit_code
-    return None
+    return asyncio.run(interruptible(Probes(config, parts, report).run(online=online)))
 
 
 def _json(report: Report, config: Path) -> Iterator[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Awaitable, Collection, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 _ENDS = ("SIGTERM", "SIGHUP", "SIGBREAK")  # no system has all of them
-ENDS = [each for each in signal.Signals if each.name in _ENDS]
-SIGNALS = [signal.SIGINT, *ENDS]
+ENDS = tuple(each for each in signal.Signals if each.name in _ENDS)
+SIGNALS = (signal.SIGINT, *ENDS)
 
 
 @dataclass(slots=True)
@@ -27,10 +27,20 @@ class Interrupt:
         return 128 + (self.signal or signal.SIGINT)
 
 
+async def interruptible(work: Awaitable[object], signals: Collection[signal.Signals] = SIGNALS) -> int:
+    """Do the work; gives the exit code, which is that of the signal where one has cancelled it."""
+    task = asyncio.current_task()
+    assert task is not None
+    with cancels(task, signals) as interrupt:
+        try:
+            await work
+        except asyncio.CancelledError:
+            return interrupt.exit_code
+    return 0
+
+
 @contextlib.contextmanager
-def cancels(
-    task: asyncio.Future[Any], signals: Collection[signal.Signals] = tuple(SIGNALS)
-) -> Iterator[Interrupt]:
+def cancels(task: asyncio.Future[Any], signals: Collection[signal.Signals]) -> Iterator[Interrupt]:
     """Within this, the first of these signals cancels the task. Then they do again what they did before.
 
     One that whoever started us had us ignore, as `nohup` does, stays ignored.

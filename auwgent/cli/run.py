@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import click
 
 from auwgent.cli import approval, options, prompt
-from auwgent.cli.interrupt import cancels
+from auwgent.cli.interrupt import interruptible
 from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
 from auwgent.imports import late
@@ -55,6 +55,7 @@ class Request:
 
     @property
     def context_values(self) -> dict[str, str]:
+        """What --context gives."""
         return options.pairs(self.context)
 
     @property
@@ -146,7 +147,7 @@ def _answered(request: Request, out: TextIO) -> int:
             quiet=request.quiet,
             names_session=request.session is None and not request.last,
         )
-    return asyncio.run(_answer(agent, request, asked, printer))
+    return asyncio.run(interruptible(_show(agent, request, asked, printer)))
 
 
 def _asked(request: Request) -> prompt.Input:
@@ -159,17 +160,6 @@ def build(request: Request, on_approval: Approver | None = None) -> Runtime:
     if request.model is not None:
         overrides += (f"agent.model={json.dumps(request.model, ensure_ascii=False)}",)
     return auwgent(request.config, profile=request.profile, overrides=overrides, on_approval=on_approval)
-
-
-async def _answer(agent: Runtime, request: Request, asked: prompt.Input | None, printer: Printer) -> int:
-    task = asyncio.current_task()
-    assert task is not None
-    with cancels(task) as interrupt:
-        try:
-            await _show(agent, request, asked, printer)
-        except asyncio.CancelledError:
-            return interrupt.exit_code
-    return 0
 
 
 async def _show(agent: Runtime, request: Request, asked: prompt.Input | None, printer: Printer) -> None:

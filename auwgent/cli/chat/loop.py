@@ -10,28 +10,21 @@ from rich.console import Console
 from auwgent.cli.chat.keyboard import Keyboard
 from auwgent.cli.chat.slash import obey
 from auwgent.cli.chat.talk import Talk
-from auwgent.cli.interrupt import ENDS, cancels
+from auwgent.cli.interrupt import ENDS, interruptible
 from auwgent.cli.run import Request
 
 
 def chat(request: Request) -> int:
     """Chat until the user leaves; gives the exit code."""
-    return asyncio.run(_chat(Talk(request, Console(highlight=False))))
+    return asyncio.run(interruptible(_chat(Talk(request, Console(highlight=False))), ENDS))
 
 
-async def _chat(talk: Talk) -> int:
-    task = asyncio.current_task()
-    assert task is not None
-    with cancels(task, ENDS) as ended:
-        try:
-            await talk.begin()
-            try:
-                await _converse(talk)
-            finally:
-                await talk.end()
-        except asyncio.CancelledError:
-            return ended.exit_code
-    return 0
+async def _chat(talk: Talk) -> None:
+    await talk.begin()
+    try:
+        await _converse(talk)
+    finally:
+        await talk.end()
 
 
 async def _converse(talk: Talk) -> None:

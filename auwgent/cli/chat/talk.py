@@ -70,6 +70,7 @@ class Talk:
                 self.session = await self.store.get(self.user_id, self._session_id)
 
     async def end(self) -> None:
+        """Close the agent."""
         await self.agent.close()
 
     async def say(self, text: str) -> None:
@@ -128,6 +129,7 @@ class Talk:
         return True
 
     async def use_model(self, model: str) -> bool:
+        """Go on with another model; False, and told why, if that cannot be."""
         return await self.exchange(replace(self.request, model=model))
 
     def tell(self, error: AuwgentError) -> None:
