@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-import venv
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 Operation = Callable[[], Awaitable[Any]]
-
-PACKAGES = {
-    "langchain": ["langchain>=1", "langchain-openai>=1"],
-    "openai-agents": ["openai-agents"],
-    "pydantic-ai": ["pydantic-ai-slim[openai]"],
-    "agno": ["agno", "openai"],
-}
-
-
-def install() -> Iterator[tuple[str, str]]:
-    """Each framework's name and its Python. What is installed already is used again."""
-    home = Path(tempfile.gettempdir()) / "auwgent-benchmarks"
-    for name, packages in PACKAGES.items():
-        python = home / name / "bin" / "python"
-        if not python.exists():
-            print(f"installing {name} into {python.parent.parent}", file=sys.stderr)
-            venv.create(python.parent.parent, with_pip=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", *packages]
-        if subprocess.run(command, check=False).returncode == 0:
-            yield name, str(python)
 
 
 def add(a: int, b: int) -> int:
@@ -39,8 +14,8 @@ def add(a: int, b: int) -> int:
 
 
 async def langchain(model: str, url: str) -> Operation:
-    from langchain.agents import create_agent  # type: ignore[import-not-found, unused-ignore]
-    from langchain_openai import ChatOpenAI  # type: ignore[import-not-found, unused-ignore]
+    from langchain.agents import create_agent
+    from langchain_openai import ChatOpenAI
 
     chat = ChatOpenAI(model=model, max_retries=0, stream_usage=True)
     tools = [add] if model.startswith("tools") else []
@@ -58,7 +33,7 @@ async def langchain(model: str, url: str) -> Operation:
 
 
 async def openai_agents(model: str, url: str) -> Operation:
-    from agents import (  # type: ignore[import-not-found, unused-ignore]
+    from agents import (
         Agent,
         OpenAIChatCompletionsModel,
         Runner,
@@ -83,8 +58,8 @@ async def openai_agents(model: str, url: str) -> Operation:
 
 
 async def pydantic_ai(model: str, url: str) -> Operation:
-    from pydantic_ai import Agent  # type: ignore[import-not-found, unused-ignore]
-    from pydantic_ai.models.openai import OpenAIChatModel  # type: ignore[import-not-found, unused-ignore]
+    from pydantic_ai import Agent
+    from pydantic_ai.models.openai import OpenAIChatModel
 
     tools = [add] if model.startswith("tools") else []
     agent = Agent(OpenAIChatModel(model), system_prompt="You help.", tools=tools)
@@ -101,8 +76,8 @@ async def pydantic_ai(model: str, url: str) -> Operation:
 
 
 async def agno(model: str, url: str) -> Operation:
-    from agno.agent import Agent  # type: ignore[import-not-found, unused-ignore]
-    from agno.models.openai import OpenAIChat  # type: ignore[import-not-found, unused-ignore]
+    from agno.agent import Agent
+    from agno.models.openai import OpenAIChat
 
     tools = [add] if model.startswith("tools") else []
     agent = Agent(
@@ -122,9 +97,56 @@ async def agno(model: str, url: str) -> Operation:
     return operation
 
 
+async def google_adk(model: str, url: str) -> Operation:
+    from google.adk.agents import Agent
+    from google.adk.agents.run_config import RunConfig, StreamingMode
+    from google.adk.models.lite_llm import LiteLlm
+    from google.adk.runners import InMemoryRunner
+    from google.genai.types import UserContent
+
+    chat = LiteLlm(f"openai/{model}", api_base=f"{url}/v1", num_retries=0)
+    tools = [add] if model.startswith("tools") else []
+    runner = InMemoryRunner(Agent(name="Main", instruction="You help.", model=chat, tools=tools))
+    mode = StreamingMode.SSE if model.startswith("pieces") else StreamingMode.NONE
+
+    async def operation() -> None:
+        session = await runner.session_service.create_session(app_name=runner.app_name, user_id="user")
+        async for _ in runner.run_async(
+            user_id="user",
+            session_id=session.id,
+            new_message=UserContent("Hello"),
+            run_config=RunConfig(streaming_mode=mode),
+        ):
+            pass
+
+    return operation
+
+
+async def strands(model: str, url: str) -> Operation:
+    from openai import AsyncOpenAI
+    from strands import Agent, tool
+    from strands.models.openai import OpenAIModel
+
+    chat = OpenAIModel(client=AsyncOpenAI(max_retries=0), model_id=model)
+    tools = [tool(add)] if model.startswith("tools") else []
+    agent = Agent(model=chat, system_prompt="You help.", tools=tools, callback_handler=None)
+
+    async def operation() -> None:
+        agent.messages.clear()  # it would go on with the conversation
+        if model.startswith("pieces"):
+            async for _ in agent.stream_async("Hello"):
+                pass
+        else:
+            await agent.invoke_async("Hello")
+
+    return operation
+
+
 CONTESTANTS = {
+    "agno": agno,
+    "google-adk": google_adk,
     "langchain": langchain,
     "openai-agents": openai_agents,
     "pydantic-ai": pydantic_ai,
-    "agno": agno,
+    "strands": strands,
 }

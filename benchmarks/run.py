@@ -23,7 +23,7 @@ from statistics import median, quantiles
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import peers
+import environments
 import plot
 
 HERE = Path(__file__).parent
@@ -38,6 +38,8 @@ QUIET = {
 }
 WITHOUT_BYTECODE = "PYTHONDONTWRITEBYTECODE"  # nobody measures this: what is installed has its bytecode
 FLOORS = ("aiohttp", "openai", "litellm")
+LLM = "llm"  # a command, no framework: new processes only
+OWN = "auwgent run, direct"  # what others' new processes are compared with
 OURS = ("auwgent direct", "auwgent direct, full", "auwgent litellm", "auwgent litellm, full")
 
 
@@ -48,6 +50,10 @@ class Contestant:
     module: str
     name: str
     python: str = sys.executable
+
+    def command(self, model: str, url: str) -> list[str]:
+        """What starts its process."""
+        return [self.python, str(HERE / "worker.py"), self.module, self.name, model, url]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +92,14 @@ class Worker:
     """A contestant's process, warmed up."""
 
     def __init__(self, who: Contestant, model: str, url: str) -> None:
-        command = [who.python, str(HERE / "worker.py"), who.module, who.name, model, url]
         self._process = subprocess.Popen(
-            command,
+            who.command(model, url),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=tempfile.gettempdir(),
-            env={**os.environ, **QUIET, "OPENAI_BASE_URL": f"{url}/v1", "PYTHONPATH": str(HERE.parent)},
+            env={**_environ(url), "PYTHONPATH": str(HERE.parent)},
         )
 
     @property
@@ -111,6 +116,11 @@ class Worker:
 
     def stop(self) -> None:
         self._process.communicate()
+
+
+def _environ(url: str) -> dict[str, str]:
+    """What every contestant's process is told."""
+    return {**os.environ, **QUIET, "OPENAI_BASE_URL": f"{url}/v1"}
 
 
 def warm(scenario: Scenario, contestants: Sequence[Contestant], url: str, rounds: int) -> Figures:
@@ -130,15 +140,17 @@ def warm(scenario: Scenario, contestants: Sequence[Contestant], url: str, rounds
     return figures
 
 
-def cold(commands: Mapping[str, Sequence[str]], folder: Path, rounds: int) -> Figures:
+def cold(commands: Mapping[str, Sequence[str]], folder: Path, url: str, rounds: int) -> Figures:
     """New processes in turns."""
     figures: Figures = {name: [] for name in commands}
-    environ = {**os.environ, **QUIET}
+    environ = {**_environ(url), "LLM_USER_PATH": str(folder)}
     environ.pop(WITHOUT_BYTECODE, None)
     for turn in range(rounds + 1):
         for name, command in commands.items():
             before = _used()
-            subprocess.run(command, check=True, cwd=folder, env=environ, capture_output=True)
+            subprocess.run(
+                command, check=True, cwd=folder, env=environ, stdin=subprocess.DEVNULL, capture_output=True
+            )
             if turn:
                 figures[name].append(_used() - before)
     return figures
@@ -174,7 +186,7 @@ def cold_commands(folder: Path, url: str) -> dict[str, list[str]]:
         "auwgent check": auwgent("check"),
         "import click, pydantic_settings, sqlmodel": python("import click, pydantic_settings, sqlmodel"),
         "auwgent sessions list": auwgent("sessions", "list"),
-        "auwgent run, direct": auwgent("run", "Hello", "-c", "direct.toml", "--no-stdin"),
+        OWN: auwgent("run", "Hello", "-c", "direct.toml", "--no-stdin"),
         "auwgent run, direct, SQLite": auwgent("run", "Hello", "--no-stdin"),
         "bare litellm.acompletion": python(
             f"import asyncio, litellm; asyncio.run(litellm.acompletion({bare}))"
@@ -183,13 +195,28 @@ def cold_commands(folder: Path, url: str) -> dict[str, list[str]]:
     }
 
 
+def cold_peers(pythons: Mapping[str, str], folder: Path, url: str) -> dict[str, list[str]]:
+    """One answer each: a script around the agent of the warm figures, and llm's own command."""
+    (folder / "extra-openai-models.yaml").write_text(
+        f"- {{model_id: text, model_name: text, api_base: {url}/v1}}\n"
+    )
+    commands = {who.name: who.command("text", url) for who in _peers(pythons)}
+    if LLM in pythons:
+        commands[LLM] = [pythons[LLM], "-m", "llm", "-m", "text", "--no-log", "Hello"]
+    return commands
+
+
+def _peers(pythons: Mapping[str, str]) -> list[Contestant]:
+    return [Contestant("peers", name, python) for name, python in pythons.items() if name != LLM]
+
+
 COLD_FLOORS = {
     "import auwgent": "import click",
     "auwgent --help": "import click",
     "auwgent check": "import click, pydantic_settings",
     "auwgent sessions list": "import click, pydantic_settings, sqlmodel",
     "auwgent run, litellm": "bare litellm.acompletion",
-    "auwgent run, direct": "import click, pydantic_settings",
+    OWN: "import click, pydantic_settings",
     "auwgent run, direct, SQLite": "import click, pydantic_settings, sqlmodel",
 }
 
@@ -218,7 +245,7 @@ def warm_table(scenario: Scenario, figures: Figures, floors: Sequence[str]) -> s
 def cold_table(figures: Figures) -> str:
     rows = []
     for name, values in figures.items():
-        floor = COLD_FLOORS.get(name)
+        floor = COLD_FLOORS.get(name, OWN if name in environments.PACKAGES else None)
         ratio = f"{spread(ratios(figures, name, floor))} × `{floor}`" if floor else ""
         rows.append([f"`{name}`", spread(values, 1e3, 0), ratio])
     return f"\n### Cold: a new process\n\n{_markdown(['', 'CPU ms', 'ratio'], rows)}"
@@ -236,17 +263,20 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the warm ratios as SVG")
     parser.add_argument("--warm", action="store_true", help="leave out the new processes")
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error("--rounds must be 2 or more: figures are shown with their spread")
     contestants = [Contestant("floors", name) for name in FLOORS] + [
         Contestant("ours", name) for name in OURS
     ]
-    if not options.floors:
-        contestants += [Contestant("peers", name, python) for name, python in peers.install()]
+    pythons = {} if options.floors else environments.install()
+    contestants += _peers(pythons)
     drawn = []
     with provider() as url:
         if not options.warm:
-            with tempfile.TemporaryDirectory() as folder:
-                commands = cold_commands(Path(folder), url)
-                print(cold_table(cold(commands, Path(folder), options.rounds)), flush=True)
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                commands = {**cold_commands(folder, url), **cold_peers(pythons, folder, url)}
+                print(cold_table(cold(commands, folder, url, options.rounds)), flush=True)
         for scenario in WARM:
             figures = warm(scenario, contestants, url, options.rounds)
             print(warm_table(scenario, figures, FLOORS[1:]), flush=True)
