@@ -84,6 +84,8 @@ Base64Str = Annotated[str, AfterValidator(_base64)]  # kept as text: a session i
 
 
 class Text(Plain):
+    """Words."""
+
     type: Literal["text"] = "text"
     text: String
 

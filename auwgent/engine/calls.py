@@ -145,7 +145,7 @@ async def settle(frame: Frame, one: Plan) -> Settled:
     frame.run.begun.add(call.id)
     result, failure = None, None
     try:
-        result = await capability.run(frame, call, one.checked)
+        result = await capability.run(frame, one.checked)
     except ToolError as error:
         failure = str(error)
     except Exception as error:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from auwgent.engine.agent import ANSWER, Agent
 from auwgent.engine.run import Frame
 from auwgent.models.base import ToolSpec
-from auwgent.session import ToolCall
 from auwgent.tools.base import Approval
 
 Kind = Literal["tool", "workflow", "helper", "intent", "answer"]
@@ -37,13 +36,14 @@ class Capability:
     kind: Kind
     spec: ToolSpec
     check: Callable[[dict[str, Any]], Any]
-    run: Callable[[Frame, ToolCall, Any], Awaitable[Any]]
+    run: Callable[[Frame, Any], Awaitable[Any]]
     approve: Approval = "allow"
     idempotent: bool = False
     terminal: bool = False
 
     @property
     def name(self) -> str:
+        """What the model calls it."""
         return self.spec.name
 
 
@@ -57,6 +57,6 @@ def with_answer(agent: Agent, offered: Mapping[str, Capability], *, is_kept: boo
     return {**offered, ANSWER: Capability("answer", spec, dict, nothing_to_run)}
 
 
-async def nothing_to_run(frame: Frame, call: ToolCall, checked: Any) -> Any:
+async def nothing_to_run(frame: Frame, checked: Any) -> Any:
     """The `run` of what is itself all that happens."""
     return checked

@@ -92,7 +92,7 @@ class Engine:
                 except Exception as worse:
                     error = worse
                 run.facts.status, run.facts.error = "failed", error
-                await self._report(run, root, error)
+                await self._report(root, error)
                 raise error from error.__cause__
 
     async def _start(self, run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
@@ -203,7 +203,7 @@ class Engine:
         rewind(run, run.start)
         return True
 
-    async def _report(self, run: Run, root: Frame, error: Exception) -> None:
+    async def _report(self, root: Frame, error: Exception) -> None:
         """The `error` intent: one for each failed run. What fails here as well changes nothing any more."""
         kind = getattr(error, "fault", None) or type(error).__name__
         try:

@@ -155,7 +155,7 @@ def capabilities(frame: Frame, tools: Mapping[str, Tool]) -> dict[str, Capabilit
 
 
 def _tool(tool: Tool) -> Capability:
-    async def run(frame: Frame, call: ToolCall, checked: Any) -> Any:
+    async def run(frame: Frame, checked: Any) -> Any:
         return await tool.call(checked, frame.ctx)
 
     return Capability("tool", tool.spec, tool.check, run, tool.approve, tool.idempotent)
@@ -194,7 +194,7 @@ def _workflow(workflow: Workflow) -> Capability:
     function = workflow.function
     scoped = {name: _tool(tool) for name, tool in workflow.tools.items()}
 
-    async def run(frame: Frame, call: ToolCall, checked: Any) -> Any:
+    async def run(frame: Frame, checked: Any) -> Any:
         return await function.call(checked, WorkflowContext(frame, scoped))
 
     return Capability("workflow", function.spec, function.check, run, function.approve, function.idempotent)
@@ -207,7 +207,7 @@ def _helper(agent: Agent) -> Capability:
             raise ToolError(f"helper {agent.name!r} takes one argument, a string `input`")
         return task
 
-    async def run(frame: Frame, call: ToolCall, checked: Any) -> Any:
+    async def run(frame: Frame, checked: Any) -> Any:
         return await call_helper(frame, agent, checked)
 
     return Capability("helper", ToolSpec(agent.name, agent.description, TASK), check, run)

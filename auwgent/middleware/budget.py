@@ -65,6 +65,7 @@ class Bill:
     unread: Spent | None = None  # by turns of the session that are not in it here; None until that is asked
 
     def so_far(self, usage: Usage) -> Spent:
+        """What the run has spent by now."""
         if usage.usd is not None:
             self.usd = usage.usd
         return Spent(self.calls, usage.input_tokens + usage.output_tokens, self.usd, self.unpriced)

@@ -71,6 +71,7 @@ class Retrieve:
 
     @property
     def collection(self) -> str:
+        """The name in the index."""
         return self._options.collection
 
     async def open(self) -> None:

@@ -32,6 +32,8 @@ class Mark(BaseModel):
 
 
 class Size(NamedTuple):
+    """How much is sent."""
+
     tokens: int
     turns: int
 

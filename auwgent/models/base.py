@@ -126,6 +126,7 @@ class ModelSpec:
 
     @property
     def provider(self) -> str:
+        """The text before the first slash of the name."""
         return self.name.partition("/")[0]
 
     @property

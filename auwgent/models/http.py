@@ -92,6 +92,7 @@ def proxy_for(url: str) -> str | None:
 
 
 async def read_to_the_end(response: aiohttp.ClientResponse) -> None:
+    """Let the connection be used again, where it ends soon."""
     with suppress(Exception):  # the answer is there; a connection that does not end is simply not used again
         async with asyncio.timeout(LATE_END):
             await response.read()

@@ -24,10 +24,12 @@ class Cooldowns:
         self._until: dict[tuple[str, str | None], float] = {}
 
     def start(self, model: Model) -> None:
+        """Pass this model over for a while."""
         spec = model.spec
         self._until[spec.name, spec.base_url] = time.monotonic() + spec.cooldown
 
     def is_over(self, model: Model) -> bool:
+        """Whether this model may be asked."""
         return time.monotonic() >= self._until.get((model.spec.name, model.spec.base_url), 0.0)
 
 

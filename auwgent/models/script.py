@@ -99,6 +99,7 @@ class Script(BaseModel):
 
 
 def read(spec: ModelSpec) -> Script:
+    """The script of a model, from its params or its file."""
     found: Mapping[str, Any] = {}
     if "replies" not in spec.params:
         found = ECHO if spec.model == "echo" else _read_file(spec)
@@ -125,6 +126,7 @@ def _read_file(spec: ModelSpec) -> Mapping[str, Any]:
 
 
 def last_user_text(request: ModelRequest) -> str:
+    """What the user said last."""
     return next((turn.text for turn in reversed(request.turns) if turn.role == "user"), "")
 
 
