@@ -65,11 +65,11 @@ def store(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """What is sent to databases meanwhile, a table's reads and writes as their first words."""
+    """What is sent to databases meanwhile, by its first words: each row that is written counts for itself."""
     seen: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(" ".join(statement.split()[:3]))
+    def note(_connection: Any, _cursor: Any, statement: str, rows: Any, _context: Any, many: bool) -> None:
+        seen.extend([" ".join(statement.split()[:3])] * (len(rows) if many else 1))
 
     event.listen(Engine, "before_cursor_execute", note)
     try:
