@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from auwgent import store
 from auwgent.errors import ConfigError, SessionConflict
@@ -21,6 +22,8 @@ from auwgent.store.survey import file_of, place_of
 if TYPE_CHECKING:
     from auwgent.store.database import Address, Database
     from auwgent.store.journal import Hold, Journal, Mark, Stored
+
+T = TypeVar("T")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two looks at a session that another run holds
 
@@ -142,31 +145,19 @@ class SQLModelSessions(Archive):
 
     async def schema(self) -> Schema:
         """The version of the database's schema, and the one this auwgent wants. Nothing is made or changed."""
-        database = self._database()
-        try:
-            return await database.run(store.migrations.look, database)
-        finally:
-            await database.close()
+        return await self._at_once(store.migrations.look)
 
     async def check(self) -> str:
         """What a run would find there, for `auwgent check`. Nothing is made or changed; raises `StoreError`."""
         if self._file is not None and self._key is None:
             return await asyncio.to_thread(place_of(self._file, self._folder).survey)
-        database = self._database()
-        try:
-            return await database.run(store.migrations.survey, database)
-        finally:
-            await database.close()
+        return await self._at_once(store.migrations.survey)
 
     async def encrypt(self) -> bool:
         """Encrypt the SQLite file, which nobody has open, if it was made without a key; False if not."""
         if self._key is None:
             raise ConfigError("the store of sessions has no `encryption_key` to encrypt its file with")
-        database = self._database()
-        try:
-            return await database.run(database.encrypt_file)
-        finally:
-            await database.close()
+        return await self._at_once(lambda database: database.encrypt_file())
 
     async def database(self) -> Database:
         """The database, opened."""
@@ -174,6 +165,14 @@ class SQLModelSessions(Archive):
 
     def _is_open(self) -> bool:
         return self._opened is not None
+
+    async def _at_once(self, job: Callable[[Database], T]) -> T:
+        """Do a job on the database as it is, and let go of it again."""
+        database = self._database()
+        try:
+            return await database.run(job, database)
+        finally:
+            await database.close()
 
     def _database(self) -> Database:
         url = store.database.parse_url(self._url)
