@@ -226,6 +226,10 @@ class Context(MutableMapping[str, Any]):
     def __delitem__(self, key: str) -> None:
         del self._run.notes[key]
 
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """As of a dict: of tools that do so at once in threads of their own, all get what the first has put there."""
+        return self[key] if key in self else self._run.notes.setdefault(key, default)
+
     def __iter__(self) -> Iterator[str]:
         yield from RESERVED
         own = {**self._run.values, **self._run.notes}

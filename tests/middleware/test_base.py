@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -72,6 +74,22 @@ def test_notes_are_set_in_every_way_and_shared_by_all_agents_of_a_run() -> None:
     assert (other.trace_id, other["count"], other.size, other.log) == ("t1", 1, 3, ["x"])
     del other["trace_id"]
     assert "trace_id" not in ctx
+
+
+def test_threads_that_begin_a_list_at_once_share_it() -> None:
+    both_have_looked = threading.Barrier(2)
+
+    class Values(dict[str, Any]):
+        def __missing__(self, key: str) -> Any:
+            both_have_looked.wait(5)
+            raise KeyError(key)
+
+    ctx = context(facts(values=Values(color="blue")))
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(lambda number: ctx.setdefault("seen", [number]), range(2))
+    assert one is other is ctx.seen
+    assert ctx.setdefault("color", "red") == "blue"
+    assert ctx.setdefault("runId", "another") == "r1"
 
 
 def test_a_note_hides_a_context_value_until_it_is_deleted() -> None:
