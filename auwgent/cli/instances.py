@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from auwgent.errors import ConfigError
 from auwgent.runtime import Runtime, auwgent
 
-T = TypeVar("T")
+
+class Opened(Protocol):
+    """A middleware that has to be opened before it is of use."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=Opened)
 
 
 @asynccontextmanager
@@ -23,8 +32,8 @@ async def instance_of(
     if found is None:
         raise ConfigError(f"there is no auwgent.middleware.{kind.__name__} in the middleware of this config")
     try:
-        await found.open()  # type: ignore[attr-defined]
+        await found.open()
         yield found, runtime
     finally:
-        await found.close()  # type: ignore[attr-defined]
+        await found.close()
         await runtime.close()

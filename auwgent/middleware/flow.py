@@ -130,7 +130,9 @@ class JsonFlow:
         """What stands outside of strings, up to the next one; a word at the end may not be whole yet."""
         quote = text.find('"', self._place)
         if quote < 0:
-            return self._outside(text, _LAST_WORD.search(text, self._place).start())  # type: ignore[union-attr]
+            last_word = _LAST_WORD.search(text, self._place)
+            assert last_word is not None  # it may be empty
+            return self._outside(text, last_word.start())
         more = self._outside(text, quote)
         if self._prose is None:
             more += '"'

@@ -68,9 +68,8 @@ def known(name: str) -> Weights:
 def cache() -> Path:
     """The folder of pulled weights."""
     base = os.environ.get("AUWGENT_CACHE")
-    if not base:
-        base = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "auwgent")  # noqa: PTH118
-    return Path(base).expanduser() / "models"
+    folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "auwgent")
+    return folder.expanduser() / "models"
 
 
 def place(model: str) -> Path:
@@ -112,7 +111,7 @@ def pull(name: str, progress: Callable[[float], None], say: Callable[[str], None
                     shutil.rmtree(left_over, ignore_errors=True)
                 with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as temporary:
                     _download(weights, Path(temporary), progress, lock)
-                    os.replace(_verified(weights, Path(temporary)), path)  # noqa: PTH105
+                    _verified(weights, Path(temporary)).replace(path)
     except OSError as error:
         raise _failed(weights, f"{error.filename or folder}: {error.strerror or error}") from error
     return path
@@ -196,7 +195,7 @@ def _bytes_below(folder: Path) -> int:
     for parent, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):  # the installer has just moved it
-                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118
+                total += Path(parent, name).lstat().st_size
     return total
 
 

@@ -145,7 +145,8 @@ class Connection:
             command=server.command, args=list(server.args), env=dict(server.env), cwd=server.cwd
         )
         async with _kept(self._said) as errors, stdio_client(parameters, errors) as (read, write):
-            # The SDK says nothing of a program that ends between two calls, but closes its side of the stream.
+            # The SDK says nothing of a program that ends between two calls, but closes its side of the stream. That
+            # the stream has statistics is not in the type it is given.
             self._hung_up = lambda: read.statistics().open_send_streams == 0  # type: ignore[attr-defined]
             yield read, write
 
