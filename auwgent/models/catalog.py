@@ -108,7 +108,7 @@ class Catalog:
         if "url" in settings:
             self._check_address(spec)
         for one in (spec, *spec.fallbacks):
-            if problem := missing_key(one):
+            if problem := missing_key(one, self._environ):
                 raise ProviderError(problem, provider=one.provider, model=one.name, fault="auth")
         chain = [self._made_once(one, keep=not settings) for one in (spec, *spec.fallbacks)]
         return ResilientModel(chain, self._cooldowns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,14 +17,16 @@ from auwgent.models.listed import provider_names
 class Provider:
     """One provider.
 
-    `env` are the variables its key may be in, the first the usual one. Without `needs_key` it may do
-    without: a server of the user's own, or credentials that are no single key. `path` is what LiteLLM wants
-    behind the host, and `exact` that nothing else may stand there. `chat` is its endpoint for OpenAI's chat wire
-    format: empty where only the user knows it, None where it has none.
+    `env` are the variables its key may be in, the first the usual one; `tokens` are those of other credentials,
+    which LiteLLM finds by itself. Without `needs_key` it may do without: a server of the user's own, or
+    credentials that are no single key. `path` is what LiteLLM wants behind the host, and `exact` that nothing
+    else may stand there. `chat` is its endpoint for OpenAI's chat wire format: empty where only the user knows
+    it, None where it has none.
     """
 
     name: str
     env: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
     needs_key: bool = True
     path: str = "/v1"
     exact: bool = False
@@ -42,19 +45,27 @@ PROVIDERS: Mapping[str, Provider] = {
     provider.name: provider
     for provider in (
         Provider("openai", ("OPENAI_API_KEY",), chat="https://api.openai.com/v1"),
-        Provider("anthropic", ("ANTHROPIC_API_KEY",), path="", exact=True),
+        Provider("anthropic", ("ANTHROPIC_API_KEY",), ("ANTHROPIC_AUTH_TOKEN",), path="", exact=True),
         Provider("gemini", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), path="/v1beta", exact=True),
         Provider("mistral", ("MISTRAL_API_KEY",), chat="https://api.mistral.ai/v1"),
-        Provider("openrouter", ("OPENROUTER_API_KEY",), path="/api/v1", chat="https://openrouter.ai/api/v1"),
+        Provider(
+            "openrouter",
+            ("OPENROUTER_API_KEY", "OR_API_KEY"),
+            path="/api/v1",
+            chat="https://openrouter.ai/api/v1",
+        ),
         Provider("groq", ("GROQ_API_KEY",), chat="https://api.groq.com/openai/v1"),
         Provider("deepseek", ("DEEPSEEK_API_KEY",), chat="https://api.deepseek.com/v1"),
         Provider("xai", ("XAI_API_KEY",), chat="https://api.x.ai/v1"),
         Provider(
             "together_ai",
-            ("TOGETHER_API_KEY", "TOGETHER_AI_API_KEY", "TOGETHERAI_API_KEY"),
+            ("TOGETHER_API_KEY", "TOGETHER_AI_API_KEY", "TOGETHERAI_API_KEY", "TOGETHER_AI_TOKEN"),
             chat="https://api.together.ai/v1",
         ),
-        Provider("fireworks_ai", ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY")),
+        Provider(
+            "fireworks_ai",
+            ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY", "FIREWORKSAI_API_KEY", "FIREWORKS_AI_TOKEN"),
+        ),
         Provider("cerebras", ("CEREBRAS_API_KEY",), chat="https://api.cerebras.ai/v1"),
         Provider("moonshot", ("MOONSHOT_API_KEY",), chat="https://api.moonshot.ai/v1"),
         Provider("perplexity", ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"), path=""),
@@ -115,7 +126,7 @@ def key_for(provider: str, api_keys: Mapping[str, str], environ: Mapping[str, st
 
 def keys_of(environ: Mapping[str, str]) -> Iterator[str]:
     """The keys of all known providers that stand in the environment."""
-    names = {name for provider in PROVIDERS.values() for name in provider.env}
+    names = {name for provider in PROVIDERS.values() for name in provider.env + provider.tokens}
     yield from (environ[name] for name in names if environ.get(name))
 
 
@@ -126,18 +137,27 @@ def key_places(spec: ModelSpec) -> str:
     return " or ".join(places)
 
 
-def missing_key(spec: ModelSpec) -> str | None:
-    """What the user has to do before `spec` can be asked, or None. A base_url of his own may need no key."""
+def missing_key(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> str | None:
+    """What the user has to do before `spec` can be asked, or None. An address of his own may need no key."""
     provider = provider_of(spec.provider)
-    if spec.api_key or spec.base_url or not provider.needs_key:
+    if spec.api_key or not provider.needs_key or own_address(spec, environ):
+        return None
+    if any(environ.get(name) for name in provider.tokens):
         return None
     return f"{spec.name} needs an API key and none is set: give it as {key_places(spec)}"
 
 
-def wants_placeholder(spec: ModelSpec) -> bool:
+def wants_placeholder(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether something must stand for a key that is not there: OpenAI's client makes no call without one."""
     known = PROVIDERS.get(spec.provider)
-    return known is not None and not known.exact and spec.base_url is not None
+    return known is not None and not known.exact and own_address(spec, environ) is not None
+
+
+def own_address(spec: ModelSpec, environ: Mapping[str, str]) -> str | None:
+    """The address that the config gives, else the environment, in the variables that LiteLLM heeds."""
+    prefix = spec.provider.upper()
+    names = (f"{prefix}_BASE_URL", f"{prefix}_API_BASE")
+    return spec.base_url or next((environ[name] for name in names if environ.get(name)), None)
 
 
 def base_url_for(provider: str, base_url: str | None) -> str | None:
@@ -184,15 +204,8 @@ def not_direct(spec: ModelSpec, environ: Mapping[str, str]) -> str | None:
 
 
 def chat_url(spec: ModelSpec, environ: Mapping[str, str]) -> str:
-    """Where `spec` is asked in OpenAI's chat wire format; empty where that is not known.
-
-    The variables are those that LiteLLM heeds.
-    """
-    known = provider_of(spec.provider)
-    prefix = spec.provider.upper()
-    names = (f"{prefix}_BASE_URL", f"{prefix}_API_BASE")
-    given = spec.base_url or next((environ[name] for name in names if environ.get(name)), None)
-    base = base_url_for(spec.provider, given) or known.chat
+    """Where `spec` is asked in OpenAI's chat wire format; empty where that is not known."""
+    base = base_url_for(spec.provider, own_address(spec, environ)) or provider_of(spec.provider).chat
     if not base:
         return ""
     parts = urlsplit(base)

@@ -14,7 +14,7 @@ from auwgent.models.providers import PROVIDERS
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for provider in PROVIDERS.values():
-        for name in provider.env:
+        for name in (*provider.env, *provider.tokens):
             monkeypatch.delenv(name, raising=False)
 
 

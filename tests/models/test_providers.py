@@ -14,6 +14,7 @@ from auwgent.models.providers import (
     is_provider,
     key_for,
     key_places,
+    keys_of,
     missing_key,
     near_provider,
     provider_of,
@@ -64,6 +65,38 @@ def test_a_missing_key_is_told_with_all_places() -> None:
 )
 def test_not_everyone_needs_a_key(spec: ModelSpec) -> None:
     assert missing_key(spec) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "variable"),
+    [
+        ("openai/my-own", "OPENAI_BASE_URL"),
+        ("openai/my-own", "OPENAI_API_BASE"),
+        ("azure/mine", "AZURE_API_BASE"),
+        ("anthropic/claude-sonnet-4-5", "ANTHROPIC_AUTH_TOKEN"),
+    ],
+)
+def test_an_address_or_a_token_of_the_environment_may_do_without_a_key(model: str, variable: str) -> None:
+    spec = ModelSpec(name=model)
+    assert missing_key(spec, {}) is not None
+    assert missing_key(spec, {variable: "http://127.0.0.1:1"}) is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "variable"),
+    [
+        ("fireworks_ai", "FIREWORKSAI_API_KEY"),
+        ("fireworks_ai", "FIREWORKS_AI_TOKEN"),
+        ("openrouter", "OR_API_KEY"),
+        ("together_ai", "TOGETHER_AI_TOKEN"),
+    ],
+)
+def test_a_key_may_be_in_any_variable_that_litellm_heeds(provider: str, variable: str) -> None:
+    assert key_for(provider, {}, {variable: "key"}) == "key"
+
+
+def test_a_token_is_as_secret_as_a_key() -> None:
+    assert list(keys_of({"ANTHROPIC_AUTH_TOKEN": "secret", "HOME": "/"})) == ["secret"]
 
 
 def test_whoever_needs_a_key_can_be_told_where_to_put_it() -> None:
