@@ -146,9 +146,6 @@ def _entry(
     return Finding(kind, name, config.origin(key), key, detail=detail, facts=facts)
 
 
-# Keys and models
-
-
 def _keys_and_models(config: Config, report: Report, *, given: bool) -> None:
     """A key that is missing is no fault where a middleware may have it `given` in the run."""
     catalog = models(config, os.environ)

@@ -50,8 +50,6 @@ class Probes:
             await self._parts.servers.close()
             await self._parts.catalog.aclose()
 
-    # Middleware
-
     async def _middleware(self, index: int) -> None:
         instance = self._parts.installed[index].instance
         check = _check_of(instance)
@@ -73,8 +71,6 @@ class Probes:
             self._fault(found, f"{found.name}: its check failed: {describe(error)}")
         else:
             found.status, found.detail = "ok", " ".join(str(said or "").split())
-
-    # MCP servers
 
     async def _server(self, name: str) -> None:
         found = self._found["mcp", name]
@@ -106,8 +102,6 @@ class Probes:
             self._fault(finding, str(failure))
         if not listed.failures:
             finding.status = "ok"
-
-    # Models
 
     async def _models(self) -> None:
         wanted = [

@@ -78,6 +78,7 @@ def _import() -> Any:
         gc.freeze()
         if collecting:
             gc.enable()
+    # Each of the three says in its docstring why it stands there; LiteLLM's own types know of none.
     logging_worker.GLOBAL_LOGGING_WORKER = _NoWorker()  # type: ignore[misc,assignment]
     litellm.module_level_aclient = _ClientOfLoop(litellm)  # type: ignore[assignment]
     AsyncHTTPHandler.single_connection_post_request = _no_second_try  # type: ignore[method-assign]
