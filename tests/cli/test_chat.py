@@ -74,14 +74,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(folder: Path) -> Path:
-    """Where sessions are kept, as they are by default."""
-    config = folder / "auwgent.toml"
-    config.write_text(config.read_text().replace("middleware = []", ""))
-    return folder / ".auwgent"
-
-
-@pytest.fixture
 def chat(folder: Path, auwgent: Command) -> Iterator[Terminal]:
     with auwgent.on_terminal("run") as terminal:
         terminal.until_prompt()

@@ -96,13 +96,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def store(folder: Path) -> None:
-    """Sessions are kept, as they are by default."""
-    config = folder / "auwgent.toml"
-    config.write_text(config.read_text().replace("middleware = []", ""))
-
-
 def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
