@@ -415,3 +415,19 @@ def test_a_tool_may_not_be_called_like_the_answer() -> None:
 
     with pytest.raises(ConfigError, match="final_answer"):
         auwgent(config(agent={"tools": [final_answer], "output": {"type": "object"}}))
+
+
+def test_what_a_dict_gives_a_middleware_is_the_very_object() -> None:
+    class Recorder:
+        def __init__(self, log: list[str], counts: dict[str, int], home: str) -> None:
+            self.log, self.counts, self.home = log, counts, home
+
+        def onRunComplete(self, session: Session, ctx: Any) -> None:
+            self.log.append(ctx.status)
+            self.counts["runs"] = 1
+
+    log: list[str] = []
+    counts: dict[str, int] = {}
+    recorder = {"use": Recorder, "log": log, "counts": counts, "home": "${HOME:-none}"}
+    auwgent({"middleware": [recorder], "agent": {"model": "scripted/echo"}}).run_sync("Hello")
+    assert (log, counts) == (["completed"], {"runs": 1})

@@ -10,7 +10,7 @@ from auwgent.config.document import Document
 from auwgent.config.keys import Aspect, Finding, Key, lookup, written
 from auwgent.config.overrides import Overrides
 from auwgent.config.references import Used, used
-from auwgent.config.variables import Unset, expand
+from auwgent.config.variables import Unset, expand, same
 from auwgent.errors import Problem
 
 _ECHO = "scripted/echo"
@@ -87,9 +87,8 @@ class Layers:
         """The merged tree without the keys whose variables are missing. They are a problem only where in use."""
         tree = self._settle(merged, (), used(merged))
         for key in self.left_out:
-            found, table = lookup(tree, key[:-1])
-            if found and (stand_in := _stand_in(key)):
-                table[key[-1]] = stand_in
+            if stand_in := _stand_in(key):
+                tree = _with(tree, key, stand_in)
         self.merged, in_use = tree, used(tree)
         return {name: self._standing(name, value, in_use) for name, value in self.merged.items()}
 
@@ -100,10 +99,11 @@ class Layers:
                 for name, item in value.items()
                 if (*key, name) not in self.left_out
             }
-            return {name: item for name, item in items.items() if not isinstance(item, Unset)}
+            return same(value, {name: item for name, item in items.items() if not isinstance(item, Unset)})
         if type(value) in (list, tuple):
             listed = [self._settle(item, (*key, index), in_use) for index, item in enumerate(value)]
-            return next((item for item in listed if isinstance(item, Unset)), type(value)(listed))
+            settled = same(value, type(value)(listed))
+            return next((item for item in listed if isinstance(item, Unset)), settled)
         if isinstance(value, Unset):
             self._note(key, value, in_use)
         return value
@@ -151,6 +151,15 @@ def _stand_in(key: Key) -> Any:
             return "…"
         case _:
             return None
+
+
+def _with(table: Mapping[str, Any], key: Key, value: Any) -> dict[str, Any]:
+    """The table with a value at a key, if what is around it is there."""
+    name, below = str(key[0]), key[1:]
+    if not below:
+        return {**table, name: value}
+    around = table.get(name)
+    return {**table, name: _with(around, below, value)} if isinstance(around, dict) else dict(table)
 
 
 def part(document: Document, environ: Mapping[str, str], profile: str | None = None) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,14 +20,26 @@ class Unset:
 
 
 def expand(value: Any, environ: Mapping[str, str]) -> Any:
-    """A copy with the variables of every string filled in; strings that lack one become `Unset`."""
+    """The value with the variables of every string filled in; strings that lack one become `Unset`.
+
+    Lists and tables without any are not copied: a program may give a middleware its own list.
+    """
     if isinstance(value, str):
         return _expand_text(value, environ) if "$" in value else value
     if isinstance(value, dict):
-        return {key: expand(item, environ) for key, item in value.items()}
+        return same(value, {key: expand(item, environ) for key, item in value.items()})
     if type(value) in (list, tuple):
-        return type(value)(expand(item, environ) for item in value)
+        return same(value, type(value)(expand(item, environ) for item in value))
     return value
+
+
+def same(value: Any, copy: Any) -> Any:
+    """The value itself, where a copy of the list or table holds the very same things."""
+    if isinstance(value, dict):
+        is_same = value.keys() == copy.keys() and all(copy[key] is item for key, item in value.items())
+    else:
+        is_same = len(value) == len(copy) and all(map(operator.is_, value, copy))
+    return value if is_same else copy
 
 
 def _expand_text(text: str, environ: Mapping[str, str]) -> str | Unset:
