@@ -12,7 +12,7 @@ import pytest
 from auwgent.engine.agent import ApprovalRequest
 from auwgent.errors import MiddlewareError
 from auwgent.middleware import Approve, Redact
-from tests.middleware.conformance import Conformance, add, at_work, over_http
+from tests.middleware.conformance import Conformance, at_work, over_http
 from tests.support.aimock import Aimock
 from tests.support.bench import Bench, Hook, bench, calls
 
@@ -206,7 +206,19 @@ async def test_two_that_ask_both_need_a_yes() -> None:
 
 
 async def test_over_http(aimock: Aimock) -> None:
-    deny = Approve([{"tools": "add", "then": "deny"}], default="allow")
-    async with over_http(aimock, "approve", deny, tools=[add]) as agent:
-        session = await agent.run("Say hello")
-    assert session.turns[-1].role == "assistant"
+    asked = []
+
+    def get_weather(city: str, days: int = 1) -> str:
+        """The weather."""
+        asked.append(city)
+        return "sunny"
+
+    deny = Approve([{"tools": "get_*", "then": "deny"}], default="allow")
+    async with over_http(aimock, "approve", deny, tools=[get_weather]) as agent:
+        session = await agent.run("What is the weather in Paris?")
+    assert asked == []
+    assert [turn.outcome for turn in session.turns if turn.role == "tool"] == ["skipped"]
+    told = [
+        message for message in aimock.journal("approve")[1]["body"]["messages"] if message["role"] == "tool"
+    ]
+    assert "was not allowed to run" in told[0]["content"]
