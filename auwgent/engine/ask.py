@@ -330,7 +330,8 @@ def turns_of(
     the provider could do. Other calls get ids that are unique in the session.
     """
     answers = [raw.arguments for raw in reply.calls if _is_answer(offered.get(raw.name))]
-    taken = {call.id for turn in frame.run.session.turns for call in turn.tool_calls or () if reply.calls}
+    taken = frame.run.call_ids  # with those of helpers at work beside it that are not recorded yet
+    taken.update(call.id for turn in frame.run.session.turns for call in turn.tool_calls or () if reply.calls)
     calls: list[ToolCall] = []
     for raw in reply.calls:
         if not _is_answer(offered.get(raw.name)):

@@ -126,6 +126,7 @@ class Run:
         self.authors: dict[str, Frame] = {}  # turn id -> the agent at work that it belongs to
         self.approved: dict[str, tuple[str, Any]] = {}  # call id -> the call the user said yes to for a hook
         self.begun: set[str] = set()  # ids of the calls that are or were under way
+        self.call_ids: set[str] = set()  # that no other call may have
         self._llm_calls = 0
         self._seq = 0
 
@@ -252,10 +253,9 @@ class Run:
     async def approve(self, agent: str, call: Mapping[str, Any]) -> bool:
         """Ask the user whether a call, as a `*_call` intent describes it, may happen. Nobody there: it may not."""
         request = ApprovalRequest(self.facts.run_id, call["id"], agent, call["type"], deepcopy(call["args"]))
-        approver = self.services.approver
-        if approver is None:
+        if self.services.approver is None:
             return False
-        answer = approver(request)
+        answer = self.services.approver(request)
         return (await answer if inspect.isawaitable(answer) else answer) is True
 
     async def approve_for_hook(self, agent: str, call: Mapping[str, Any]) -> bool:

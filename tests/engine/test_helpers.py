@@ -314,6 +314,24 @@ async def test_helpers_called_in_one_message_work_side_by_side_and_apart() -> No
     check_history(session.turns)
 
 
+async def test_calls_of_helpers_side_by_side_have_ids_of_their_own() -> None:
+    def get_time() -> str:
+        """The time."""
+        return "noon"
+
+    async def after_the_other(name: str, value: Any, ctx: Any) -> None:
+        await asyncio.sleep(0)
+
+    joker = [
+        {"when": "task", "text": "I look.", "tool_calls": [{"name": "get_time", "id": "call_1"}]},
+        {"when": "task", "result": True, "text": "Noon."},
+    ]
+    both = {"tool_calls": [{"name": "Joker", "args": {"input": f"task {n}"}} for n in range(2)]}
+    agent = with_joker([both, "Done."], joker, tools=[get_time], middleware=[Hook(onIntent=after_the_other)])
+    session = await agent.ask()
+    check_history(session.turns)
+
+
 async def test_the_same_calls_of_helpers_side_by_side_are_no_loop() -> None:
     def get_time() -> str:
         """The time."""
