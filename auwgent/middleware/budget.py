@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -82,8 +82,8 @@ class Budget:
     stays so when a session is deleted.
 
     `url` is a database for what is to be known beyond a session: `.auwgent/limits.db` beside the config file
-    unless it is given. Where a price is not known, budgets in USD cannot be kept: `unpriced = "refuse"` ends
-    the run at its next call, and `"free"` takes such calls as free.
+    unless it is given. Where a price is not known, budgets in USD cannot be kept: `unpriced = "refuse"` refuses
+    the next call, for a user's until the day is over, and `"free"` takes such calls as free.
     """
 
     name = "budget"
@@ -180,8 +180,11 @@ class Budget:
             raise
 
     def _refusal(self, found: Totals) -> LimitExceeded | None:
+        sums: dict[Scope, Spent] = {scope: getattr(found, scope) for scope in SHARED}
+        # One call without a price must not close a user's budget for ever.
+        sums["user"] = replace(found.user, unpriced=found.user_day.unpriced)
         try:
-            self._check({scope: getattr(found, scope) for scope in SHARED})
+            self._check(sums)
         except LimitExceeded as error:
             return error
         return None
@@ -192,7 +195,7 @@ class Budget:
             cap = self._caps.get(scope)
             if cap is None:
                 continue
-            if cap.usd is not None and spent.unpriced and self._refuse and scope != "user":
+            if cap.usd is not None and spent.unpriced and self._refuse:
                 raise LimitExceeded(
                     f"the budget of {OF[scope]} is {cap.usd:g} USD, but a model without a known price was asked; "
                     "give it one with `price` under [models]",

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -166,18 +166,26 @@ async def test_a_run_ends_in_the_middle_and_its_session_is_whole() -> None:
     ]
 
 
-async def test_without_a_price_a_budget_in_usd_is_not_pretended(tmp_path: Path) -> None:
+async def test_without_a_price_a_budget_in_usd_is_not_pretended() -> None:
     agent = paid(Budget(session={"usd": 1.0}), reply=UNPRICED)
     session = await agent.ask("Hi")
     with pytest.raises(LimitExceeded, match="a model without a known price was asked"):
         await agent.ask("Hi", session=session)
     free = paid(Budget(session={"usd": 1.0}, unpriced="free"), reply=UNPRICED)
     await free.ask("Hi", session=await free.ask("Hi"))
-    shared = in_file(tmp_path, day={"usd": 1.0})
-    async with closing(shared):
-        await paid(shared, reply=UNPRICED).ask("Hi")
+
+
+@pytest.mark.parametrize("scope", ["user", "user_day", "day"])
+async def test_without_a_price_no_budget_in_usd_goes_on_that_day(tmp_path: Path, scope: str) -> None:
+    budget = in_file(tmp_path, **{scope: {"usd": 1.0}})
+    today = datetime(2030, 1, 1, 12, tzinfo=UTC)
+    budget.clock = lambda: today
+    async with closing(budget):
+        await paid(budget, reply=UNPRICED).ask("Hi")
         with pytest.raises(LimitExceeded, match="a model without a known price was asked"):
-            await paid(shared).ask("Hi")
+            await paid(budget).ask("Hi")
+        today += timedelta(days=1)
+        assert (await paid(budget).ask("Hi")).text == PAID["text"]
 
 
 async def test_a_call_without_a_price_takes_nothing_back(tmp_path: Path) -> None:
