@@ -1,4 +1,7 @@
-"""What a config knows, for completion in a shell. Whatever goes wrong, there is just nothing to complete."""
+"""What a config and the providers know, for completion in a shell and in a chat.
+
+Whatever goes wrong, there is just nothing to complete.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from click.shell_completion import CompletionItem
 
 from auwgent.config import load
 from auwgent.errors import AuwgentError
+from auwgent.models import weights
+from auwgent.models.listed import model_names
 from auwgent.models.providers import PROVIDERS
 from auwgent.runtime import auwgent
 from auwgent.store.base import SessionInfo, SessionStore
@@ -29,12 +34,11 @@ def sessions(context: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def models(context: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Names under [models], then providers."""
+    """Names under [models], then providers and their models."""
     named: Iterable[str] = ()
     with contextlib.suppress(AuwgentError):
         named = load(_config(context)).models
-    known = [*named, *(f"{provider}/" for provider in PROVIDERS)]
-    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in names_of_models(named, incomplete)]
 
 
 def profiles(context: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -44,6 +48,18 @@ def profiles(context: click.Context, incomplete: str) -> list[CompletionItem]:
             CompletionItem(name) for name in load(_config(context)).profiles if name.startswith(incomplete)
         ]
     return []
+
+
+def names_of_models(own: Iterable[str], incomplete: str) -> list[str]:
+    """The user's own names and the providers; the models of a provider once no other is meant."""
+    here = [
+        name for name in (*own, *(f"local/{name}" for name in weights.KNOWN)) if name.startswith(incomplete)
+    ]
+    there = [f"{provider}/" for provider in PROVIDERS if f"{provider}/".startswith(incomplete)]
+    meant = there[0] if not here and len(there) == 1 else incomplete
+    provider, slash, _ = meant.partition("/")
+    found = [name for name in model_names(provider) if name.startswith(incomplete)] if slash else []
+    return list(dict.fromkeys([*here, *(found or there)]))
 
 
 async def _sessions(context: click.Context) -> list[SessionInfo]:

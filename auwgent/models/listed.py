@@ -16,6 +16,7 @@ LIST = "model_prices_and_context_window_backup.json"
 ENUM = "types/utils.py"  # has the providers that are written in Python
 MORE = "llms/openai_like/providers.json"  # and this those that are a few settings
 ENDPOINTS = ("responses/", "converse/")  # they stand before a model's name, and not in the list
+CONVERSING = ("chat", "responses")  # the modes of models that talk
 
 _PROVIDERS = re.compile(r"^class LlmProviders\(.*?\):\n(?P<members>.*?)^\S", re.DOTALL | re.MULTILINE)
 _MEMBER = re.compile(r"^    [A-Z0-9_]+ = \"(?P<name>[^\"]+)\"", re.MULTILINE)
@@ -27,6 +28,21 @@ def listed(spec: ModelSpec) -> Mapping[str, Any]:
     for endpoint in ENDPOINTS:
         model = model.removeprefix(endpoint)
     return entries.get(spec.name) or entries.get(model) or {}
+
+
+def model_names(provider: str) -> list[str]:
+    """The listed models of this provider that one can talk to, as `provider/model`."""
+    names = {
+        name if name.startswith(f"{provider}/") else f"{provider}/{name}"
+        for name, entry in _entries().items()
+        if entry.get("mode") in CONVERSING and _provider(entry) == provider
+    }
+    return sorted(names)
+
+
+def _provider(entry: Mapping[str, Any]) -> str:
+    """What stands before the model's name, which the list has as `vertex_ai-mistral_models` or `bedrock_converse`."""
+    return str(entry.get("litellm_provider")).partition("-")[0].removesuffix("_converse")
 
 
 @cache

@@ -194,6 +194,17 @@ def test_an_unknown_command_is_not_said_to_the_agent(chat: Terminal) -> None:
     ask(chat, "//retyr", "main heard: /retyr")
 
 
+def test_tab_completes_commands_and_the_models_of_every_provider(chat: Terminal) -> None:
+    chat.type("/mod")
+    chat.until("which model answers")
+    chat.type("\t anthropic/claude-sonn")
+    chat.until("anthropic/claude-sonnet-")
+    chat.type("\x03/model ot")
+    chat.until("other")
+    chat.type("\t\r")
+    chat.until("The model is scripted/other.")
+
+
 def test_several_lines_are_one_question(chat: Terminal) -> None:
     chat.type("one\\\rtwo\x1b\rthree\r")
     shown = chat.until("tokens in").replace("\r", "")
@@ -221,7 +232,11 @@ def test_sessions_are_kept_and_gone_on_with(store: Path, auwgent: Command) -> No
         ask(chat, "/undo", "Taken back: two")
         ask(chat, "three", "main heard: three")
         assert "mine" in ask(chat, "/sessions", "4 turns: one")
-        ask(chat, "/session mine", "On with session mine.")
+        chat.type("/session mi")
+        chat.until("mine")
+        chat.type("\t\r")
+        chat.until("On with session mine.")
+        chat.until_prompt()
         assert "turns     4" in ask(chat, "/session", "kept")
         chat.type("/quit\r")
         assert chat.ended() == 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -15,6 +16,7 @@ from prompt_toolkit.output import ColorDepth
 
 from auwgent.cli.chat import slash
 from auwgent.cli.chat.talk import Talk
+from auwgent.errors import AuwgentError
 
 EXPAND = "/expand"
 
@@ -84,6 +86,11 @@ class _Completer(Completer):
         self._talk = talk
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        return ()  # a prompt that waits in an event loop asks for the others
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
         text = document.text_before_cursor
         if not text.startswith("/") or "\n" in text:
             return
@@ -93,8 +100,10 @@ class _Completer(Completer):
                 if command.name.startswith(name):
                     yield Completion(command.name, -len(name), display_meta=command.help)
             return
-        for command in slash.COMMANDS:
-            if command.name == name:
-                for choice in dict.fromkeys(command.choices(self._talk)):
-                    if choice.startswith(argument):
-                        yield Completion(choice, -len(argument))
+        choices = next((command.choices for command in slash.COMMANDS if command.name == name), None)
+        if choices is None:
+            return
+        with contextlib.suppress(AuwgentError):  # whatever goes wrong, there is just nothing to complete
+            for choice in dict.fromkeys(await choices(self._talk, argument)):
+                if choice.startswith(argument):
+                    yield Completion(choice, -len(argument))

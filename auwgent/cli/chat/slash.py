@@ -15,8 +15,8 @@ from rich.text import Text
 
 from auwgent.cli.chat.talk import Talk
 from auwgent.cli.chat.view import spent
+from auwgent.cli.complete import MOST, names_of_models
 from auwgent.errors import SessionNotFound
-from auwgent.models.providers import PROVIDERS
 from auwgent.render.terminal import harmless
 from auwgent.session import Usage
 
@@ -26,12 +26,12 @@ NARROW = 30  # columns that a text needs beside its name
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`run` gets what stands behind the name; `choices` are words that may stand there."""
+    """`run` gets what stands behind the name; `choices` are words that may stand there, by how they begin."""
 
     name: str
     help: str
     run: Callable[[Talk, str], Awaitable[None]]
-    choices: Callable[[Talk], Iterable[str]] = lambda talk: ()
+    choices: Callable[[Talk, str], Awaitable[Iterable[str]]] | None = None
 
 
 async def obey(talk: Talk, line: str) -> None:
@@ -209,17 +209,23 @@ def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0]
 
 
-def _models(talk: Talk) -> Iterable[str]:
-    return [*talk.agent.config.models, talk.model, *(f"{name}/" for name in PROVIDERS)]
+async def _ids(talk: Talk, typed: str) -> Iterable[str]:
+    if talk.store is None:
+        return ()
+    return [one.id for one in await talk.store.list_sessions(talk.user_id, limit=MOST)]
 
 
-def _profiles(talk: Talk) -> Iterable[str]:
+async def _models(talk: Talk, typed: str) -> Iterable[str]:
+    return names_of_models([*talk.agent.config.models, talk.model], typed)
+
+
+async def _profiles(talk: Talk, typed: str) -> Iterable[str]:
     return ["none", *talk.agent.config.profiles]
 
 
 COMMANDS = (
     Command("help", "this list", _help),
-    Command("session", "which session this is; with an ID, go on with that one", _session),
+    Command("session", "which session this is; with an ID, go on with that one", _session, _ids),
     Command("sessions", "the newest sessions", _sessions),
     Command("new", "begin a new session", _new),
     Command("model", "which model answers; with a name, such as anthropic/…, use that one", _model, _models),

@@ -1,0 +1,29 @@
+"""What LiteLLM lists of models, under the names that a config has for them."""
+
+import pytest
+
+from auwgent.models.base import ModelSpec
+from auwgent.models.listed import listed, model_names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "anthropic/claude-sonnet-4-5",  # which the list has without its provider
+        "gemini/gemini-2.5-flash",
+        "openai/gpt-5-mini",
+        "bedrock/anthropic.claude-sonnet-4-5-20250929-v1:0",  # bedrock_converse there
+        "vertex_ai/mistral-large@2407",  # vertex_ai-mistral_models there
+    ],
+)
+def test_models_are_listed_under_the_name_that_a_config_has_for_them(name: str) -> None:
+    assert name in model_names(name.partition("/")[0])
+
+
+def test_only_models_to_talk_to_are_listed() -> None:
+    assert listed(ModelSpec("openai/text-embedding-3-small"))
+    assert "openai/text-embedding-3-small" not in model_names("openai")
+
+
+def test_nothing_is_listed_of_who_is_not_known() -> None:
+    assert model_names("nobody") == model_names("hosted_vllm") == []
