@@ -366,6 +366,13 @@ async def test_who_only_looks_leaves_the_report_to_who_uses_them(tmp_path: Path)
     assert not (tmp_path / "none.json").exists()
 
 
+def test_two_that_pin_at_once_keep_what_the_other_has_seen(tmp_path: Path) -> None:
+    one, other = Pins(tmp_path / "mcp.json"), Pins(tmp_path / "mcp.json")
+    for tool, pins in (("a", one), ("b", other), ("c", one)):
+        assert not pins.changed("demo", tool, "Adds.")
+    assert [Pins(tmp_path / "mcp.json").changed("demo", tool, "Sends.") for tool in "abc"] == [True] * 3
+
+
 def test_a_pin_file_that_is_of_no_use_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     for file in (tmp_path / "broken.json", Path("/proc/none/mcp.json"), None):

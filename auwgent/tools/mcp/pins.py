@@ -18,7 +18,7 @@ class Pins:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._hashes: dict[str, str] | None = None
+        self._hashes: dict[str, Any] | None = None
 
     def changed(self, server: str, tool: str, description: Any, *, remember: bool = True) -> bool:
         """Whether the tool described itself differently when it was last seen; what it says now is remembered."""
@@ -28,22 +28,24 @@ class Pins:
         before = known.get(key)
         if remember and before != seen:
             known[key] = seen
-            self._save(known)
+            self._save({**known, **self._read(), key: seen})  # others may have written since it was read
         return before is not None and before != seen
 
-    def _load(self) -> dict[str, str]:
+    def _load(self) -> dict[str, Any]:
         if self._hashes is None:
-            self._hashes = {}
-            if self._file is not None:
-                try:
-                    found = json.loads(self._file.read_text(encoding="utf-8"))
-                except (OSError, ValueError):
-                    found = {}
-                if isinstance(found, dict):
-                    self._hashes = found
+            self._hashes = self._read()
         return self._hashes
 
-    def _save(self, known: dict[str, str]) -> None:
+    def _read(self) -> dict[str, Any]:
+        if self._file is None:
+            return {}
+        try:
+            found = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _save(self, known: dict[str, Any]) -> None:
         if self._file is None:
             return
         fresh = self._file.with_name(f"{self._file.name}.{os.getpid()}")
