@@ -19,7 +19,16 @@ from auwgent import auwgent
 from auwgent.errors import ProviderError
 from tests.support.alone import alone as alone
 from tests.support.command import Command
-from tests.support.raw_server import STREAM_END, Received, Step, piece, read_request, unused_port, whole
+from tests.support.raw_server import (
+    STREAM_END,
+    Received,
+    Step,
+    piece,
+    read_request,
+    stream_head,
+    unused_port,
+    whole,
+)
 from tests.support.serving import serving
 from tests.support.wires import WIRES, Anthropic, OpenAI, Wire
 
@@ -45,6 +54,7 @@ use = "{model}"
 via = "{via}"
 base_url = "{main}"
 headers = {{ X-Team = "{c}-header", Cookie = "session={c}-cookie" }}
+timeout = {timeout}
 retries = 1
 fallbacks = ["spare"]
 
@@ -54,20 +64,32 @@ via = "{via}"
 api_key = "{c}-spare-0123456789"
 base_url = "{spare}"
 headers = {{ X-Team = "{c}-spare-header" }}
+timeout = {timeout}
 retries = 0
 """
 Answer = Callable[[Wire, str], list[Step]]
 
+
+def refused(status: int) -> Answer:
+    return lambda wire, sent: wire.refusal(status, sent)
+
+
 # What a server answers that gives away all it was sent, as some gateways do.
 FAULTS: Mapping[str, Answer] = {
-    "400": lambda wire, sent: wire.refusal(400, sent),
+    "400": refused(400),
     "401": lambda wire, sent: wire.refusal(401, f"Incorrect API key provided: {sent}"),
-    "404": lambda wire, sent: wire.refusal(404, sent),
+    "403": refused(403),
+    "404": refused(404),
+    "context overflow": lambda wire, sent: wire.refusal(
+        400, f"prompt is too long: 9 tokens > 8 maximum {sent}"
+    ),
     "429": lambda wire, sent: wire.refusal(429, sent, Retry_After="0"),
-    "500": lambda wire, sent: wire.refusal(500, sent),
+    **{str(status): refused(status) for status in (500, 502, 503, 529)},
     "a web page": lambda wire, sent: [whole(f"<html>{sent}</html>", content_type="text/html")],
     "other JSON": lambda wire, sent: [whole(f'{{"hello": "{sent}"}}')],
     "reset": lambda wire, sent: ["reset"],
+    "silence": lambda wire, sent: [stream_head(), 60.0],
+    "clean end": lambda wire, sent: [*wire.begun("Half a"), STREAM_END],
     "half an event": lambda wire, sent: [*wire.begun("Half a"), piece(f'data: {{"id": "{sent}'), STREAM_END],
 }
 
@@ -89,18 +111,20 @@ async def telltale(wire: Wire, fault: str) -> AsyncIterator[str]:
             if isinstance(step, bytes):
                 writer.write(step)
                 await writer.drain()
+            elif isinstance(step, float):
+                await asyncio.wait([asyncio.ensure_future(reader.read())], timeout=step)
 
     async with serving(serve) as url:
         yield url
 
 
-def models(wire: Wire, url: str) -> str:
+def models(wire: Wire, url: str, timeout: float = 60) -> str:
     main, spare = f"{url}/v1", f"{url}/v1"
     if wire.via == "direct":  # LiteLLM cannot ask such URLs, and they are refused
         host = url.removeprefix("http://")
         main = f"http://team:{CANARY}-url@{host}/v1?key={CANARY}-query"
         spare = f"http://{CANARY}-user@{host}/v1?sig={CANARY}-query"
-    return MODELS.format(c=CANARY, model=wire.model, via=wire.via, main=main, spare=spare)
+    return MODELS.format(c=CANARY, model=wire.model, via=wire.via, main=main, spare=spare, timeout=timeout)
 
 
 def assert_clean(*places: str | bytes) -> None:
@@ -158,7 +182,8 @@ async def test_no_fault_brings_a_secret_to_light(
     async with telltale(wire, fault if fault in FAULTS else "500") as url:
         if fault == "refused":
             url = f"http://127.0.0.1:{unused_port()}"
-        config = tomllib.loads(f'[agent]\nmodel = "main"\n{models(wire, url)}')
+        timeout = 0.3 if fault == "silence" else 60
+        config = tomllib.loads(f'[agent]\nmodel = "main"\n{models(wire, url, timeout)}')
         agent = auwgent({"middleware": [STORE, witness], **config})
         async with agent:
             stream = agent.stream("Hi", session_id="s")
