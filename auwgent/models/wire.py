@@ -87,9 +87,9 @@ def messages(spec: ModelSpec, request: ModelRequest) -> list[Message]:
 
 
 def tools(spec: ModelSpec, request: ModelRequest) -> list[dict[str, Any]]:
-    """The tools in OpenAI's form; the last one marked for the cache where no system prompt can be."""
+    """The tools in OpenAI's form; the last one marked for the cache, which keeps them where the prompt has changed."""
     wired = [_tool(tool) for tool in request.tools]
-    if wired and _marks_cache(spec) and not request.system:
+    if wired and _marks_cache(spec):
         wired[-1]["cache_control"] = CACHE_MARK
     return wired
 

@@ -254,9 +254,10 @@ def test_the_cache_is_marked_only_where_it_is_wanted_and_taken() -> None:
         assert wired(spec, user("Hi"), system="Long.")[0]["content"] == "Long."
 
 
-def test_without_a_system_prompt_the_last_tool_is_marked() -> None:
+@pytest.mark.parametrize("system", ["", "It is noon."])
+def test_tools_are_marked_by_themselves_since_the_prompt_behind_them_may_change(system: str) -> None:
     marked = ModelSpec(name=CLAUDE.name, cache=True)
-    request = ModelRequest(system="", turns=[user("Hi")], tools=[WEATHER, WEATHER])
+    request = ModelRequest(system=system, turns=[user("Hi")], tools=[WEATHER, WEATHER])
     assert ["cache_control" in tool for tool in tools(marked, request)] == [False, True]
     assert not any("cache_control" in tool for tool in tools(OPENAI, request))
 
