@@ -176,4 +176,4 @@ async def test_runs_over_http_leave_no_object_of_ours_behind(wire: Wire, tmp_pat
 def ours() -> Counter[type]:
     """Objects of this package that are alive, by their class."""
     gc.collect()
-    return Counter(type(one) for one in gc.get_objects() if type(one).__module__.startswith("auwgent."))
+    return Counter(type(one) for one in gc.get_objects() if str(type(one).__module__).startswith("auwgent."))
