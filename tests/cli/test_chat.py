@@ -63,6 +63,20 @@ params.replies = ["other has heard nothing yet", "other goes on"]
 agent.name = "Shouter"
 """
 
+WATCH = """
+import sys, threading, time
+
+
+class Watch:
+    def open(self):
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def watch(self):
+        while "litellm" not in sys.modules:
+            time.sleep(0.01)
+        print("LiteLLM is being loaded", file=sys.stderr)
+"""
+
 INTERRUPTED = "interrupted; what was said is kept"
 
 
@@ -250,6 +264,16 @@ def test_sessions_are_kept_and_gone_on_with(store: Path, auwgent: Command) -> No
         chat.type("\x1b[A" * 5)
         chat.until("/quit")
     assert stat.S_IMODE((store / "history").stat().st_mode) == 0o600
+
+
+def test_litellm_is_loaded_while_the_user_types(tmp_path: Path, auwgent: Command) -> None:
+    (tmp_path / "watch.py").write_text(WATCH)
+    config = (
+        'middleware = ["watch.Watch"]\n[agent]\nmodel = "openai/gpt-5-mini"\n[api_keys]\nopenai = "sk-x"\n'
+    )
+    (tmp_path / "auwgent.toml").write_text(config)
+    with auwgent.on_terminal("run") as chat:
+        chat.until("LiteLLM is being loaded")  # and nothing was typed
 
 
 def test_a_dumb_terminal_without_colours_will_do(folder: Path, auwgent: Command) -> None:
