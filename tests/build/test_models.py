@@ -34,10 +34,10 @@ def test_a_provider_that_does_not_exist_is_told_where_it_stands(
 
 
 def test_who_has_a_server_of_his_own_is_told_how_to_name_it(wrong: Wrong) -> None:
-    table = '[models.own]\nuse = "acme/m"\nbase_url = "http://localhost:8000"\n'
+    table = '[models.own]\nuse = "qqqq/m"\nbase_url = "http://localhost:8000"\n'
     [problem] = wrong(AGENT + table)
-    assert (problem.message, problem.hint) == ("there is no provider 'acme'", OWN_FORMAT)
-    assert wrong(AGENT + table + 'via = "direct"\n[api_keys]\nacme = "k"') == []
+    assert (problem.message, problem.hint) == ("there is no provider 'qqqq'", OWN_FORMAT)
+    assert wrong(AGENT + table + 'via = "direct"\n[api_keys]\nqqqq = "k"') == []
 
 
 @pytest.mark.parametrize("provider", ["openai", "zai", "nano-gpt", "veniceai", "text-completion-openai"])
