@@ -19,8 +19,8 @@ if TYPE_CHECKING:
         SessionNotFound,
         ToolError,
     )
+    from auwgent.hooks.context import AuwgentMiddleware, Context, Middleware
     from auwgent.intents import AuwgentBaseIntentHandler, Intent
-    from auwgent.middleware.base import AuwgentMiddleware, Context, Middleware
     from auwgent.runtime import Runtime, auwgent
     from auwgent.session import Session, ToolCall, Turn, Usage
 
@@ -67,7 +67,7 @@ __getattr__, __dir__ = lazy(
         ),
         "ApprovalRequest": "auwgent.engine.agent",
         **dict.fromkeys(("AuwgentBaseIntentHandler", "Intent"), "auwgent.intents"),
-        **dict.fromkeys(("AuwgentMiddleware", "Context", "Middleware"), "auwgent.middleware.base"),
+        **dict.fromkeys(("AuwgentMiddleware", "Context", "Middleware"), "auwgent.hooks.context"),
         **dict.fromkeys(("Runtime", "auwgent"), "auwgent.runtime"),
         **dict.fromkeys(("Session", "ToolCall", "Turn", "Usage"), "auwgent.session"),
     },

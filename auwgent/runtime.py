@@ -11,17 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from auwgent.build import Parts, build, check_keys
+from auwgent.assembly import Parts, build, check_keys
 from auwgent.config import Config, examine
 from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.engine import Engine
 from auwgent.engine.run import Order, Run, Services, Sink
 from auwgent.errors import ConfigError
+from auwgent.hooks.context import EMBED_OFF, check_context
+from auwgent.hooks.pipeline import Installed, Pipeline
 from auwgent.inputs import Input, content_of
 from auwgent.intents import Handlers, Intent
-from auwgent.lines import Lines
-from auwgent.middleware.base import EMBED_OFF, check_context
-from auwgent.middleware.pipeline import Installed, Pipeline
+from auwgent.locks import KeyedLock
 from auwgent.session import Session, Usage, new_id
 
 Source = str | Path | Mapping[str, Any]
@@ -63,7 +63,7 @@ class Runtime:
         self._handlers, self._partial_handlers = Handlers(), Handlers()
         self._profile = profile
         self._variants: dict[str | None, Variant] = {}
-        self._lines = Lines()  # of the runs of a session
+        self._lines = KeyedLock()  # of the runs of a session
         self._openers = self._runs = 0  # who opened it and has yet to close it; runs under way
         self._counting, self._building = threading.Lock(), threading.Lock()
         self._main = self._variant(profile)
@@ -272,7 +272,7 @@ class Variant:
                 embed=parts.embed,
             )
         )
-        self._lines = Lines()  # of those who want it opened or closed
+        self._lines = KeyedLock()  # of those who want it opened or closed
         self._is_open = False
 
     async def open(self) -> None:

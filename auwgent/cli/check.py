@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from auwgent.build import build, models, unknown_providers
+from auwgent.assembly import build, models, unknown_providers
 from auwgent.cli import USAGE, options
 from auwgent.cli.interrupt import interruptible
 from auwgent.cli.inventory import MARKS, Finding, Report, Status, take

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from auwgent.build import Key, Parts, is_mcp, may_give_keys, models, unknown_providers
+from auwgent.assembly import Key, Parts, is_mcp, may_give_keys, models, unknown_providers
 from auwgent.config import AgentConfig, Config, ToolEntry, WorkflowEntry
 from auwgent.engine.agent import Agent
 from auwgent.engine.ask import render_prompt

@@ -15,12 +15,12 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from auwgent.build import Parts
+from auwgent.assembly import Parts
 from auwgent.cli.inventory import Finding, Report
 from auwgent.cli.progress import Progress
 from auwgent.config import Config
 from auwgent.errors import AuwgentError
-from auwgent.middleware.pipeline import describe
+from auwgent.hooks.pipeline import describe
 from auwgent.models.base import ModelRequest, ModelSpec, Reply
 from auwgent.models.litellm import library
 from auwgent.session import Turn

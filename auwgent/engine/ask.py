@@ -21,8 +21,8 @@ from auwgent.errors import (
     SessionConflict,
     SessionNotFound,
 )
-from auwgent.middleware.base import CALL_SETTINGS, SETTABLE
-from auwgent.middleware.returned import Decision
+from auwgent.hooks.answers import Decision
+from auwgent.hooks.context import CALL_SETTINGS, SETTABLE
 from auwgent.models.base import CallPiece, Model, ModelRequest, RawCall, Reply, Retry, TextPiece
 from auwgent.models.given import GivenModel
 from auwgent.outputs import Output, partial_json

@@ -13,7 +13,7 @@ from typing import Any
 from auwgent.engine.capabilities import Capability, Ending
 from auwgent.engine.run import Frame
 from auwgent.errors import ToolError
-from auwgent.middleware.pipeline import describe
+from auwgent.hooks.pipeline import describe
 from auwgent.session import Outcome, ToolCall, Turn
 from auwgent.tools.function import result_text
 

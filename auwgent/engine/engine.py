@@ -19,9 +19,9 @@ from auwgent.errors import (
     SessionNotFound,
     ToolError,
 )
-from auwgent.middleware.base import SETTABLE_AT_START
-from auwgent.middleware.pipeline import describe
-from auwgent.middleware.returned import Decision
+from auwgent.hooks.answers import Decision
+from auwgent.hooks.context import SETTABLE_AT_START
+from auwgent.hooks.pipeline import describe
 from auwgent.prompts import MissingValues
 from auwgent.secrecy import scrubbed
 from auwgent.session import Session, ToolCall, Turn

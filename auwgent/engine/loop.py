@@ -13,8 +13,8 @@ from auwgent.engine.calls import plan, settle, settle_calls, tell
 from auwgent.engine.capabilities import Capability, Ending, nothing_to_run
 from auwgent.engine.run import Frame
 from auwgent.errors import LimitExceeded, ProviderError, ToolError
-from auwgent.middleware.base import Context
-from auwgent.middleware.pipeline import describe
+from auwgent.hooks.context import Context
+from auwgent.hooks.pipeline import describe
 from auwgent.models.base import ToolSpec
 from auwgent.outputs import OutputError
 from auwgent.session import ToolCall, Turn, encodable, new_id

@@ -13,9 +13,9 @@ from typing import Any, Literal, Protocol
 
 from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff, Limits
 from auwgent.errors import LimitExceeded, MiddlewareError, ProviderError, ToolError
+from auwgent.hooks.context import Context, Embed, Place, RunFacts
+from auwgent.hooks.pipeline import Chain, Pipeline, describe
 from auwgent.intents import Handlers, Intent
-from auwgent.middleware.base import Context, Embed, Place, RunFacts
-from auwgent.middleware.pipeline import Chain, Pipeline, describe
 from auwgent.models.base import Model, ModelRequest, ModelSpec, Reply
 from auwgent.session import (
     Part,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from auwgent.imports import lazy
 
 if TYPE_CHECKING:
+    from auwgent.hooks.context import AuwgentMiddleware, Context, Middleware
     from auwgent.middleware.approve import Approve
     from auwgent.middleware.audit import Audit
-    from auwgent.middleware.base import AuwgentMiddleware, Context, Middleware
     from auwgent.middleware.budget import Budget
     from auwgent.middleware.cache import Cache
     from auwgent.middleware.compaction import Compaction
@@ -40,7 +40,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        **dict.fromkeys(("AuwgentMiddleware", "Context", "Middleware"), "auwgent.middleware.base"),
+        **dict.fromkeys(("AuwgentMiddleware", "Context", "Middleware"), "auwgent.hooks.context"),
         "Approve": "auwgent.middleware.approve",
         "Audit": "auwgent.middleware.audit",
         "Budget": "auwgent.middleware.budget",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.middleware.options import Options, checked
 
 Answer = Literal["allow", "ask", "deny"]

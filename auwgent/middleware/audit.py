@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.middleware.options import Options, checked
 from auwgent.session import Session, now
 

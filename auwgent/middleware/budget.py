@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from auwgent.errors import LimitExceeded
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.middleware.options import Amount, Count, Options, checked
 from auwgent.session import Session, Usage, new_id, now
 from auwgent.store import limits

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.middleware.options import Options, Span, checked
 from auwgent.session import Media, Text, Turn, now
 from auwgent.store import answers

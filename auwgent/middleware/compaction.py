@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from auwgent.errors import LimitExceeded, ProviderError
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.middleware.options import Count, Options, checked
 from auwgent.middleware.shortening import KEY, Conversation, Fits, Mark, Size, estimate, transcript
 from auwgent.session import Session, Turn, new_id

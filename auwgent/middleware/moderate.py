@@ -12,8 +12,8 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_core import to_json
 
+from auwgent.hooks.context import Context
 from auwgent.imports import ImportFailure, resolve
-from auwgent.middleware.base import Context
 from auwgent.middleware.options import Options, checked
 from auwgent.session import Session, Text, Turn, new_id
 

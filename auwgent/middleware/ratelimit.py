@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from auwgent.errors import LimitExceeded
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.middleware.options import Count, Options, Span, checked
 from auwgent.session import Session, now
 from auwgent.store import limits

@@ -14,7 +14,7 @@ from pydantic import Field
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from auwgent.errors import ToolError
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.middleware.flow import JsonFlow, TextFlow, without
 from auwgent.middleware.options import Options, checked
 from auwgent.middleware.sensitive import DEFAULT_KINDS, PATTERNS, PLACEHOLDER, Finder

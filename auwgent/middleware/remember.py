@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from auwgent.errors import ToolError
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.middleware.options import Count, Options, checked
 from auwgent.session import Session, new_id, now
 from auwgent.store import facts

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.middleware.chunks import chunks
 from auwgent.middleware.options import Count, Options, checked
 from auwgent.session import Session, Text, new_id

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from auwgent import store
 from auwgent.errors import ConfigError, SessionConflict
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.secrecy import scrubbed
 from auwgent.session import Session, new_id, now
 from auwgent.store.archive import Archive

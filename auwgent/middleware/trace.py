@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from auwgent.errors import ConfigError
+from auwgent.hooks.context import Context
 from auwgent.middleware import genai
-from auwgent.middleware.base import Context
 from auwgent.middleware.genai import Attributes
 from auwgent.middleware.options import Options, Span, checked
 from auwgent.session import Session, Usage, new_id

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from auwgent.middleware.base import Context, Place, RunFacts
+from auwgent.hooks.context import Context, Place, RunFacts
 from auwgent.session import Session, ToolCall, Turn, mended, new_id
 
 

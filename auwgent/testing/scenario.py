@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from auwgent.errors import AuwgentError
+from auwgent.hooks.context import Context
 from auwgent.intents import Intent
-from auwgent.middleware.base import Context
 from auwgent.runtime import auwgent
 from auwgent.session import Session, Turn, new_id
 

@@ -24,7 +24,7 @@ from auwgent.models.schema import misfit, tidy
 NAME = re.compile(
     r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
 )  # of tools and their parameters; what every provider accepts
-_CONTEXT = ("auwgent.middleware.base", "Context")  # by name: it lives on a higher floor
+_CONTEXT = ("auwgent.hooks.context", "Context")  # by name: it lives on a higher floor
 _LAX = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
 

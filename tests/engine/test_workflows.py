@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from auwgent.errors import MiddlewareError, ToolError
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from tests.support.bench import Bench, Hook, Recorder, bench, calls, check_history, short
 
 REMOVED: list[str] = []

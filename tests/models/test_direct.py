@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auwgent.build import build
+from auwgent.assembly import build
 from auwgent.config import load
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models.base import ModelSpec, ReasoningPiece, TextPiece

@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from auwgent.build import build
+from auwgent.assembly import build
 from auwgent.config import load
 from auwgent.engine.agent import Approver, BackOff
 from auwgent.engine.engine import Engine
 from auwgent.engine.run import Order, Run, Services
 from auwgent.errors import ConfigError
+from auwgent.hooks.pipeline import Pipeline
 from auwgent.intents import Handlers, Intent
-from auwgent.middleware.pipeline import Pipeline
 from auwgent.models.base import Model, ModelRequest, ModelSpec
 from auwgent.models.scripted import ScriptedModel, scripted
 from auwgent.session import Session, Turn

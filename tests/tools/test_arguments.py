@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from auwgent.errors import ToolError
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.tools.function import function_tool
 
 if TYPE_CHECKING:

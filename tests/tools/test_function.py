@@ -18,7 +18,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from auwgent.errors import LimitExceeded, ToolError
-from auwgent.middleware.base import Context
+from auwgent.hooks.context import Context
 from auwgent.tools.function import function_tool, result_text
 
 USER = contextvars.ContextVar("user", default="nobody")

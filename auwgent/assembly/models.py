@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from auwgent.build.workbench import Key, Workbench
+from auwgent.assembly.workbench import Key, Workbench
 from auwgent.config import Config
 from auwgent.errors import Problem
-from auwgent.middleware.base import Embed
+from auwgent.hooks.context import Embed
 from auwgent.models.base import ModelSpec
 from auwgent.models.catalog import Catalog
 from auwgent.models.embedding import embed

@@ -6,10 +6,10 @@ import inspect
 from functools import partial
 from typing import Any
 
-from auwgent.build.workbench import Key, Workbench, name_of
+from auwgent.assembly.workbench import Key, Workbench, name_of
 from auwgent.config import MiddlewareEntry
-from auwgent.middleware.base import HOOKS, misspelt_hooks
-from auwgent.middleware.pipeline import Installed, describe
+from auwgent.hooks.context import HOOKS, misspelt_hooks
+from auwgent.hooks.pipeline import Installed, describe
 
 
 def middleware(bench: Workbench) -> list[Installed]:

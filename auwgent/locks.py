@@ -1,4 +1,4 @@
-"""Lines in which one waits for the other, whatever event loop or thread they are in."""
+"""Keyed locks that work across event loops and threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 
 
-class Lines:
+class KeyedLock:
     """One line for each key: whoever comes first goes first, and alone."""
 
     def __init__(self) -> None:

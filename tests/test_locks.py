@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from auwgent.lines import Lines
+from auwgent.locks import KeyedLock
 
 
 async def test_those_with_one_key_come_one_after_the_other_and_others_at_once() -> None:
-    lines, log = Lines(), list[str]()
+    lines, log = KeyedLock(), list[str]()
 
     async def work(key: str | None, name: str) -> None:
         async with lines.turn(key):
@@ -26,7 +26,7 @@ async def test_those_with_one_key_come_one_after_the_other_and_others_at_once() 
 
 
 async def test_one_that_is_cancelled_while_it_waits_keeps_the_order_of_the_rest() -> None:
-    lines, log = Lines(), list[str]()
+    lines, log = KeyedLock(), list[str]()
     go_on = asyncio.Event()
 
     async def work(name: str) -> None:
@@ -46,7 +46,7 @@ async def test_one_that_is_cancelled_while_it_waits_keeps_the_order_of_the_rest(
 
 
 def test_threads_with_event_loops_of_their_own_are_never_in_together() -> None:
-    lines, inside, most = Lines(), list[int](), list[int]()
+    lines, inside, most = KeyedLock(), list[int](), list[int]()
 
     async def work(number: int) -> None:
         async with lines.turn("s"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from auwgent.build.tools import is_mcp, remote, tool, tools
-from auwgent.build.workbench import Key, Workbench
+from auwgent.assembly.tools import is_mcp, remote, tool, tools
+from auwgent.assembly.workbench import Key, Workbench
 from auwgent.config import AgentConfig, HelperConfig, ToolEntry
 from auwgent.config.keys import did_you_mean, written
 from auwgent.config.tables import TextFile

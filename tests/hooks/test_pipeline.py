@@ -18,9 +18,9 @@ from auwgent.errors import (
     StoreError,
     ToolError,
 )
-from auwgent.middleware.base import Context, Middleware, Place, RunFacts
-from auwgent.middleware.pipeline import Chain, Installed, Pipeline
-from auwgent.middleware.returned import Decision, Verdict
+from auwgent.hooks.answers import Decision, Verdict
+from auwgent.hooks.context import Context, Middleware, Place, RunFacts
+from auwgent.hooks.pipeline import Chain, Installed, Pipeline
 from auwgent.session import Session, Turn
 
 SESSION = Session(id="s1", user_id="u1", stack=["Main"])

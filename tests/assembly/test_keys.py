@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from auwgent import ConfigError, ProviderError, auwgent
-from auwgent.build import may_give_keys
+from auwgent.assembly import may_give_keys
 from auwgent.models.providers import PROVIDERS
 
 

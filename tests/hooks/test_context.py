@@ -10,7 +10,7 @@ import pytest
 
 import auwgent
 from auwgent.errors import ConfigError
-from auwgent.middleware.base import (
+from auwgent.hooks.context import (
     ADDED,
     CALL_SETTINGS,
     HOOKS,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from auwgent.build import build
+from auwgent.assembly import build
 from auwgent.config import examine
 from auwgent.errors import ConfigError, Problem
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
-from auwgent.build.workbench import Key, Workbench, name_of
+from auwgent.assembly.workbench import Key, Workbench, name_of
 from auwgent.config import Config, ToolEntry
 from auwgent.engine.agent import Remote
 from auwgent.tools.base import Tool

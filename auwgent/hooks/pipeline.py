@@ -19,8 +19,8 @@ from auwgent.errors import (
     SessionConflict,
     SessionNotFound,
 )
-from auwgent.middleware.base import HOOKS, Context, Middleware, misspelt_hooks
-from auwgent.middleware.returned import Decision, Verdict, apply, decision, prompt_text, started_session
+from auwgent.hooks.answers import Decision, Verdict, apply, decision, prompt_text, started_session
+from auwgent.hooks.context import HOOKS, Context, Middleware, misspelt_hooks
 from auwgent.secrecy import scrubbed
 from auwgent.session import Session
 

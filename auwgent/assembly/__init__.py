@@ -6,18 +6,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from auwgent.build.agents import agents
-from auwgent.build.keys import check_keys, may_give_keys
-from auwgent.build.middleware import middleware
-from auwgent.build.models import catalog, embedder, models, unknown_providers
-from auwgent.build.tools import is_mcp, mcp_servers
-from auwgent.build.workbench import Key, Workbench
+from auwgent.assembly.agents import agents
+from auwgent.assembly.keys import check_keys, may_give_keys
+from auwgent.assembly.middleware import middleware
+from auwgent.assembly.models import catalog, embedder, models, unknown_providers
+from auwgent.assembly.tools import is_mcp, mcp_servers
+from auwgent.assembly.workbench import Key, Workbench
 from auwgent.config import Config, in_file_order
 from auwgent.engine.agent import Agent, Limits
 from auwgent.errors import ConfigError, Problem
+from auwgent.hooks.context import Embed, check_context
+from auwgent.hooks.pipeline import Installed
 from auwgent.imports import search_path
-from auwgent.middleware.base import Embed, check_context
-from auwgent.middleware.pipeline import Installed
 from auwgent.models.catalog import Catalog
 from auwgent.tools.mcp import McpServers
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from auwgent.config import Config
 from auwgent.errors import ConfigError
-from auwgent.middleware.pipeline import Installed
+from auwgent.hooks.pipeline import Installed
 from auwgent.models.catalog import Catalog
 from auwgent.models.providers import missing_key
 
