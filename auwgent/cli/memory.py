@@ -16,7 +16,7 @@ from auwgent.cli.stores import local, plain
 from auwgent.errors import ConfigError
 from auwgent.middleware.remember import Remember
 from auwgent.render.terminal import harmless
-from auwgent.store.facts import Fact
+from auwgent.store.side.facts import Fact
 
 about_user = click.option(
     "-u", "--user", type=options.TEXT, metavar="USER", help="About whom. Without it, nobody."

@@ -12,9 +12,8 @@ from auwgent.errors import LimitExceeded
 from auwgent.hooks.context import Context
 from auwgent.middleware.options import Amount, Count, Options, checked
 from auwgent.session import Session, Usage, new_id, now
-from auwgent.store import limits
-from auwgent.store.limits import Spent, Totals
-from auwgent.store.side import SideDatabase
+from auwgent.store.side import SideDatabase, limits
+from auwgent.store.side.limits import Spent, Totals
 
 DEFAULT_FILE = ".auwgent/limits.db"
 

@@ -12,8 +12,7 @@ from typing import Any
 from auwgent.hooks.context import Context
 from auwgent.middleware.options import Options, Span, checked
 from auwgent.session import Media, Text, Turn, now
-from auwgent.store import answers
-from auwgent.store.side import SideDatabase
+from auwgent.store.side import SideDatabase, answers
 
 DEFAULT_FILE = ".auwgent/cache.db"
 FORM = 1  # of what is hashed; another one makes all that was kept before another request's

@@ -12,8 +12,7 @@ from auwgent.errors import LimitExceeded
 from auwgent.hooks.context import Context
 from auwgent.middleware.options import Count, Options, Span, checked
 from auwgent.session import Session, now
-from auwgent.store import limits
-from auwgent.store.side import SideDatabase
+from auwgent.store.side import SideDatabase, limits
 
 DEFAULT_FILE = ".auwgent/limits.db"
 

@@ -19,8 +19,7 @@ from auwgent.middleware.flow import JsonFlow, TextFlow, without
 from auwgent.middleware.options import Options, checked
 from auwgent.middleware.sensitive import DEFAULT_KINDS, PATTERNS, PLACEHOLDER, Finder
 from auwgent.session import Media, Part, Session, Text, ToolCall, Turn, new_id
-from auwgent.store import vault
-from auwgent.store.side import SideDatabase
+from auwgent.store.side import SideDatabase, vault
 
 DEFAULT_FILE = ".auwgent/secrets.db"
 SESSIONS = 1000  # whose placeholders are remembered, the last used ones

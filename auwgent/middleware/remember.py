@@ -13,9 +13,8 @@ from auwgent.errors import ToolError
 from auwgent.hooks.context import Context
 from auwgent.middleware.options import Count, Options, checked
 from auwgent.session import Session, new_id, now
-from auwgent.store import facts
-from auwgent.store.facts import Fact
-from auwgent.store.side import SideDatabase
+from auwgent.store.side import SideDatabase, facts
+from auwgent.store.side.facts import Fact
 
 DEFAULT_FILE = ".auwgent/memory.db"
 KEY = "memory of the user"  # under which a run's memory is on ctx, for the tools

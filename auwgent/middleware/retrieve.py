@@ -13,9 +13,8 @@ from auwgent.hooks.context import Context
 from auwgent.middleware.chunks import chunks
 from auwgent.middleware.options import Count, Options, checked
 from auwgent.session import Session, Text, new_id
-from auwgent.store import passages
-from auwgent.store.passages import Found, Passage, Source
-from auwgent.store.side import SideDatabase
+from auwgent.store.side import SideDatabase, passages
+from auwgent.store.side.passages import Found, Passage, Source
 
 DEFAULT_FILE = ".auwgent/index.db"
 BATCH = 64  # passages that are embedded with one request

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from auwgent.errors import LimitExceeded
 from auwgent.middleware import RateLimit
 from auwgent.session import Session
-from auwgent.store import limits
-from auwgent.store.side import SideDatabase
+from auwgent.store.side import SideDatabase, limits
 from tests.middleware.conformance import Conformance, at_work, closing, over_http
 from tests.support.aimock import Aimock
 

@@ -18,9 +18,8 @@ from auwgent.middleware.chunks import chunks
 from auwgent.models.base import ModelSpec
 from auwgent.models.embedding import embed
 from auwgent.session import Media, Session, Text, Turn
-from auwgent.store import passages
-from auwgent.store.passages import Passage, Source
-from auwgent.store.side import SideDatabase
+from auwgent.store.side import SideDatabase, passages
+from auwgent.store.side.passages import Passage, Source
 from tests.middleware.conformance import Conformance, at_work, closing, over_http
 from tests.support.aimock import Aimock
 from tests.support.bench import Bench, bench
