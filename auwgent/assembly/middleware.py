@@ -10,6 +10,7 @@ from auwgent.assembly.workbench import Key, Workbench, name_of
 from auwgent.config import MiddlewareEntry
 from auwgent.hooks.context import HOOKS, misspelt_hooks
 from auwgent.hooks.pipeline import Installed, describe
+from auwgent.middleware.kept import InFolder
 
 
 def middleware(bench: Workbench) -> list[Installed]:
@@ -34,13 +35,16 @@ def _install(bench: Workbench, key: Key, entry: MiddlewareEntry) -> Installed | 
     instance = _instance(bench, key, found, entry) if inspect.isclass(found) else found
     if instance is None:
         return None
-    if getattr(instance, "folder", False) is None:
+    if isinstance(instance, InFolder) and instance.folder is None:
         instance.folder = bench.config.folder
     target = list(entry.target) if isinstance(entry.target, tuple) else entry.target
-    _known_targets(bench, key, instance, target)
     made: Installed | None = bench.attempt(
         key, partial(Installed.of, instance, target=target, on_error=entry.on_error)
     )
+    known = [bench.config.agent.name, *bench.config.helpers]
+    for name in sorted(made.targets or ()) if made is not None else ():
+        if name not in known and not bench.known:
+            bench.problem(key, f"target {name!r} is no agent of this config", f"agents: {', '.join(known)}")
     return made
 
 
@@ -57,14 +61,6 @@ def _instance(bench: Workbench, key: Key, cls: type, entry: MiddlewareEntry) -> 
     except Exception as error:
         bench.problem(key, f"{name_of(entry.use)} could not be made: {describe(error)}")
         return None
-
-
-def _known_targets(bench: Workbench, key: Key, instance: Any, target: str | list[str] | None) -> None:
-    wanted = target if target is not None else getattr(instance, "target", None)
-    known = [bench.config.agent.name, *bench.config.helpers]
-    for name in [wanted] if isinstance(wanted, str) else wanted or ():
-        if name not in known and not bench.known:
-            bench.problem(key, f"target {name!r} is no agent of this config", f"agents: {', '.join(known)}")
 
 
 def _options_of(cls: type) -> str:

@@ -51,6 +51,14 @@ class Installed:
         _refuse_misspelt(instance)
         wanted = target if target is not None else getattr(instance, "target", None)
         names = [wanted] if isinstance(wanted, str) else wanted
+        is_names = isinstance(names, list | tuple | set | frozenset) and all(
+            isinstance(n, str) for n in names
+        )
+        if names is not None and not is_names:
+            raise ConfigError(
+                f"{type(instance).__name__!r} has an attribute `target` that is {type(wanted).__name__}; it must be "
+                "the name of an agent, or a list of them: call an attribute of another meaning something else"
+            )
         return cls(
             instance,
             name=str(getattr(instance, "name", None) or type(instance).__name__),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from auwgent.middleware.budget import Budget
     from auwgent.middleware.cache import Cache
     from auwgent.middleware.compaction import Compaction
+    from auwgent.middleware.kept import Amount, Configured, Count, Given, InFolder, Kept, Many, Time, option
     from auwgent.middleware.moderate import Moderate
     from auwgent.middleware.ratelimit import RateLimit
     from auwgent.middleware.redact import Redact
@@ -20,13 +21,20 @@ if TYPE_CHECKING:
     from auwgent.middleware.trace import Trace
 
 __all__ = [
+    "Amount",
     "Approve",
     "Audit",
     "AuwgentMiddleware",
     "Budget",
     "Cache",
     "Compaction",
+    "Configured",
     "Context",
+    "Count",
+    "Given",
+    "InFolder",
+    "Kept",
+    "Many",
     "Middleware",
     "Moderate",
     "RateLimit",
@@ -34,13 +42,19 @@ __all__ = [
     "Remember",
     "Retrieve",
     "SQLModelSessions",
+    "Time",
     "Trace",
+    "option",
 ]
 
 __getattr__, __dir__ = lazy(
     __name__,
     {
         **dict.fromkeys(("AuwgentMiddleware", "Context", "Middleware"), "auwgent.hooks.context"),
+        **dict.fromkeys(
+            ("Amount", "Configured", "Count", "Given", "InFolder", "Kept", "Many", "Time", "option"),
+            "auwgent.middleware.kept",
+        ),
         "Approve": "auwgent.middleware.approve",
         "Audit": "auwgent.middleware.audit",
         "Budget": "auwgent.middleware.budget",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from auwgent.hooks.context import Context
-from auwgent.middleware.options import Options, checked
+from auwgent.middleware.kept import Configured, Given, Options, option
 
 Answer = Literal["allow", "ask", "deny"]
 Patterns = tuple[str, ...]
@@ -47,12 +47,7 @@ class Rule(Options):
         )
 
 
-class ApproveOptions(Options):
-    rules: tuple[Rule, ...] = Field(strict=False)
-    default: Answer
-
-
-class Approve:
+class Approve(Configured):
     """Decides on each call of a tool, workflow or helper by the first of the `rules` that is about it.
 
     A rule has `tools`, `agents` and `args`, each optional, and `then`: `"allow"`, `"ask"` or `"deny"`. Names and
@@ -67,9 +62,10 @@ class Approve:
 
     name = "approve"
 
-    def __init__(self, rules: Sequence[Mapping[str, Any]] = (), default: Answer = "ask") -> None:
-        options = checked(ApproveOptions, rules=rules, default=default)
-        self._rules, self._default = options.rules, options.default
+    rules: Annotated[Given[Sequence[Mapping[str, Any]], tuple[Rule, ...]], Field(strict=False)] = option(
+        default=()
+    )
+    default: Answer = "ask"
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
         if name not in CALLS:
@@ -81,8 +77,8 @@ class Approve:
 
     def decide(self, agent: str, tool: str, args: Mapping[str, Any]) -> Answer:
         """What the rules say about a call."""
-        about = (rule.then for rule in self._rules if rule.is_about(agent, tool, args))
-        return next(about, self._default)
+        about = (rule.then for rule in self.rules if rule.is_about(agent, tool, args))
+        return next(about, self.default)
 
 
 def _has(value: Any, path: Sequence[str], patterns: Patterns) -> bool:

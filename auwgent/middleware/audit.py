@@ -13,17 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from auwgent.hooks.context import Context
-from auwgent.middleware.options import Options, checked
+from auwgent.middleware.kept import Configured, Given, option
 from auwgent.session import Session, now
 
 Content = Literal["texts", "arguments", "results"]
 
-DEFAULT_FILE = ".auwgent/audit.jsonl"
 FIRST = "0" * 64  # what the first record of a file is sealed with
 BLOCK = 64 * 1024  # bytes read at a time while looking for the last line
 MASK = "***"
@@ -46,14 +45,7 @@ _KIND: Mapping[str, Content] = {
 }
 
 
-class AuditOptions(Options):
-    path: str = Field(min_length=1)
-    include: frozenset[Content] = Field(strict=False)
-    secret: str | None = Field(min_length=16)
-    fsync: bool
-
-
-class Audit:
+class Audit(Configured):
     """Writes one line for each step of a run: who, when, which agent, tool and model, how it ended, what it cost.
 
     `path` is relative to the config file. What was said, asked for and found out is left out, unless `include`
@@ -66,20 +58,13 @@ class Audit:
     """
 
     name = "audit"
-    folder: Path | None = None  # the config file's; the runtime sets it before `open`
+    path: Annotated[str, Field(min_length=1)] = ".auwgent/audit.jsonl"
+    include: Annotated[Given[Sequence[Content], frozenset[Content]], Field(strict=False)] = option(default=())
+    secret: Annotated[str | None, Field(min_length=16)] = None
+    fsync: bool = False
 
-    def __init__(
-        self,
-        path: str = DEFAULT_FILE,
-        include: list[Content] | tuple[Content, ...] = (),
-        secret: str | None = None,
-        fsync: bool = False,
-    ) -> None:
-        options = checked(AuditOptions, path=path, include=include, secret=secret, fsync=fsync)
-        self._path = Path(options.path).expanduser()
-        self._include = options.include
-        self._seal = Seal(options.secret)
-        self._fsync = options.fsync
+    def __post_init__(self) -> None:
+        self._seal = Seal(self.secret)
 
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         text = ctx.input if isinstance(ctx.input, str) else None
@@ -108,7 +93,7 @@ class Audit:
         """A field of content as it may be written: itself, or how long it is."""
         if content is None:
             return {}
-        if _KIND[field] in self._include:
+        if _KIND[field] in self.include:
             return {field: masked(content)}
         text = content if isinstance(content, str) else json.dumps(content, default=str)
         return {f"{field}_length": len(text)}
@@ -126,14 +111,14 @@ class Audit:
         await asyncio.to_thread(self._append, record)
 
     def _append(self, record: dict[str, Any]) -> None:
-        path = (self.folder or Path.cwd()) / self._path
+        path = self.beside(self.path)
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             with locked(file):
                 _append_sealed(file, record, self._seal)
-                if self._fsync:
+                if self.fsync:
                     os.fsync(file)
         finally:
             os.close(file)

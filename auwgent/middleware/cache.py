@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from auwgent.hooks.context import Context
-from auwgent.middleware.options import Options, Span, checked
-from auwgent.session import Media, Text, Turn, now
-from auwgent.store.side import SideDatabase, answers
+from auwgent.middleware.kept import Kept, Time, option
+from auwgent.session import Media, Text, Turn
+from auwgent.store.side import answers
 
-DEFAULT_FILE = ".auwgent/cache.db"
 FORM = 1  # of what is hashed; another one makes all that was kept before another request's
 
 
-class CacheOptions(Options):
-    keep: Span
-    tools: bool
-    shared: bool
-
-
-class Cache:
+class Cache(Kept):
     """Gives the answer of an earlier call whose request was the same in all the model could see.
 
     That is: model, endpoint and params, system prompt, messages, tools and output schema. Answers are kept in
@@ -37,51 +28,44 @@ class Cache:
     """
 
     name = "cache"
-    folder: Path | None = None  # the config file's; the runtime sets it before `open`
+    tables = answers.tables
+    DEFAULT_FILE = ".auwgent/cache.db"
 
-    def __init__(
-        self,
-        keep: str | float = "7d",
-        tools: bool = False,
-        shared: bool = False,
-        url: str | None = None,
-    ) -> None:
-        options = checked(CacheOptions, keep=keep, tools=tools, shared=shared)
-        if not options.keep:
+    keep: Time = option(default="7d")
+    tools: bool = False
+    shared: bool = False
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.keep:
             raise ValueError("`keep` must be longer than nothing")
-        self._keep, self._tools, self._shared = options.keep, options.tools, options.shared
-        self._database = SideDatabase(url, answers.tables, default=DEFAULT_FILE)
-        self.clock: Callable[[], datetime] = now
+        super().__post_init__()
 
     async def open(self) -> None:
         """Open the database, and delete what is too old."""
-        await self._database.run(self.folder, answers.forget, self.clock() - self._keep)
-
-    async def close(self) -> None:
-        """Let what is under way end, then close the database."""
-        await self._database.close()
+        await self.run(answers.forget, self.clock() - self.keep)
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> None:
         """Give the answer, if it is there. `ctx["cache"]` says whether it was."""
         messages = asked_with(ctx.messages, prompt)
-        if ctx.modelReply is not None or (_after_tools(messages) and not self._tools):
+        if ctx.modelReply is not None or (_after_tools(messages) and not self.tools):
             return
-        question, since = self._question(ctx, messages), self.clock() - self._keep
-        found = await self._database.run(self.folder, answers.find, question, since)
+        question, since = self._question(ctx, messages), self.clock() - self.keep
+        found = await self.run(answers.find, question, since)
         ctx["cache"] = "miss" if found is None else "hit"
         if found is not None:
             ctx.modelReply = found
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
         """Keep a reply that calls tools, as soon as its first call is known to be one that may be made."""
-        if self._tools and name.endswith("_call"):
+        if self.tools and name.endswith("_call"):
             await self._keep_reply(ctx)
 
     async def onLLMEnd(self, response: dict[str, Any], ctx: Context) -> None:
         """Keep an answer that has ended the agent's turn, so that it is one that fits."""
         reply = ctx.modelReply
         is_answer = reply is not None and (not reply["calls"] or "response" in response)
-        if self._tools or (is_answer and not _after_tools(ctx.messages)):
+        if self.tools or (is_answer and not _after_tools(ctx.messages)):
             await self._keep_reply(ctx)
 
     async def _keep_reply(self, ctx: Context) -> None:
@@ -89,13 +73,13 @@ class Cache:
         if reply is None or not _is_worth_keeping(reply, str(ctx.model)):
             return
         question, at = self._question(ctx, ctx.messages), self.clock()
-        await self._database.run(self.folder, answers.keep, question, reply, at, at - self._keep)
+        await self.run(answers.keep, question, reply, at, at - self.keep)
 
     def _question(self, ctx: Context, messages: Sequence[Turn]) -> str:
         """The hash of all that the model is told, and of whom it is for."""
         request = [
             FORM,
-            None if self._shared else str(ctx.userId or ""),
+            None if self.shared else str(ctx.userId or ""),
             [ctx.model, ctx.url, ctx.config],
             ctx.systemPrompt,
             [*_said(messages)],

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import regex
@@ -16,9 +15,9 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from auwgent.errors import ToolError
 from auwgent.hooks.context import Context
 from auwgent.middleware.flow import JsonFlow, TextFlow, without
-from auwgent.middleware.options import Options, checked
+from auwgent.middleware.kept import Configured, Given, Many, option
 from auwgent.middleware.sensitive import DEFAULT_KINDS, PATTERNS, PLACEHOLDER, Finder
-from auwgent.session import Media, Part, Session, Text, ToolCall, Turn, new_id
+from auwgent.session import Media, Part, Session, Text, ToolCall, Turn
 from auwgent.store.side import SideDatabase, vault
 
 DEFAULT_FILE = ".auwgent/secrets.db"
@@ -31,15 +30,7 @@ RESULTS = ("tool_result", "workflow_result", "helper_result")
 CALLS = ("tool_call", "workflow_call", "helper_call")
 
 
-class RedactOptions(Options):
-    kinds: tuple[Kind, ...] = Field(strict=False)
-    patterns: dict[Kind, str]
-    keep: tuple[str, ...] = Field(strict=False)
-    where: frozenset[Where] = Field(strict=False)
-    restore: tuple[str, ...] = Field(strict=False)
-
-
-class Redact:
+class Redact(Configured):
     """Puts placeholders such as `[EMAIL_1]` in place of secrets and personal data.
 
     `kinds` are those of `PATTERNS` to look for, all but `ip` unless it is given; `patterns` adds some of your own,
@@ -57,31 +48,23 @@ class Redact:
 
     name = "redact"
     holdsBack = True
-    folder: Path | None = None  # the config file's; the runtime sets it before `open`
+    kinds: Many[Kind] = option(default=DEFAULT_KINDS)
+    patterns: Mapping[Kind, str] | None = None
+    keep: Many[str] = option(default=())
+    where: Annotated[Given[Iterable[Where], frozenset[Where]], Field(strict=False)] = option(
+        default=("inputs", "arguments", "results", "answers")
+    )
+    restore: Many[str] = option(default=())
+    vault: str | bool = False
 
-    def __init__(
-        self,
-        kinds: Iterable[str] = DEFAULT_KINDS,
-        patterns: Mapping[str, str] | None = None,
-        keep: Iterable[str] = (),
-        where: Iterable[Where] = ("inputs", "arguments", "results", "answers"),
-        restore: Iterable[str] = (),
-        vault: str | bool = False,
-    ) -> None:
-        options = checked(
-            RedactOptions, kinds=kinds, patterns=dict(patterns or {}), keep=keep, where=where, restore=restore
-        )
-        unknown = [kind for kind in options.kinds if kind not in PATTERNS]
+    def __post_init__(self) -> None:
+        unknown = [kind for kind in self.kinds if kind not in PATTERNS]
         if unknown:
             raise ValueError(f"`kinds`: there is no {unknown[0]!r}; there are {', '.join(PATTERNS)}")
-        self._finder = Finder(
-            {kind: PATTERNS[kind] for kind in options.kinds} | options.patterns, options.keep
-        )
-        self._where = options.where
-        self._restore = options.restore
-        self._note = f"redact {new_id()}"  # of a run on its ctx; each instance has its own
+        known = {kind: PATTERNS[kind] for kind in self.kinds}
+        self._finder = Finder({**known, **(self.patterns or {})}, self.keep)
         self._names: OrderedDict[tuple[str, str], Names] = OrderedDict()
-        self._vault = _database(vault)
+        self._vault = _database(self.vault)
 
     async def open(self) -> None:
         """Open the vault, if there is one."""
@@ -96,7 +79,7 @@ class Redact:
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         """Take over what the session's placeholders stand for, and redact the input."""
         redacting = await self._begin(session.turns, ctx)
-        if "inputs" in self._where and ctx.input is not None:
+        if "inputs" in self.where and ctx.input is not None:
             ctx.input = redacting.content(ctx.input)
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> str | None:
@@ -105,12 +88,12 @@ class Redact:
         messages = [redacting.older(turn) for turn in ctx.messages]
         if any(new is not old for new, old in zip(messages, ctx.messages, strict=True)):
             ctx.messages = messages
-        if "prompt" in self._where:
+        if "prompt" in self.where:
             ctx.systemPrompt = redacting.text(ctx.systemPrompt)
-        return redacting.text(prompt) if "inputs" in self._where else None
+        return redacting.text(prompt) if "inputs" in self.where else None
 
     async def onIntentPartial(self, name: str, value: dict[str, Any], ctx: Context) -> None:
-        if ("arguments" if name in CALLS else "answers") in self._where:
+        if ("arguments" if name in CALLS else "answers") in self.where:
             (await self._of(ctx)).piece(value)
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
@@ -140,17 +123,17 @@ class Redact:
         await self._save(ctx)
 
     async def _of(self, ctx: Context) -> Redacting:
-        found: Redacting | None = ctx.get(self._note)
+        found: Redacting | None = ctx.get(self.run_key)
         return found or await self._begin(ctx.session.turns, ctx)
 
     async def _begin(self, turns: Sequence[Turn], ctx: Context) -> Redacting:
         """Begin with a run: from now on its turns pass through here before they are recorded."""
         names = await self._names_of(str(ctx.userId or ""), ctx.sessionId)
         names.skip_used(turns)
-        redacting = Redacting(self._finder, names, self._where)
-        ctx[self._note] = redacting
+        redacting = Redacting(self._finder, names, self.where)
+        ctx[self.run_key] = redacting
         ctx.changeTurns(redacting.turn)
-        if self._restore:
+        if self.restore:
             ctx.changeArguments(self._restored(names))
         return redacting
 
@@ -164,7 +147,7 @@ class Redact:
         return names
 
     async def _save(self, ctx: Context) -> None:
-        redacting: Redacting | None = ctx.get(self._note)
+        redacting: Redacting | None = ctx.get(self.run_key)
         if redacting is None or self._vault is None:
             return
         names = redacting.names
@@ -174,7 +157,7 @@ class Redact:
 
     def _restored(self, names: Names) -> Any:
         def restored(tool: str, args: dict[str, Any]) -> dict[str, Any]:
-            wanted = any(fnmatchcase(tool, pattern) for pattern in self._restore)
+            wanted = any(fnmatchcase(tool, pattern) for pattern in self.restore)
             result: dict[str, Any] = names.restored(args) if wanted else args
             return result
 

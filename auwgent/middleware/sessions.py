@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from auwgent import store
 from auwgent.errors import ConfigError, SessionConflict
 from auwgent.hooks.context import Context
+from auwgent.middleware.kept import InFolder
 from auwgent.secrecy import scrubbed
 from auwgent.session import Session, new_id, now
 from auwgent.store.archive import Archive
@@ -28,7 +29,7 @@ T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two looks at a session that another run holds
 
 
-class SQLModelSessions(Archive):
+class SQLModelSessions(Archive, InFolder):
     """Keeps sessions in SQLite or PostgreSQL, each turn once, as soon as it is there.
 
     `url` is `sqlite:///file.db` (relative to the config file) or `postgresql://…`; the default is
@@ -41,7 +42,6 @@ class SQLModelSessions(Archive):
     """
 
     name = "sessions"
-    folder: Path | None = None  # the config file's; the runtime sets it before `open`
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -17,8 +17,8 @@ from auwgent.errors import ConfigError
 from auwgent.hooks.context import Context
 from auwgent.middleware import genai
 from auwgent.middleware.genai import Attributes
-from auwgent.middleware.options import Options, Span, checked
-from auwgent.session import Session, Usage, new_id
+from auwgent.middleware.kept import Configured, Time, option
+from auwgent.session import Session, Usage
 
 if TYPE_CHECKING:
     from opentelemetry import trace
@@ -38,15 +38,7 @@ OVER = ("tool_result", "workflow_result", "helper_result", "tool_error")
 CALLS = ("tool_call", "workflow_call", "helper_call")
 
 
-class TraceOptions(Options):
-    endpoint: str | None = Field(pattern=r"^https?://")
-    headers: dict[str, str]
-    service: str = Field(min_length=1)
-    content: bool
-    flush: Span
-
-
-class Trace:
+class Trace(Configured):
     """Tells an OpenTelemetry collector of each run: `invoke_agent`, `chat` and `execute_tool` spans, and metrics.
 
     They are sent to `endpoint`, an OTLP/HTTP collector such as `http://localhost:4318`, or to what the
@@ -62,42 +54,31 @@ class Trace:
 
     name = "trace"
 
-    def __init__(
-        self,
-        endpoint: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        service: str = "auwgent",
-        content: bool = False,
-        flush: str | float = "2s",
-    ) -> None:
-        self._options = checked(
-            TraceOptions,
-            endpoint=endpoint,
-            headers=dict(headers or {}),
-            service=service,
-            content=content,
-            flush=flush,
-        )
+    endpoint: Annotated[str | None, Field(pattern=r"^https?://")] = None
+    headers: Mapping[str, str] | None = None
+    service: Annotated[str, Field(min_length=1)] = "auwgent"
+    content: bool = False
+    flush: Time = option(default="2s")
+
+    def __post_init__(self) -> None:
         try:
             import opentelemetry.trace  # noqa: F401 - that it is missing is told here
         except ImportError as error:
             raise ConfigError(INSTALL) from error
-        self._note = f"trace {new_id()}"  # of a run on its ctx; each instance has its own
         self._sender: Sender | None = None
         self._tools: Instruments | None = None
 
     async def open(self) -> None:
         """Begin to send, unless the application does."""
-        options = self._options
-        if self._sender is None and (options.endpoint or any(map(os.environ.get, ENDPOINTS))):
-            self._sender = Sender(options)
+        if self._sender is None and (self.endpoint or any(map(os.environ.get, ENDPOINTS))):
+            self._sender = Sender(self.endpoint, self.headers, self.service)
         self._tools = Instruments(self._sender)
 
     async def close(self) -> None:
         """Send what is left, for a while."""
         if self._sender is not None:
             sender, self._sender, self._tools = self._sender, None, None
-            await sender.close(self._options.flush.total_seconds())
+            await sender.close(self.flush.total_seconds())
 
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         await self._of(ctx)
@@ -107,9 +88,9 @@ class Trace:
         run, moment = await self._of(ctx), ctx["checkpoint"]
         match moment["at"]:
             case "llm_start":
-                run.begin_chat(ctx, moment["agent"], content=self._options.content)
+                run.begin_chat(ctx, moment["agent"], content=self.content)
             case "tool_start":
-                run.begin_call(moment, content=self._options.content)
+                run.begin_call(moment, content=self.content)
             case "tool_end":
                 run.end_call(moment["call_id"])
 
@@ -118,11 +99,11 @@ class Trace:
         if name == "model_retry":
             run.note_retry(ctx)
             return
-        run.end_chat(ctx, content=self._options.content)
+        run.end_chat(ctx, content=self.content)
         if name in CALLS:
             run.kinds[value["id"]] = name.removesuffix("_call")
         elif name in OVER:
-            run.note_result(name, value, content=self._options.content)
+            run.note_result(name, value, content=self.content)
 
     async def onError(self, error: Exception, session: Session, ctx: Context) -> None:
         (await self._of(ctx)).end_chat(ctx, error)
@@ -131,12 +112,12 @@ class Trace:
         (await self._of(ctx)).end(ctx)
 
     async def _of(self, ctx: Context) -> RunTrace:
-        found: RunTrace | None = ctx.get(self._note)
+        found: RunTrace | None = ctx.get(self.run_key)
         if found is None:
             if self._tools is None:
                 await self.open()
             assert self._tools is not None
-            found = ctx[self._note] = RunTrace.begun(self._tools, ctx)
+            found = ctx[self.run_key] = RunTrace.begun(self._tools, ctx)
         return found
 
 
@@ -289,7 +270,7 @@ class RunTrace:
 class Sender:
     """Sends to a collector, in threads of its own that hold up neither a run nor the end of the program."""
 
-    def __init__(self, options: TraceOptions) -> None:
+    def __init__(self, endpoint: str | None, headers: Mapping[str, str] | None, service: str) -> None:
         try:
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -322,12 +303,12 @@ class Sender:
 
         # Else each failure would be told on standard error where the application has set up no logging.
         logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
-        root = options.endpoint.rstrip("/") if options.endpoint else None
+        root = endpoint.rstrip("/") if endpoint else None
         where = root or where
-        headers = options.headers or None
-        self._spans = Spans(endpoint=root and f"{root}/v1/traces", headers=headers)
-        self._metrics = Metrics(endpoint=root and f"{root}/v1/metrics", headers=headers)
-        resource = Resource.create({"service.name": options.service})
+        own = dict(headers) if headers else None
+        self._spans = Spans(endpoint=root and f"{root}/v1/traces", headers=own)
+        self._metrics = Metrics(endpoint=root and f"{root}/v1/metrics", headers=own)
+        resource = Resource.create({"service.name": service})
         self.tracers: TracerProvider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self.tracers.add_span_processor(BatchSpanProcessor(self._spans))
         reader = PeriodicExportingMetricReader(self._metrics)

@@ -5,28 +5,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
 from auwgent.errors import ConfigError
 from auwgent.session import Session, Usage
+from auwgent.spans import Span
 
 OnBusy = Literal["queue", "reject", "fork"]
 UsageBy = Literal["model", "agent", "day", "session"]
 
 
-UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-
-
-def parse_age(what: str, text: str) -> timedelta:
-    """A length of time such as `90d`. `ConfigError` names `what` it was meant for."""
-    match = re.fullmatch(r"(\d{1,6})([hdw])", text)
-    if not match:
-        raise ConfigError(f'{what} must be a number of hours, days or weeks such as "90d", not {text!r}')
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+def parse_age(what: str, text: str) -> Span:
+    """Parse a length of time such as `90d`. `ConfigError` names `what` it was meant for."""
+    try:
+        return Span.parse(text)
+    except ValueError:
+        raise ConfigError(f'{what} must be a length of time such as "12h" or "90d", not {text!r}') from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,40 @@
+"""A length of time in words, as options and limits have it: `30s`, `5m`, `1h`, `7d`, `2w`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any, Self
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+LONGEST = timedelta(days=36525)  # what can be taken from any date of ours
+
+
+class Span(timedelta):
+    """A length of time that keeps the words it was given in."""
+
+    words: str
+
+    @classmethod
+    def parse(cls, given: Any) -> Self:
+        """What is meant; a number is seconds. `ValueError` says what would be right."""
+        if isinstance(given, cls):
+            return given
+        words = str(given)
+        if isinstance(given, timedelta):
+            length = given
+        elif isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < float("inf"):
+            length, words = timedelta(seconds=given), f"{given:g}s"
+        else:
+            match = re.fullmatch(r"(\d{1,8})([smhdw])", given, re.ASCII) if isinstance(given, str) else None
+            if match is None:
+                raise ValueError('must be a length of time such as "30s", "5m", "1h" or "7d"')
+            length = timedelta(**{UNITS[match[2]]: int(match[1])})
+        if length > LONGEST:
+            raise ValueError("must be a length of time of at most 100 years")
+        span = cls(days=length.days, seconds=length.seconds, microseconds=length.microseconds)
+        span.words = words
+        return span
+
+    def __str__(self) -> str:
+        return self.words
