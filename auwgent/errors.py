@@ -32,6 +32,9 @@ Fault = Literal[
     "protocol",  # what answered is no LLM endpoint, or its answer makes no sense
     "filtered",  # the provider's content filter refused
 ]
+PASSING: frozenset[Fault] = frozenset(
+    ("rate_limit", "unavailable", "timeout", "broken_stream")
+)  # may pass by themselves
 
 WIDEST = 160  # characters of a source line that are shown
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from auwgent.assembly.workbench import Key, Workbench
 from auwgent.config import Config
+from auwgent.config.references import names_provider
 from auwgent.errors import Problem
 from auwgent.hooks.context import Embed
 from auwgent.models.base import ModelSpec
 from auwgent.models.catalog import Catalog
 from auwgent.models.embedding import embed
+from auwgent.models.own import opened
 from auwgent.models.prices import is_priced
 from auwgent.models.providers import is_provider, near_provider
 
@@ -19,13 +22,25 @@ from auwgent.models.providers import is_provider, near_provider
 def catalog(bench: Workbench, environ: Mapping[str, str]) -> Catalog:
     """The models of the config; their ways and addresses are checked where nothing is missing of them."""
     config = bench.config
-    found = models(config, environ)
+    found = models(config, environ, own={name: _own(bench, name) for name in config.models})
     for name in filter(lambda one: config.is_whole(("models", one)), config.models):
         bench.attempt(("models", name, "via"), partial(found.check_route, name))
         bench.attempt(("models", name, "base_url"), partial(found.check_address, name))
     if config.limits.usd is not None and not bench.known:
         _all_priced(bench, found)
     return found
+
+
+def _own(bench: Workbench, label: str) -> Any:
+    """The live object behind a table that names a class of the user's own; None for a provider's model."""
+    key, table = ("models", label), bench.config.models[label]
+    if names_provider(table.use):
+        return None
+    found = bench.resolve((*key, "use"), table.use)
+    if found is None or not bench.config.is_whole(key):
+        return found
+    spec = _table(bench.config, label, found, ())
+    return bench.attempt((*key, "use"), partial(opened, found, spec))
 
 
 def unknown_providers(config: Config, catalog: Catalog) -> Iterator[Problem]:
@@ -51,7 +66,7 @@ def _named(config: Config) -> Iterator[tuple[Key, str]]:
     if config.embedding is not None:
         named.append((("embedding", "model"), config.embedding.model))
     for label, table in config.models.items():
-        if _is_whole(table.use):
+        if names_provider(table.use) and _is_whole(table.use):
             yield ("models", label, "use"), label
         named += [(("models", label, "fallbacks", n), name) for n, name in enumerate(table.fallbacks)]
     yield from ((key, name) for key, name in named if name not in config.models and _is_whole(name))
@@ -88,22 +103,33 @@ def embedder(config: Config, catalog: Catalog) -> Embed | None:
     return embedded
 
 
-def models(config: Config, environ: Mapping[str, str]) -> Catalog:
-    """The models of a config. Nothing that it names is imported."""
+def models(config: Config, environ: Mapping[str, str], own: Mapping[str, Any] | None = None) -> Catalog:
+    """The models of a config. Nothing that it names is imported: `own` are the live objects, where there are any."""
     named: dict[str, ModelSpec] = {}
     for name in config.models:
-        _model_spec(config, name, named)
+        _model_spec(config, name, own or {}, named)
     keys = {name: key.get_secret_value() for name, key in config.api_keys.items()}
     return Catalog(named, keys, environ)
 
 
-def _model_spec(config: Config, label: str, made: dict[str, ModelSpec]) -> ModelSpec:
+def _model_spec(config: Config, label: str, own: Mapping[str, Any], made: dict[str, ModelSpec]) -> ModelSpec:
     """The spec of [models.<label>], after those of its fallbacks; the config has none in a circle."""
-    if label in made:
-        return made[label]
+    if label not in made:
+        fallbacks = [
+            _model_spec(config, name, own, made) if name in config.models else ModelSpec(name)
+            for name in config.models[label].fallbacks
+        ]
+        use = config.models[label].use
+        live = None if names_provider(use) else own.get(label) or use
+        made[label] = _table(config, label, live, tuple(fallbacks))
+    return made[label]
+
+
+def _table(config: Config, label: str, own: Any, fallbacks: tuple[ModelSpec, ...]) -> ModelSpec:
+    """What [models.<label>] says. A model of the user's own is called after its class and the table."""
     table = config.models[label]
-    made[label] = ModelSpec(
-        name=table.use,
+    return ModelSpec(
+        name=table.use if own is None else f"{_class_name(table.use)}/{label}",
         api_key=table.api_key.get_secret_value() if table.api_key else None,
         base_url=table.base_url,
         headers={name: value.get_secret_value() for name, value in table.headers.items()},
@@ -114,10 +140,13 @@ def _model_spec(config: Config, label: str, made: dict[str, ModelSpec]) -> Model
         via=table.via,
         params=table.params,
         price=table.price.model_dump() if table.price else None,
-        fallbacks=tuple(
-            _model_spec(config, name, made) if name in config.models else ModelSpec(name)
-            for name in table.fallbacks
-        ),
+        fallbacks=fallbacks,
         label=label,
+        own=own,
     )
-    return made[label]
+
+
+def _class_name(use: Any) -> str:
+    if isinstance(use, str):
+        return use.replace(":", ".").rpartition(".")[2]
+    return str(getattr(use, "__name__", type(use).__name__))

@@ -16,8 +16,8 @@ from click.shell_completion import CompletionItem
 
 from auwgent.config import load
 from auwgent.errors import AuwgentError
-from auwgent.models import weights
 from auwgent.models.listed import model_names
+from auwgent.models.local import weights
 from auwgent.models.providers import PROVIDERS
 from auwgent.runtime import auwgent
 from auwgent.store.base import SessionInfo, SessionStore

@@ -13,7 +13,7 @@ import click
 from auwgent.cli.starters import EMBEDDED, STARTERS, Starter, key_variable, starter
 from auwgent.errors import ConfigError, Problem
 from auwgent.imports import packaged_file
-from auwgent.models import weights
+from auwgent.models.local import weights
 from auwgent.models.providers import PROVIDERS, is_provider, near_provider
 
 DEFAULT_FILE = "auwgent.toml"

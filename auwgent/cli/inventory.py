@@ -12,10 +12,9 @@ from auwgent.config import AgentConfig, Config, ToolEntry, WorkflowEntry
 from auwgent.engine.agent import Agent
 from auwgent.engine.ask import render_prompt
 from auwgent.errors import ConfigError, Problem, ProviderError
+from auwgent.imports import late
 from auwgent.models.base import ModelSpec
-from auwgent.models.catalog import IN_PROCESS
-from auwgent.models.local import LocalModel
-from auwgent.models.providers import missing_key, provider_of
+from auwgent.models.providers import is_in_process, missing_key, provider, provider_of
 from auwgent.prompts import MissingValues
 
 Kind = Literal["key", "model", "context", "middleware", "database", "tool", "workflow", "mcp"]
@@ -179,27 +178,27 @@ def _keys(config: Config, specs: Sequence[ModelSpec], *, given: bool) -> Iterato
             yield Finding("key", f"models.{spec.label}", config.origin(key), key, "ok", "set")
         else:
             wanted.setdefault(spec.provider, spec)
-    for provider in config.api_keys:
-        key = ("api_keys", provider)
-        detail = "set" if provider in wanted else "set, no model in use needs it"
-        yield Finding("key", provider, config.origin(key), key, "ok", detail)
-    for provider, spec in wanted.items():
-        if provider in config.api_keys or provider in IN_PROCESS:
+    for name in config.api_keys:
+        key = ("api_keys", name)
+        detail = "set" if name in wanted else "set, no model in use needs it"
+        yield Finding("key", name, config.origin(key), key, "ok", detail)
+    for name, spec in wanted.items():
+        if name in config.api_keys or is_in_process(spec):
             continue
-        variable = next((name for name in provider_of(provider).env if os.environ.get(name)), None)
+        variable = next((one for one in provider_of(name).env if os.environ.get(one)), None)
         if variable is not None:
-            yield Finding("key", provider, variable, ("agent", "model"), "ok", "set")
+            yield Finding("key", name, variable, ("agent", "model"), "ok", "set")
         elif missing_key(spec):
             status: Status = "unchecked" if given else "problem"
             detail = "missing, unless a middleware gives it" if given else "missing"
-            yield Finding("key", provider, "nowhere", ("agent", "model"), status, detail)
+            yield Finding("key", name, "nowhere", ("agent", "model"), status, detail)
 
 
 def _trouble(spec: ModelSpec) -> str | None:
     """Why the model could not be asked, as far as can be seen from here."""
-    if spec.provider == "local":
+    if path := provider(spec).model:
         try:
-            LocalModel(spec).check()
+            late(path)(spec).check()
         except (ConfigError, ProviderError) as error:
             return str(error)
         return None

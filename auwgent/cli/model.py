@@ -10,7 +10,7 @@ import click
 from auwgent.cli import options
 from auwgent.config import Config, load
 from auwgent.errors import ConfigError
-from auwgent.models import weights
+from auwgent.models.local import weights
 
 STEPS = 1000  # of the progress bar
 DEFAULT = next(iter(weights.KNOWN))
@@ -65,7 +65,7 @@ def _reachable(model: str, config: Config, seen: set[str]) -> set[str]:
     if model not in config.models:
         return {model}
     table = config.models[model]
-    return set().union(*(_reachable(each, config, seen) for each in (table.use, *table.fallbacks)))
+    return set().union(*(_reachable(each, config, seen) for each in (str(table.use), *table.fallbacks)))
 
 
 def _pull(name: str) -> None:

@@ -13,9 +13,9 @@ import click
 
 from auwgent.cli import options
 from auwgent.config import Config, load
+from auwgent.config.references import names_provider
 from auwgent.errors import ConfigError
-from auwgent.models.catalog import IN_PROCESS
-from auwgent.models.providers import PROVIDERS, Provider, provider_of
+from auwgent.models.providers import IN_PROCESS, PROVIDERS, Provider, provider_of
 from auwgent.render import problems
 from auwgent.render.terminal import paint, wants_colour
 
@@ -68,8 +68,8 @@ def found(config: Config | None, environ: Mapping[str, str]) -> Iterator[Row]:
 
 
 def _others(config: Config) -> list[str]:
-    used = [config.models[name].use if name in config.models else name for name in config.models_in_use()]
-    named = [*config.api_keys, *(name.partition("/")[0] for name in used)]
+    used = (config.models[name].use if name in config.models else name for name in config.models_in_use())
+    named = [*config.api_keys, *(name.partition("/")[0] for name in used if names_provider(name))]
     return [name for name in dict.fromkeys(named) if name not in PROVIDERS and name not in IN_PROCESS]
 
 
@@ -82,7 +82,7 @@ def _origin(provider: Provider, config: Config | None, environ: Mapping[str, str
     own = (
         f"{config.origin(('models', name, 'api_key'))} (for models.{name})"
         for name, table in config.models.items()
-        if table.api_key is not None and table.use.partition("/")[0] == provider.name
+        if table.api_key is not None and str(table.use).partition("/")[0] == provider.name
     )
     return next(own, None)
 

@@ -5,6 +5,7 @@ Both work on the plain tree, whatever its shape, so that they see past mistakes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -13,6 +14,10 @@ from typing import Any
 from auwgent.config.keys import Finding, Key, did_you_mean, provider_name, written
 
 Tree = Mapping[str, Any]
+
+_DOTTED = re.compile(
+    r"(?!\d)\w+(\.(?!\d)\w+)*([.:](?!\d)\w+)(\.(?!\d)\w+)*"
+)  # `pkg.mod.Name` or `pkg.mod:Name`
 
 
 @dataclass(slots=True)
@@ -58,7 +63,7 @@ def _use_model(tree: Tree, key: Key, name: Any, found: Used) -> None:
     found.models[name] = key
     model = _table(_table(tree, "models"), name)
     use = model.get("use") if model else name
-    if "api_key" not in model and isinstance(use, str):
+    if "api_key" not in model and isinstance(use, str) and names_provider(use):
         found.providers.add(use.partition("/")[0])
     for index, fallback in _texts(model.get("fallbacks")).items():
         _use_model(tree, ("models", name, "fallbacks", index), fallback, found)
@@ -95,6 +100,11 @@ def check(tree: Tree) -> Iterator[Finding]:
             yield Finding(("profiles", name, "profiles"), "a profile cannot hold profiles", about="key")
 
 
+def names_provider(use: Any) -> bool:
+    """Whether it is `provider/model`; else it is a class of the user's own, as an object or a dotted path."""
+    return isinstance(use, str) and not _DOTTED.fullmatch(use)
+
+
 def _check_model(key: Key, name: Any, models: Tree) -> Iterator[Finding]:
     if not isinstance(name, str) or not name or name in models:
         return
@@ -102,7 +112,9 @@ def _check_model(key: Key, name: Any, models: Tree) -> Iterator[Finding]:
     if slash and provider and model:
         return
     if key[-1] == "use":
-        yield Finding(key, f"`{written(key)}` should be `provider/model`, not {name!r}")
+        if names_provider(name):
+            hint = "a class of your own is named by its dotted path, `pkg.mod.Name`"
+            yield Finding(key, f"`{written(key)}` should be `provider/model`, not {name!r}", hint)
     else:
         hint = did_you_mean(name, models) or "write `provider/model`, or add a [models.*] table of that name"
         yield Finding(key, f"`{written(key)}`: there is no model {name!r}", hint)

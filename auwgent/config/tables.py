@@ -15,6 +15,7 @@ from pydantic import (
     Strict,
     Tag,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -250,7 +251,9 @@ class Price(Table):
 class ModelConfig(Table):
     """A model with its endpoint, parameters and resilience."""
 
-    use: Name = Field(description="`provider/model`.")
+    use: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
+        description=f"`provider/model`, or the dotted path of a model class of your own: {PATH}."
+    )
     api_key: SecretStr | None = Field(None, description="Its own key; wins over [api_keys].")
     base_url: Name | None = Field(
         None, repr=False, description="Address of the endpoint; a trailing /v1 is optional."
@@ -268,9 +271,18 @@ class ModelConfig(Table):
         description="Through LiteLLM, or direct to endpoints that speak OpenAI's wire format; auto: whichever can.",
     )
     params: dict[str, Any] = Field(
-        {}, repr=False, description="Parameters passed to the provider as they are."
+        {},
+        repr=False,
+        description="Parameters passed to the provider as they are; of a class of your own its keyword arguments.",
     )
     price: Price | None = Field(None, description="What it costs, where LiteLLM does not know.")
+
+    @field_validator("use")
+    @classmethod
+    def _names_a_model(cls, value: Any) -> Any:
+        if not value or kind_of(value) not in ("<text>", "<object>"):
+            raise refuse(f"should be `provider/model`, or the dotted path of a class: {PATH}")
+        return value
 
 
 class McpConfig(Table):

@@ -23,8 +23,8 @@ from auwgent.errors import (
 )
 from auwgent.hooks.answers import Decision
 from auwgent.hooks.context import CALL_SETTINGS, SETTABLE
-from auwgent.models.base import CallPiece, Model, ModelRequest, RawCall, Reply, Retry, TextPiece
-from auwgent.models.given import GivenModel
+from auwgent.models.base import CallPiece, ModelRequest, RawCall, Reply, Retry, Route, TextPiece
+from auwgent.models.resilience import GivenModel
 from auwgent.outputs import Output, partial_json
 from auwgent.session import Part, Text, ToolCall, Turn, encodable, new_id, paired
 
@@ -137,7 +137,7 @@ def answers_as_text(offered: dict[str, Capability]) -> bool:
     return not any(map(_is_answer, offered.values()))
 
 
-async def _prepared(frame: Frame, turns: Sequence[Turn]) -> tuple[Model, Sequence[Turn], dict[str, Any]]:
+async def _prepared(frame: Frame, turns: Sequence[Turn]) -> tuple[Route, Sequence[Turn], dict[str, Any]]:
     """`onLLMStart`, and what it changed: the model, the messages and the text of this call, and its settings."""
     run, place = frame.run, frame.place
     spec = run.services.models.spec(frame.agent.model)
@@ -173,7 +173,7 @@ async def _prepared(frame: Frame, turns: Sequence[Turn]) -> tuple[Model, Sequenc
     return _model(frame, settings), place.messages, settings
 
 
-def _model(frame: Frame, settings: Mapping[str, Any]) -> Model:
+def _model(frame: Frame, settings: Mapping[str, Any]) -> Route:
     """Who is asked: the agent's model with these settings, unless a hook gave the answer."""
     models, name, given = frame.run.services.models, frame.agent.model, frame.place.reply
     if given is None:
@@ -198,7 +198,7 @@ def _with_text(content: str | list[Part], text: str) -> str | list[Part]:
     return [Text(text=text), *(part for part in content if not isinstance(part, Text))]
 
 
-async def _listen(frame: Frame, model: Model, request: ModelRequest, offered: dict[str, Capability]) -> Reply:
+async def _listen(frame: Frame, model: Route, request: ModelRequest, offered: dict[str, Capability]) -> Reply:
     """Read the model's stream, passing pieces on, to its reply."""
     run = frame.run
     partials = Partials(frame, offered)

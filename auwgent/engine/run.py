@@ -16,7 +16,7 @@ from auwgent.errors import LimitExceeded, MiddlewareError, ProviderError, ToolEr
 from auwgent.hooks.context import Context, Embed, Place, RunFacts
 from auwgent.hooks.pipeline import Chain, Pipeline, describe
 from auwgent.intents import Handlers, Intent
-from auwgent.models.base import Model, ModelRequest, ModelSpec, Reply
+from auwgent.models.base import ModelRequest, ModelSpec, Reply, Route
 from auwgent.session import (
     Part,
     Session,
@@ -41,7 +41,7 @@ Sink = Callable[[Intent], Awaitable[None]]
 class ModelSource(Protocol):
     """Where the engine gets its models: by configured name or `provider/model`, with settings for one call."""
 
-    def get(self, model: str | ModelSpec, /, **settings: Any) -> Model: ...
+    def get(self, model: str | ModelSpec, /, **settings: Any) -> Route: ...
 
     def spec(self, name: str) -> ModelSpec: ...
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from auwgent.session import Turn, Usage
 
@@ -39,6 +39,7 @@ class ModelRequest:
     tools: Sequence[ToolSpec] = ()
     output: OutputSpec | None = None
     stream: bool = True  # False: ask the provider for the whole answer at once
+    spec: ModelSpec | None = None  # for a model of the user's own: its table, as hooks have it for this call
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,9 @@ class ModelSpec:
     price: Mapping[str, float] | None = None  # USD per million tokens: input, output
     fallbacks: tuple[ModelSpec, ...] = ()
     label: str = ""  # the [models.*] name it was configured under, if any
+    own: Any = field(
+        default=None, repr=False, compare=False
+    )  # a model class of the user's, or an instance; None: a provider's
 
     @property
     def provider(self) -> str:
@@ -135,8 +139,33 @@ class ModelSpec:
         return self.name.partition("/")[2]
 
 
-class Model(Protocol):
-    """A model that can be asked."""
+class Model:
+    """The base of a model of your own: `ask` is all it needs. An instance serves all runs of an agent, at once.
+
+    It is made with the `params` of its [models.*] table as keyword arguments; `of` may be overridden to use more
+    of the table, which `ask` finds as `request.spec` too.
+    """
+
+    keeps_schema: ClassVar[bool] = (
+        False  # True: heeds `request.output`; else a structured answer is asked for as a call
+    )
+    window: ClassVar[int | None] = None  # tokens it can read, for middleware that shortens
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Self:
+        """An instance for this table."""
+        return cls(**spec.params)
+
+    def ask(self, request: ModelRequest) -> AsyncIterator[str | Piece | Reply]:
+        """Yield texts, pieces of reasoning and calls as they come; at the end a `Reply`, where there is more to say."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Free what the model holds. Called when its agent is closed."""
+
+
+class Route(Protocol):
+    """A way to a model, as the engine asks it."""
 
     spec: ModelSpec
 

@@ -9,13 +9,16 @@ from typing import Any
 
 from auwgent.config.keys import nearest
 from auwgent.errors import ConfigError, ProviderError
-from auwgent.models import windows, wire
-from auwgent.models.base import Model, ModelSpec
+from auwgent.imports import late
+from auwgent.models import prices, wire
+from auwgent.models.base import ModelSpec, Route
 from auwgent.models.direct import DirectModel, is_direct
 from auwgent.models.litellm import LiteLLMModel, preload
-from auwgent.models.local import LocalModel
+from auwgent.models.own import OwnModel, closed
 from auwgent.models.providers import (
+    IN_PROCESS,
     PROVIDERS,
+    is_in_process,
     is_provider,
     key_for,
     keys_of,
@@ -24,10 +27,7 @@ from auwgent.models.providers import (
     wrong_address,
 )
 from auwgent.models.resilience import Cooldowns, ResilientModel
-from auwgent.models.scripted import ScriptedModel
 from auwgent.secrecy import KnownSecrets
-
-IN_PROCESS: Mapping[str, type[LocalModel | ScriptedModel]] = {"local": LocalModel, "scripted": ScriptedModel}
 
 
 class Catalog:
@@ -44,7 +44,7 @@ class Catalog:
         self._api_keys = dict(api_keys)
         self._environ = environ
         self._secrets = KnownSecrets(keys_of(environ))  # no error shows them
-        self._made: list[tuple[ModelSpec, Model]] = []
+        self._made: list[tuple[ModelSpec, Route]] = []
         self._cooldowns = Cooldowns()
 
     def __repr__(self) -> str:
@@ -59,12 +59,12 @@ class Catalog:
 
     def window(self, name: str, /, **settings: Any) -> int | None:
         """Tokens that the model and its fallbacks can read, where that is known; `settings` as for `get`."""
-        return windows.window(self._changed(self.spec(name), settings))
+        return prices.window(self._changed(self.spec(name), settings))
 
     def check_route(self, name: str) -> None:
         """Raise `ConfigError` where the table [models.<name>] asks for a way that its model does not go."""
         spec = self._named[name]
-        if spec.provider in IN_PROCESS and spec.via != "litellm":
+        if is_in_process(spec) and spec.via != "litellm":
             raise ConfigError(f"{spec.name} runs in this process: `via` means nothing to it. Leave it out")
         is_direct(spec, self._environ)
 
@@ -75,12 +75,12 @@ class Catalog:
     def can_reach(self, name: str) -> bool:
         """Whether there is a way to the provider of this model: it is known, or direct to the model's own address."""
         spec = self.spec(name)
-        return spec.via == "direct" or is_provider(spec.provider)
+        return spec.own is not None or spec.via == "direct" or is_provider(spec.provider)
 
     def needs_litellm(self, model: str | ModelSpec) -> bool:
         """Whether LiteLLM will be loaded to ask this model, its fallbacks apart."""
         spec = self.spec(model) if isinstance(model, str) else model
-        return spec.provider not in IN_PROCESS and not is_direct(spec, self._environ)
+        return not is_in_process(spec) and not is_direct(spec, self._environ)
 
     def preload(self, name: str) -> None:
         """Begin to load what this model needs, where that takes long; return at once."""
@@ -98,7 +98,7 @@ class Catalog:
         spec = self._changed(self.spec(name), settings)
         return all(wire.native_output(one, has_tools=has_tools) for one in (spec, *spec.fallbacks))
 
-    def get(self, model: str | ModelSpec, /, **settings: Any) -> Model:
+    def get(self, model: str | ModelSpec, /, **settings: Any) -> Route:
         """The model, its fallbacks behind it. `settings` are what a hook put on ctx for one call.
 
         A key that is missing is a `ProviderError` here, before anything is sent.
@@ -118,9 +118,11 @@ class Catalog:
         for _, model in self._made:
             await model.aclose()
         self._made.clear()
+        for own in {id(spec.own): spec.own for spec in self._named.values() if spec.own is not None}.values():
+            await closed(own)
 
     def _check_address(self, spec: ModelSpec) -> None:
-        if spec.base_url is None or spec.provider in IN_PROCESS:
+        if spec.base_url is None or is_in_process(spec):
             return
         direct = spec.via == "direct" or is_direct(spec, self._environ)
         if problem := wrong_address(spec.base_url, direct=direct):
@@ -139,7 +141,9 @@ class Catalog:
         raise ConfigError(f"there is no model {name!r} under [models], nor is it a provider/model. {hint}")
 
     def _with_keys(self, spec: ModelSpec) -> ModelSpec:
-        key = spec.api_key or key_for(spec.provider, self._api_keys, self._environ)
+        key = spec.api_key
+        if key is None and spec.own is None:  # a class of the user's gets the keys of its own table alone
+            key = key_for(spec.provider, self._api_keys, self._environ)
         return replace(spec, api_key=key, fallbacks=tuple(self._with_keys(one) for one in spec.fallbacks))
 
     def _changed(self, spec: ModelSpec, settings: Mapping[str, Any]) -> ModelSpec:
@@ -176,14 +180,19 @@ class Catalog:
         via = "auto" if spec.via == "direct" else spec.via
         return replace(fresh, cache=spec.cache, via=via, fallbacks=spec.fallbacks)
 
-    def _route(self, spec: ModelSpec) -> type[DirectModel | LiteLLMModel]:
-        return DirectModel if is_direct(spec, self._environ) else LiteLLMModel
-
-    def _made_once(self, spec: ModelSpec, *, keep: bool) -> Model:
+    def _made_once(self, spec: ModelSpec, *, keep: bool) -> Route:
         """The model of this spec. One with settings for a single call is kept only where it holds weights."""
         made = next((model for known, model in self._made if known == spec), None)
         if made is None:
-            made = (IN_PROCESS.get(spec.provider) or self._route(spec))(spec)
+            made = self._new(spec)
             if keep or spec.provider in IN_PROCESS:
                 self._made.append((spec, made))
         return made
+
+    def _new(self, spec: ModelSpec) -> Route:
+        if spec.own is not None:
+            return OwnModel(spec)
+        if spec.provider in IN_PROCESS:
+            made: Route = late(IN_PROCESS[spec.provider].model).of(spec)
+            return made
+        return DirectModel(spec) if is_direct(spec, self._environ) else LiteLLMModel(spec)

@@ -16,8 +16,8 @@ from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.faults import broken_off, explained
 from auwgent.models.http import Events, HTTPStatusError, patience, proxy_for, read_to_the_end, session
 from auwgent.models.listed import listed
-from auwgent.models.prices import known_usd, listed_usd
-from auwgent.models.providers import PROVIDERS, chat_url, not_direct
+from auwgent.models.prices import estimated, known_usd, listed_usd
+from auwgent.models.providers import PROVIDERS, chat_url, family, not_direct, provider
 from auwgent.session import Usage
 
 if TYPE_CHECKING:
@@ -155,16 +155,16 @@ class DirectModel:
 
     def _body(self, request: ModelRequest) -> dict[str, Any]:
         spec = self.spec
-        body = wire.params(spec, listed(spec) if "claude" in spec.name else {})
+        known = provider(spec)
+        body = wire.params(spec, listed(spec) if family(spec).needs_limit else {})
         body.pop("extra_headers", None)
         body |= body.pop("extra_body", None) or {}
-        if self._url.startswith("https://api.openai.com/") and "max_tokens" in body:
-            body["max_completion_tokens"] = body.pop("max_tokens")  # the old name is refused by newer models
+        if known.chat and self._url.startswith(f"{known.chat}/") and "max_tokens" in body:
+            body[known.limit_name] = body.pop("max_tokens")  # OpenAI's newer models refuse the old name
         body |= {"model": spec.model, "messages": wire.messages(spec, request), "stream": request.stream}
-        if request.stream and spec.provider != "mistral":  # it counts anyway, and refuses the question
+        if request.stream and known.stream_options:
             body["stream_options"] = {"include_usage": True}
-        if spec.provider == "openrouter":
-            body.setdefault("usage", {"include": True})
+        body = {**known.body, **body}
         if request.tools:
             body["tools"] = wire.tools(spec, request)
         if request.output:
@@ -181,9 +181,7 @@ class DirectModel:
     def _counted(self, request: ModelRequest, answer: Answer) -> Usage:
         """Tokens by the length of the texts, where none were reported."""
         sent = json.dumps([wire.messages(self.spec, request), wire.tools(self.spec, request)])
-        return Usage(
-            input_tokens=len(sent) // 4 + 1, output_tokens=len(answer.written) // 4 + 1, estimated=True
-        )
+        return estimated(sent, answer.written)
 
 
 def _is_stream(response: aiohttp.ClientResponse, request: ModelRequest) -> bool:

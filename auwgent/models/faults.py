@@ -15,15 +15,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from auwgent.errors import Fault, ProviderError
+from auwgent.errors import PASSING, Fault, ProviderError
 from auwgent.models.base import ModelSpec
 from auwgent.models.providers import key_places
 from auwgent.session import now
 
 WORDS = 300  # characters of the provider's own words
 SECRET = 6  # characters a configured value must have to be struck out; shorter ones are words like "blue"
-
-PASSING: frozenset[Fault] = frozenset(("rate_limit", "unavailable", "timeout", "broken_stream"))
 
 # The first of an exception's classes that is here counts.
 BY_CLASS: dict[str, Fault] = {

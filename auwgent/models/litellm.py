@@ -21,7 +21,7 @@ from auwgent.models.answer import Answer, reported
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.faults import broken_off, explained
 from auwgent.models.prices import known_usd
-from auwgent.models.providers import base_url_for, wants_placeholder
+from auwgent.models.providers import base_url_for, provider, wants_placeholder
 from auwgent.session import Usage
 
 QUIET_ENVIRONMENT = {
@@ -204,8 +204,7 @@ class LiteLLMModel:
 
     def _arguments(self, litellm: Any, request: ModelRequest) -> dict[str, Any]:
         spec = self.spec
-        # LiteLLM cannot read whole answers of Groq's that have no service_tier.
-        streams = request.stream or spec.provider == "groq"
+        streams = request.stream or not provider(spec).whole_answers
         arguments = wire.params(spec, self._known(litellm))
         arguments |= {
             "model": spec.name,

@@ -1,4 +1,4 @@
-"""What a call has cost: by the configured price, as the provider charged, or by LiteLLM's list."""
+"""What a call has cost, and how much a model can read: by the config, by the provider, or by LiteLLM's list."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from auwgent.models.base import ModelSpec
 from auwgent.models.listed import listed
-from auwgent.models.providers import OURS
+from auwgent.models.providers import IN_PROCESS, provider
 from auwgent.session import Usage
 
-CHARGING = ("openrouter",)  # they say in each answer what it has cost
+SET_BY_PARAMS = ("n_ctx", "num_ctx")  # llama.cpp's and Ollama's names for the window they set up
 
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 
@@ -23,6 +23,11 @@ def known_usd(spec: ModelSpec, usage: Usage, charged: Any) -> float | None:
         cost += usage.output_tokens * spec.price.get("output", 0.0)
         return cost / 1_000_000
     return charged if isinstance(charged, float) else None
+
+
+def estimated(sent: str, written: str) -> Usage:
+    """Tokens by the length of the texts, where nobody reported them."""
+    return Usage(input_tokens=len(sent) // 4 + 1, output_tokens=len(written) // 4 + 1, estimated=True)
 
 
 def listed_usd(spec: ModelSpec, usage: Usage) -> float | None:
@@ -43,9 +48,9 @@ def listed_usd(spec: ModelSpec, usage: Usage) -> float | None:
 
 def is_priced(spec: ModelSpec) -> bool:
     """Whether what its calls cost will be known, as far as can be said before one."""
-    if spec.price is not None or spec.provider in (*OURS, *CHARGING):
+    if spec.price is not None or spec.provider in IN_PROCESS or provider(spec).charges:
         return True
-    return listed_usd(spec, Usage()) is not None
+    return spec.own is None and listed_usd(spec, Usage()) is not None
 
 
 def _tier(rates: Mapping[str, Any], input_tokens: int) -> str:
@@ -53,3 +58,20 @@ def _tier(rates: Mapping[str, Any], input_tokens: int) -> str:
     limits = [int(found[1]) for name in rates if (found := _TIER.fullmatch(name))]
     passed = max((limit for limit in limits if input_tokens > limit * 1000), default=0)
     return f"_above_{passed}k_tokens" if passed else ""
+
+
+def window(spec: ModelSpec) -> int | None:
+    """Tokens that the model and each of its fallbacks can read; None where no window is known."""
+    known = [own for one in (spec, *spec.fallbacks) if (own := _own_window(one)) is not None]
+    return min(known, default=None)
+
+
+def _own_window(spec: ModelSpec) -> int | None:
+    for name in SET_BY_PARAMS:
+        if isinstance(spec.params.get(name), int):
+            return int(spec.params[name])
+    if spec.own is not None or spec.provider in IN_PROCESS:
+        return provider(spec).window
+    entry = listed(spec)
+    tokens = entry.get("max_input_tokens") or entry.get("max_tokens")
+    return tokens if isinstance(tokens, int) else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from auwgent.config.keys import did_you_mean, nearest
@@ -15,48 +16,120 @@ from auwgent.models.listed import provider_names
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One provider.
+    """One provider: where its key and its address are, and all that is different with it. Both routes read this.
 
-    `env` are the variables its key may be in, the first the usual one; `tokens` are those of other credentials,
-    which LiteLLM finds by itself. Without `needs_key` it may do without: a server of the user's own, or
-    credentials that are no single key. `path` is what LiteLLM wants behind the host, and `exact` that nothing
-    else may stand there. `chat` is its endpoint for OpenAI's chat wire format: empty where only the user knows
-    it, None where it has none.
+    A new quirk of a provider is a field here, read where it matters, with a test over HTTP.
     """
 
     name: str
-    env: tuple[str, ...] = ()
-    tokens: tuple[str, ...] = ()
+    # Keys. Without `needs_key` it may do without one: a server of the user's own, or credentials of another kind.
+    env: tuple[str, ...] = ()  # variables its key may be in, the usual one first
+    tokens: tuple[str, ...] = ()  # variables of other credentials, which LiteLLM finds by itself
     needs_key: bool = True
-    path: str = "/v1"
-    exact: bool = False
     note: str = ""  # what else it needs
-    chat: str | None = None
+    # Addresses.
+    path: str = "/v1"  # what LiteLLM wants behind the host
+    exact: bool = False  # nothing else may stand there
+    chat: str | None = (
+        None  # its endpoint for OpenAI's chat wire format; "": only the user knows it, None: it has none
+    )
+    # What it can read.
+    urls: Literal["images", "https", "none"] = (
+        "images"  # which media it fetches itself; "https": files as well
+    )
+    text_alone: bool = False  # it reads no media at all
+    in_a_row: bool = False  # it takes several turns of one role in a row
+    # What it can write.
+    native_output: Literal["always", "alone", "never"] = (
+        "never"  # keeps to a JSON Schema; "alone": only without tools
+    )
+    # What its endpoint wants in a request, and gives in an answer.
+    body: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # sent by the direct route unless the params say otherwise
+    limit_name: str = "max_tokens"  # what its own endpoint calls that limit now
+    stream_options: bool = True  # False: it refuses to be asked for the usage of a stream
+    whole_answers: bool = True  # False: LiteLLM cannot read them, so that it is always asked for a stream
+    charges: bool = False  # it says in each answer what that has cost
+    # Models that run in this process: the class, as `module:name`, and their window in tokens.
+    model: str = ""
+    window: int | None = None
 
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Models of one make, whoever serves them, known by their names: their own API or chat template wants this."""
+
+    names: str  # a pattern over `provider/model` in lower case
+    nine_letter_ids: bool = False  # call ids of exactly nine letters and digits
+    alternates: bool = False  # no two turns of one role in a row
+    needs_limit: bool = False  # a request without `max_tokens` is refused, or costs the most there is
+    marks_cache: bool = False  # what is to be cached has to be marked
+
+
+FAMILIES = (
+    Family(r"^anthropic/|claude", alternates=True, needs_limit=True, marks_cache=True),
+    Family(
+        r"mistral|mixtral|codestral|ministral|pixtral|magistral|devstral",
+        nine_letter_ids=True,
+        alternates=True,
+    ),
+    Family(r"gemini|gemma|llama-?2|deepseek|sonar", alternates=True),
+)
+NO_FAMILY = Family("")
 
 OLLAMA = "http://localhost:11434/v1"
 
 
-def _own_server(name: str, *env: str) -> Provider:
-    return Provider(name, env, needs_key=False, chat="")
+def _own_server(name: str, *env: str, **more: Any) -> Provider:
+    return Provider(name, env, needs_key=False, chat="", **more)
 
 
 PROVIDERS: Mapping[str, Provider] = {
     provider.name: provider
     for provider in (
-        Provider("openai", ("OPENAI_API_KEY",), chat="https://api.openai.com/v1"),
-        Provider("anthropic", ("ANTHROPIC_API_KEY",), ("ANTHROPIC_AUTH_TOKEN",), path="", exact=True),
-        Provider("gemini", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), path="/v1beta", exact=True),
-        Provider("mistral", ("MISTRAL_API_KEY",), chat="https://api.mistral.ai/v1"),
+        Provider(
+            "openai",
+            ("OPENAI_API_KEY",),
+            chat="https://api.openai.com/v1",
+            in_a_row=True,
+            native_output="always",
+            limit_name="max_completion_tokens",
+        ),
+        Provider(
+            "anthropic",
+            ("ANTHROPIC_API_KEY",),
+            ("ANTHROPIC_AUTH_TOKEN",),
+            path="",
+            exact=True,
+            urls="https",
+        ),
+        Provider(
+            "gemini",
+            ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+            path="/v1beta",
+            exact=True,
+            urls="none",
+            native_output="alone",
+        ),
+        Provider(
+            "mistral",
+            ("MISTRAL_API_KEY",),
+            chat="https://api.mistral.ai/v1",
+            native_output="alone",
+            stream_options=False,
+        ),
         Provider(
             "openrouter",
             ("OPENROUTER_API_KEY", "OR_API_KEY"),
             path="/api/v1",
             chat="https://openrouter.ai/api/v1",
+            body={"usage": {"include": True}},
+            charges=True,
         ),
-        Provider("groq", ("GROQ_API_KEY",), chat="https://api.groq.com/openai/v1"),
-        Provider("deepseek", ("DEEPSEEK_API_KEY",), chat="https://api.deepseek.com/v1"),
-        Provider("xai", ("XAI_API_KEY",), chat="https://api.x.ai/v1"),
+        Provider("groq", ("GROQ_API_KEY",), chat="https://api.groq.com/openai/v1", whole_answers=False),
+        Provider("deepseek", ("DEEPSEEK_API_KEY",), chat="https://api.deepseek.com/v1", text_alone=True),
+        Provider("xai", ("XAI_API_KEY",), chat="https://api.x.ai/v1", in_a_row=True),
         Provider(
             "together_ai",
             ("TOGETHER_API_KEY", "TOGETHER_AI_API_KEY", "TOGETHERAI_API_KEY", "TOGETHER_AI_TOKEN"),
@@ -69,25 +142,54 @@ PROVIDERS: Mapping[str, Provider] = {
         Provider("cerebras", ("CEREBRAS_API_KEY",), chat="https://api.cerebras.ai/v1"),
         Provider("moonshot", ("MOONSHOT_API_KEY",), chat="https://api.moonshot.ai/v1"),
         Provider("perplexity", ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"), path=""),
-        Provider("cohere", ("COHERE_API_KEY", "CO_API_KEY"), path="/v2/chat", exact=True),
-        Provider("cohere_chat", ("COHERE_API_KEY", "CO_API_KEY"), path="/v2/chat", exact=True),
+        Provider("cohere", ("COHERE_API_KEY", "CO_API_KEY"), path="/v2/chat", exact=True, urls="none"),
+        Provider("cohere_chat", ("COHERE_API_KEY", "CO_API_KEY"), path="/v2/chat", exact=True, urls="none"),
         Provider("nvidia_nim", ("NVIDIA_NIM_API_KEY",), chat="https://integrate.api.nvidia.com/v1"),
         Provider("deepinfra", ("DEEPINFRA_API_KEY",), chat="https://api.deepinfra.com/v1/openai"),
-        Provider("azure", ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"), path="", exact=True, note="base_url"),
+        Provider(
+            "azure",
+            ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
+            path="",
+            exact=True,
+            note="base_url",
+            in_a_row=True,
+            native_output="always",
+        ),
         Provider("azure_ai", ("AZURE_AI_API_KEY",), path="", note="base_url"),
-        Provider("bedrock", needs_key=False, path="", exact=True, note="AWS credentials"),
-        Provider("sagemaker_chat", needs_key=False, path="", note="AWS credentials"),
-        Provider("vertex_ai", needs_key=False, path="", note="Google Cloud credentials"),
-        Provider("ollama", needs_key=False, path="", exact=True, chat=OLLAMA),
-        Provider("ollama_chat", needs_key=False, path="", exact=True, chat=OLLAMA),
-        _own_server("hosted_vllm", "HOSTED_VLLM_API_KEY"),
-        _own_server("lm_studio", "LM_STUDIO_API_KEY"),
+        Provider("bedrock", needs_key=False, path="", exact=True, note="AWS credentials", urls="none"),
+        Provider("sagemaker_chat", needs_key=False, path="", note="AWS credentials", urls="none"),
+        Provider("vertex_ai", needs_key=False, path="", note="Google Cloud credentials", urls="none"),
+        Provider("ollama", needs_key=False, path="", exact=True, chat=OLLAMA, urls="none"),
+        Provider(
+            "ollama_chat",
+            needs_key=False,
+            path="",
+            exact=True,
+            chat=OLLAMA,
+            urls="none",
+            native_output="alone",
+        ),
+        _own_server("hosted_vllm", "HOSTED_VLLM_API_KEY", native_output="alone"),
+        _own_server("lm_studio", "LM_STUDIO_API_KEY", native_output="alone"),
         _own_server("llamafile"),
         _own_server("litellm_proxy", "LITELLM_PROXY_API_KEY"),
     )
 }
-
-OURS = ("local", "scripted")  # they run in this process, without LiteLLM
+IN_PROCESS: Mapping[str, Provider] = {
+    "local": Provider(
+        "local",
+        needs_key=False,
+        native_output="always",
+        model="auwgent.models.local.engine:LocalModel",
+        window=8192,
+    ),
+    "scripted": Provider(
+        "scripted",
+        needs_key=False,
+        native_output="always",
+        model="auwgent.models.scripted:ScriptedModel",
+    ),
+}
 OTHER_NAMES = {  # by which people know providers, and that are not near to ours
     "google": "gemini",
     "claude": "anthropic",
@@ -102,19 +204,41 @@ _TAILS = re.compile(r"(/v\d+\w*)?(/chat/completions|/messages|/chat|/models|/api
 
 def is_provider(name: str) -> bool:
     """Whether there is such a provider. Where LiteLLM's cannot be known, every name may be one."""
-    return name in PROVIDERS or name in OURS or name in (provider_names() or (name,))
+    return name in PROVIDERS or name in IN_PROCESS or name in (provider_names() or (name,))
 
 
 def near_provider(name: str) -> str:
     """`did you mean …?` where the name of a provider is near, else nothing."""
-    known = [*PROVIDERS, *OURS, *OTHER_NAMES, *sorted(provider_names())]
+    known = [*PROVIDERS, *IN_PROCESS, *OTHER_NAMES, *sorted(provider_names())]
     near = nearest(name, known) or ""
     return did_you_mean(OTHER_NAMES.get(near, near), known)
 
 
 def provider_of(name: str) -> Provider:
     """The provider with this prefix. One that is not known here is OpenAI-like, its key optional."""
-    return PROVIDERS.get(name) or Provider(name, (f"{name.upper()}_API_KEY",), needs_key=False, chat="")
+    known = PROVIDERS.get(name) or IN_PROCESS.get(name)
+    return known or Provider(name, (f"{name.upper()}_API_KEY",), needs_key=False, chat="")
+
+
+def provider(spec: ModelSpec) -> Provider:
+    """The provider of a model. One of the user's own has none: what it can do stands in its class."""
+    if spec.own is None:
+        return provider_of(spec.provider)
+    native: Literal["always", "never"] = (
+        "always" if getattr(spec.own, "keeps_schema", None) is True else "never"
+    )
+    return Provider("", needs_key=False, native_output=native, window=getattr(spec.own, "window", None))
+
+
+def family(spec: ModelSpec) -> Family:
+    """What a model's name tells of it, whoever serves it."""
+    name = spec.name.lower()
+    return next((one for one in FAMILIES if re.search(one.names, name)), NO_FAMILY)
+
+
+def is_in_process(spec: ModelSpec) -> bool:
+    """Whether no address, key or route has a meaning for it."""
+    return spec.own is not None or spec.provider in IN_PROCESS
 
 
 def key_for(provider: str, api_keys: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
@@ -139,10 +263,10 @@ def key_places(spec: ModelSpec) -> str:
 
 def missing_key(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> str | None:
     """What the user has to do before `spec` can be asked, or None. An address of his own may need no key."""
-    provider = provider_of(spec.provider)
-    if spec.api_key or not provider.needs_key or own_address(spec, environ):
+    found = provider(spec)
+    if spec.api_key or not found.needs_key or own_address(spec, environ):
         return None
-    if any(environ.get(name) for name in provider.tokens):
+    if any(environ.get(name) for name in found.tokens):
         return None
     return f"{spec.name} needs an API key and none is set: give it as {key_places(spec)}"
 

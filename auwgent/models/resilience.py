@@ -1,4 +1,4 @@
-"""What happens when a model fails before it has said anything: it is asked again, then the next one is."""
+"""Who is asked in a model's place: itself again, its fallbacks, or nobody, where the answer is there already."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import random
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
-from auwgent.errors import Fault, ProviderError
-from auwgent.models.base import Model, ModelRequest, Piece, Reply, Retry
+from auwgent.errors import PASSING, ProviderError
+from auwgent.models.base import CallPiece, ModelRequest, ModelSpec, Piece, Reply, Retry, Route, TextPiece
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between tries; doubled each time, then shortened at random
 LONGEST_OBEYED = 60.0  # seconds; a provider that asks for more is given up
-
-UNREACHABLE: frozenset[Fault] = frozenset(("rate_limit", "unavailable", "timeout", "broken_stream"))
 
 
 class Cooldowns:
@@ -23,12 +22,12 @@ class Cooldowns:
     def __init__(self) -> None:
         self._until: dict[tuple[str, str | None], float] = {}
 
-    def start(self, model: Model) -> None:
+    def start(self, model: Route) -> None:
         """Pass this model over for a while."""
         spec = model.spec
         self._until[spec.name, spec.base_url] = time.monotonic() + spec.cooldown
 
-    def is_over(self, model: Model) -> bool:
+    def is_over(self, model: Route) -> bool:
         """Whether this model may be asked."""
         return time.monotonic() >= self._until.get((model.spec.name, model.spec.base_url), 0.0)
 
@@ -40,7 +39,7 @@ class ResilientModel:
     told by a `Retry` before it.
     """
 
-    def __init__(self, models: Sequence[Model], cooldowns: Cooldowns) -> None:
+    def __init__(self, models: Sequence[Route], cooldowns: Cooldowns) -> None:
         self.spec = models[0].spec
         self._models = tuple(models)
         self._cooldowns = cooldowns
@@ -62,7 +61,7 @@ class ResilientModel:
                             yield piece
                     return
                 except ProviderError as error:
-                    if begun or error.fault not in UNREACHABLE:
+                    if begun or error.fault not in PASSING:
                         raise
                     failure = error
                 wait = _wait(failure, tries)
@@ -86,3 +85,21 @@ def _wait(error: ProviderError, tries: int) -> float | None:
     if error.retry_after is None:
         return own
     return max(own, error.retry_after) if error.retry_after <= LONGEST_OBEYED else None
+
+
+@dataclass(slots=True)
+class GivenModel:
+    """Answers with a reply that is there already, in one piece for the text and one for each call."""
+
+    spec: ModelSpec
+    reply: Reply
+
+    async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
+        if self.reply.text:
+            yield TextPiece(self.reply.text)
+        for index, call in enumerate(self.reply.calls):
+            yield CallPiece(index, call.id or None, call.name, call.arguments)
+        yield self.reply
+
+    async def aclose(self) -> None:
+        """Nothing is held."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from auwgent.errors import ConfigError
 from auwgent.models.base import ModelRequest, ModelSpec, ToolSpec
+from auwgent.models.providers import family, provider
 from auwgent.session import Media, Part, Text, ToolCall, Turn
 
 Message = dict[str, Any]
@@ -37,26 +38,7 @@ CACHE_MARK = {"type": "ephemeral"}
 ECHOED = ("thinking_blocks", "reasoning_details")
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")  # OpenAI refuses longer ones, Anthropic other characters
-_STRICT_ID = re.compile(r"[A-Za-z0-9]{9}")  # Mistral's, and that of servers with its chat templates
-_STRICT = re.compile(r"mistral|mixtral|codestral|ministral|pixtral|magistral|devstral")
-
-# Formats that carry a URL to the provider. For others LiteLLM would fetch it here, which an imported session
-# must never bring about.
-_TAKES_NO_URL = (
-    "ollama",
-    "ollama_chat",
-    "bedrock",
-    "gemini",
-    "vertex_ai",
-    "sagemaker_chat",
-    "cohere",
-    "cohere_chat",
-)
-# Who takes several turns of one role in a row; and the models that do not, behind whatever server, since their own
-# API or their chat template refuses it. Everybody else is sent neighbours as one turn.
-_IN_A_ROW = ("openai", "azure", "xai")
-_ALTERNATING = re.compile(rf"claude|gemini|gemma|llama-?2|deepseek|sonar|{_STRICT.pattern}")
-_READS_TEXT_ALONE = ("deepseek",)
+_STRICT_ID = re.compile(r"[A-Za-z0-9]{9}")
 _AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wav": "wav", "audio/x-wav": "wav"}
 
 
@@ -69,7 +51,7 @@ def check_params(spec: ModelSpec) -> None:
 
 def params(spec: ModelSpec, known: Mapping[str, Any]) -> dict[str, Any]:
     """The params as they are, and `max_tokens` for a Claude; `known` is what LiteLLM lists of the model."""
-    if not _is_claude(spec):
+    if not family(spec).needs_limit:
         return dict(spec.params)
     thinking = spec.params.get("thinking") or {}
     limit = known.get("max_output_tokens") or OUTPUT_TOKENS
@@ -80,7 +62,9 @@ def messages(spec: ModelSpec, request: ModelRequest) -> list[Message]:
     """The system prompt and the turns, with roles, call ids and contents that `spec`'s provider accepts."""
     ids = _CallIds(spec)
     wired = [message for turn in request.turns if (message := _message(spec, turn, ids))]
-    wired = _ordered(wired, strict=_is_strict(spec), in_a_row=_takes_turns_in_a_row(spec))
+    make = family(spec)
+    in_a_row = provider(spec).in_a_row and not make.alternates
+    wired = _ordered(wired, strict=make.nine_letter_ids, in_a_row=in_a_row)
     if request.system:
         wired.insert(0, {"role": "system", "content": _system(spec, request.system)})
     return wired
@@ -100,9 +84,8 @@ def native_output(spec: ModelSpec, *, has_tools: bool) -> bool:
     Where this is False, LiteLLM would force a tool of its own on the model, which then can call no other: a
     final-answer tool among the others is the way there.
     """
-    if spec.provider in ("openai", "azure", "local", "scripted"):
-        return True
-    return not has_tools and spec.provider in ("gemini", "mistral", "ollama_chat", "hosted_vllm", "lm_studio")
+    native = provider(spec).native_output
+    return native == "always" or (native == "alone" and not has_tools)
 
 
 def response_format(request: ModelRequest) -> dict[str, Any] | None:
@@ -118,7 +101,7 @@ class _CallIds:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._model = spec.name
-        self._strict = _is_strict(spec)
+        self._strict = family(spec).nine_letter_ids
         self._taken: set[str] = set()
         self._waiting: dict[str, deque[str]] = {}  # id in the session -> ids on the wire without a result yet
 
@@ -151,14 +134,6 @@ def _digest(text: str) -> str:
         number, index = divmod(number, len(alphabet))
         letters.append(alphabet[index])
     return "".join(letters)
-
-
-def _is_strict(spec: ModelSpec) -> bool:
-    return bool(_STRICT.search(spec.name.lower()))
-
-
-def _takes_turns_in_a_row(spec: ModelSpec) -> bool:
-    return spec.provider in _IN_A_ROW and not _ALTERNATING.search(spec.model.lower())
 
 
 def _message(spec: ModelSpec, turn: Turn, ids: _CallIds) -> Message | None:
@@ -206,7 +181,7 @@ def _content(spec: ModelSpec, turn: Turn) -> str | list[dict[str, Any]]:
         return turn.content
     if all(isinstance(part, Text) for part in turn.content):
         return turn.text
-    if spec.provider in _READS_TEXT_ALONE:
+    if provider(spec).text_alone:
         return "\n".join(map(_as_text, turn.content))
     return [_part(spec, part) for part in turn.content if not (isinstance(part, Text) and not part.text)]
 
@@ -230,11 +205,13 @@ def _part(spec: ModelSpec, part: Part) -> dict[str, Any]:
 
 
 def _carries_url(spec: ModelSpec, part: Media) -> bool:
-    if spec.provider in _TAKES_NO_URL:
-        return False
-    if spec.provider == "anthropic":
+    """Whether the URL goes on the wire. For who takes none LiteLLM would fetch it here, which an imported session
+    must never bring about.
+    """
+    takes = provider(spec).urls
+    if takes == "https":
         return part.type != "audio" and str(part.url).startswith("https://")
-    return part.type == "image"
+    return takes == "images" and part.type == "image"
 
 
 def _data_url(part: Media, mime_type: str) -> str:
@@ -296,12 +273,8 @@ def _system(spec: ModelSpec, text: str) -> str | list[dict[str, Any]]:
 
 
 def _marks_cache(spec: ModelSpec) -> bool:
-    """Whether to mark what is stable. Others than Claude cache by themselves, or refuse the mark."""
-    return spec.cache and _is_claude(spec)
-
-
-def _is_claude(spec: ModelSpec) -> bool:
-    return spec.provider == "anthropic" or "claude" in spec.name
+    """Whether to mark what is stable. Others cache by themselves, or refuse the mark."""
+    return spec.cache and family(spec).marks_cache
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from auwgent.models.base import Model, ModelRequest, ModelSpec, OutputSpec, Piece, Reply, ToolSpec
+from auwgent.models.base import ModelRequest, ModelSpec, OutputSpec, Piece, Reply, Route, ToolSpec
 from auwgent.models.direct import DirectModel
 from auwgent.models.litellm import LiteLLMModel
 from auwgent.session import ToolCall, Turn, new_id
@@ -43,7 +43,7 @@ class Heard:
         return [piece for piece in self.pieces if isinstance(piece, kind)]
 
 
-def model_of(spec: ModelSpec) -> Model:
+def model_of(spec: ModelSpec) -> Route:
     """The model class of the way that `spec.via` names."""
     return DirectModel(spec) if spec.via == "direct" else LiteLLMModel(spec)
 
@@ -56,7 +56,7 @@ def asked(*turns: Turn, tools: Sequence[ToolSpec] = (), **settings: Any) -> Mode
     return ModelRequest(system="Be brief.", turns=turns, tools=tools, **settings)
 
 
-async def hear(model: Model, request: ModelRequest) -> Heard:
+async def hear(model: Route, request: ModelRequest) -> Heard:
     """Ask, and listen to the end."""
     pieces: list[Piece] = []
     async with aclosing(model.ask(request)) as stream:

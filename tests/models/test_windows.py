@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from auwgent.models.base import ModelSpec
-from auwgent.models.windows import window
+from auwgent.models.prices import window
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_windows(spec: ModelSpec, tokens: int | None) -> None:
 
 def test_litellm_is_not_loaded_for_it() -> None:
     program = (
-        "import sys; from auwgent.models.base import ModelSpec; from auwgent.models.windows import window; "
+        "import sys; from auwgent.models.base import ModelSpec; from auwgent.models.prices import window; "
         "assert window(ModelSpec('openai/gpt-4')) == 8192; assert 'litellm' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

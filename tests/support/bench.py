@@ -15,7 +15,7 @@ from auwgent.engine.run import Order, Run, Services
 from auwgent.errors import ConfigError
 from auwgent.hooks.pipeline import Pipeline
 from auwgent.intents import Handlers, Intent
-from auwgent.models.base import Model, ModelRequest, ModelSpec
+from auwgent.models.base import ModelRequest, ModelSpec, Route
 from auwgent.models.scripted import ScriptedModel, scripted
 from auwgent.session import Session, Turn
 
@@ -37,7 +37,7 @@ class Models:
     def spec(self, name: str) -> ModelSpec:
         return self.by_name[name].spec
 
-    def get(self, model: str | ModelSpec, /, **settings: Any) -> Model:
+    def get(self, model: str | ModelSpec, /, **settings: Any) -> Route:
         self.settings.append(settings)
         name = str(settings.get("model", model)).removeprefix("scripted/")
         if name not in self.by_name:

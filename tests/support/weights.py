@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from auwgent.models.weights import KNOWN
+from auwgent.models.local.weights import KNOWN
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ class Talk:
         """`provider/model` of the root agent."""
         config = self.agent.config
         named = config.models.get(config.agent.model)
-        return named.use if named is not None else config.agent.model
+        return str(named.use) if named is not None else config.agent.model
 
     @property
     def store(self) -> SessionStore | None:

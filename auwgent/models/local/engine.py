@@ -17,10 +17,9 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from auwgent.errors import ConfigError, Fault, ProviderError
-from auwgent.models import weights
 from auwgent.models.base import (
     CallPiece,
     ModelRequest,
@@ -31,7 +30,8 @@ from auwgent.models.base import (
     Reply,
     TextPiece,
 )
-from auwgent.models.plainchat import PlainChat, plain_chat
+from auwgent.models.local import weights
+from auwgent.models.local.plainchat import PlainChat, plain_chat
 from auwgent.session import Media, Usage, new_id
 
 MAX_TOKENS = 512  # a small model may find no end of its own
@@ -49,6 +49,11 @@ class LocalModel:
     Of `params`, `n_ctx` (the window, in tokens), `n_threads` and `n_gpu_layers` set up the engine; all others
     go with each request as llama.cpp's server takes them, such as `temperature`, `max_tokens` and `seed`.
     """
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Self:
+        """A model with the weights that this table names."""
+        return cls(spec)
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
