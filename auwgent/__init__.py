@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from auwgent.hooks.context import AuwgentMiddleware, Context, Middleware
     from auwgent.intents import AuwgentBaseIntentHandler, Intent
+    from auwgent.models.base import CallPiece, Model, ModelRequest, RawCall, ReasoningPiece, Reply, TextPiece
     from auwgent.runtime import Runtime, auwgent
     from auwgent.session import Session, ToolCall, Turn, Usage
 
@@ -31,17 +32,24 @@ __all__ = [
     "AuwgentBaseIntentHandler",
     "AuwgentError",
     "AuwgentMiddleware",
+    "CallPiece",
     "ConfigError",
     "Context",
     "Intent",
     "LimitExceeded",
     "Middleware",
     "MiddlewareError",
+    "Model",
+    "ModelRequest",
     "ProviderError",
+    "RawCall",
+    "ReasoningPiece",
+    "Reply",
     "Runtime",
     "Session",
     "SessionConflict",
     "SessionNotFound",
+    "TextPiece",
     "ToolCall",
     "ToolError",
     "Turn",
@@ -66,6 +74,10 @@ __getattr__, __dir__ = lazy(
             "auwgent.errors",
         ),
         "ApprovalRequest": "auwgent.engine.agent",
+        **dict.fromkeys(
+            ("CallPiece", "Model", "ModelRequest", "RawCall", "ReasoningPiece", "Reply", "TextPiece"),
+            "auwgent.models.base",
+        ),
         **dict.fromkeys(("AuwgentBaseIntentHandler", "Intent"), "auwgent.intents"),
         **dict.fromkeys(("AuwgentMiddleware", "Context", "Middleware"), "auwgent.hooks.context"),
         **dict.fromkeys(("Runtime", "auwgent"), "auwgent.runtime"),

@@ -196,9 +196,9 @@ def _keys(config: Config, specs: Sequence[ModelSpec], *, given: bool) -> Iterato
 
 def _trouble(spec: ModelSpec) -> str | None:
     """Why the model could not be asked, as far as can be seen from here."""
-    if path := provider(spec).model:
+    if (path := provider(spec).model) and hasattr(late(path), "check"):
         try:
-            late(path)(spec).check()
+            late(path).of(spec).check()
         except (ConfigError, ProviderError) as error:
             return str(error)
         return None

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Document:
 def read(source: Path | str | Mapping[str, Any]) -> Document:
     """Parse a file or take over a dict. `ConfigError` where there is no such file, or it is no TOML."""
     if isinstance(source, Mapping):
-        return Document("dict", Path.cwd(), _without_aliases(source))
+        return Document("dict", Path.cwd(), _with_models_named(_without_aliases(source)))
     path = Path(source)
     text = _read_text(path)
     try:
@@ -134,6 +135,30 @@ def _without_aliases(source: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(keys, Mapping)
         else tree
     )
+
+
+def _with_models_named(tree: dict[str, Any]) -> dict[str, Any]:
+    """A dict may hold a model class, or an instance, as an agent's `model`: it gets a table in `models`."""
+    helpers = tree.get("helpers")
+    agents: dict[Key, Any] = {("agent",): tree.get("agent")}
+    agents |= (
+        {("helpers", name): one for name, one in helpers.items()} if isinstance(helpers, Mapping) else {}
+    )
+    named: Any = tree.get("models", {})
+    for key, agent in agents.items():
+        use = agent.get("model") if isinstance(agent, Mapping) else None
+        if not callable(getattr(use, "ask", None)) or not isinstance(named, Mapping):
+            continue
+        name = next((name for name, one in named.items() if one == {"use": use}), None)
+        if name is None:
+            plain = str(getattr(use, "__name__", type(use).__name__))
+            name = next(each for n in count(1) if (each := plain + f"-{n}" * (n > 1)) not in named)
+        named = {**named, name: {"use": use}}
+        changed = {**agent, "model": name}
+        tree = tree | (
+            {"agent": changed} if key == ("agent",) else {"helpers": {**tree["helpers"], key[1]: changed}}
+        )
+    return {**tree, "models": named} if named else tree
 
 
 def _renamed(table: Mapping[str, Any], rename: Callable[[str], str], title: str) -> dict[str, Any]:

@@ -113,8 +113,7 @@ def _check_model(key: Key, name: Any, models: Tree) -> Iterator[Finding]:
         return
     if key[-1] == "use":
         if names_provider(name):
-            hint = "a class of your own is named by its dotted path, `pkg.mod.Name`"
-            yield Finding(key, f"`{written(key)}` should be `provider/model`, not {name!r}", hint)
+            yield Finding(key, f"`{written(key)}` should be `provider/model`, not {name!r}")
     else:
         hint = did_you_mean(name, models) or "write `provider/model`, or add a [models.*] table of that name"
         yield Finding(key, f"`{written(key)}`: there is no model {name!r}", hint)

@@ -77,9 +77,6 @@ class ScriptedModel:
             await self._fail(error)
         yield reply
 
-    def check(self) -> None:
-        """Nothing can be missing: the script was read when the model was made."""
-
     async def aclose(self) -> None:
         """Nothing is held."""
 
