@@ -177,3 +177,13 @@ class SessionNotFound(AuwgentError):
 
 class StoreError(AuwgentError):
     """The session store could not be opened, read or written. Never means that there is no session."""
+
+
+def goes_through(error: BaseException) -> bool:
+    """Whether an exception ends a task or the program, and is no failure of the code that raised it.
+
+    All else that a user's code raises is such a failure, also the `BaseException`s of native libraries.
+    """
+    import asyncio  # late: what only shows a help text has no use for it
+
+    return isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit | GeneratorExit)

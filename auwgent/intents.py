@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+KINDS = ("tool", "workflow", "helper")  # of what a model may call
+CALLS = tuple(f"{kind}_call" for kind in KINDS)
+RESULTS = tuple(f"{kind}_result" for kind in KINDS)
+SKIPPED = tuple(f"{kind}_skipped" for kind in KINDS)
+
 Handler = Callable[[str, Any, str], Awaitable[None] | None]
 
 
@@ -66,7 +71,7 @@ class Handlers:
         else:
             self._functions.append(_by_method(handler))
 
-    async def hear(self, intent: Intent) -> None:
+    async def emit(self, intent: Intent) -> None:
         """Call every handler, in the order of their registration."""
         for function in self._functions:
             outcome = function(intent.name, intent.value, intent.agent)

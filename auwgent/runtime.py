@@ -8,14 +8,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from inspect import isclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from auwgent.assembly import Parts, build, check_keys
 from auwgent.config import Config, examine
 from auwgent.engine.agent import Agent, Approver
-from auwgent.engine.engine import Engine
-from auwgent.engine.run import Order, Run, Services, Sink
+from auwgent.engine.run import carry_out
+from auwgent.engine.state import Order, Run, Services, Sink
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import EMBED_OFF, check_context
 from auwgent.hooks.pipeline import Installed, Pipeline
@@ -23,8 +24,20 @@ from auwgent.inputs import Input, content_of
 from auwgent.intents import Handlers, Intent
 from auwgent.locks import KeyedLock
 from auwgent.session import Session, Usage, new_id
+from auwgent.store.base import SessionStore, is_store
 
 Source = str | Path | Mapping[str, Any]
+
+
+class RunOptions(TypedDict, total=False):
+    """What a run may be given beside its input. All of it may be left out."""
+
+    session_id: str | None  # runs with the same one follow one another
+    user_id: str | None  # whose session; else the context value `userId`, else the empty user
+    context: Mapping[str, Any] | None  # over the values of [context]
+    profile: str | None
+    session: Session | None  # one to go on with, unless a middleware has a session of its id stored
+    whole: bool  # ask models for whole answers instead of streams
 
 
 def auwgent(
@@ -59,7 +72,7 @@ class Runtime:
         on_approval: Approver | None = None,
     ) -> None:
         self._source, self._overrides, self._approver = source, tuple(overrides), on_approval
-        self._more = [Installed.of(one) for one in middleware]
+        self._more = [Installed.of(one() if isclass(one) else one) for one in middleware]
         self._handlers, self._partial_handlers = Handlers(), Handlers()
         self._profile = profile
         self._variants: dict[str | None, Variant] = {}
@@ -98,40 +111,23 @@ class Runtime:
         named = self._main.parts.agents.get(agent)
         return named is None or named.name == self._main.parts.root or named.handoff != "return"
 
-    async def run(
-        self,
-        input: Input,
-        *,
-        session_id: str | None = None,
-        user_id: str | None = None,
-        context: Mapping[str, Any] | None = None,
-        profile: str | None = None,
-        session: Session | None = None,
-        whole: bool = False,
-    ) -> Session:
-        """One run to its end; the session as it is then. `whole` asks the model for whole answers only.
+    @property
+    def store(self) -> SessionStore | None:
+        """The store of its sessions: the first middleware that has all the verbs of one."""
+        return next((one for one in self.middleware if is_store(one)), None)
 
-        Runs with the same `session_id` follow one another. `session` is one to go on with, such as an imported
-        one, unless a middleware has a session of its id stored. Errors carry `.session`, as far as the run got.
+    async def run(self, input: Input, **options: Unpack[RunOptions]) -> Session:
+        """Carry out one run; gives the session as it is then. Its options are those of `RunOptions`.
+
+        Errors carry `.session`, as far as the run got.
         """
-        variant, order = self._prepared(input, session_id, user_id, context, profile, session, whole=whole)
+        variant, order = self._prepared(input, **options)
         async with self._at_work(variant, order):
-            return await variant.engine.run(order)
+            return await carry_out(Run(variant.services, order, None))
 
-    def stream(
-        self,
-        input: Input,
-        *,
-        session_id: str | None = None,
-        user_id: str | None = None,
-        context: Mapping[str, Any] | None = None,
-        profile: str | None = None,
-        session: Session | None = None,
-        whole: bool = False,
-    ) -> Stream:
-        """One run as its intents come, partial ones included. Leaving the loop cancels the run cleanly."""
-        prepare = partial(self._prepared, input, session_id, user_id, context, profile, session, whole=whole)
-        return Stream(self, prepare)
+    def stream(self, input: Input, **options: Unpack[RunOptions]) -> Stream:
+        """Carry out one run, and give its intents as they come, partial ones too. Leaving the loop cancels the run."""
+        return Stream(self, partial(self._prepared, input, **options))
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector for each text, by the model under `[embedding]`."""
@@ -139,7 +135,7 @@ class Runtime:
             raise ConfigError(EMBED_OFF)
         return await self._main.parts.embed(texts)
 
-    def run_sync(self, input: Input, **options: Any) -> Session:
+    def run_sync(self, input: Input, **options: Unpack[RunOptions]) -> Session:
         """`run` for code without an event loop, in any thread: opens the agent, runs, and closes it again.
 
         While other runs are under way or somebody else has it open, it stays open.
@@ -176,7 +172,7 @@ class Runtime:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _run_once(self, input: Input, options: dict[str, Any]) -> Session:
+    async def _run_once(self, input: Input, options: RunOptions) -> Session:
         await self.open()
         try:
             return await self.run(input, **options)
@@ -206,22 +202,16 @@ class Runtime:
                 self._variants[profile] = Variant(config, parts, self, base)
             return self._variants[profile]
 
-    def _prepared(
-        self,
-        input: Input,
-        session_id: str | None,
-        user_id: str | None,
-        context: Mapping[str, Any] | None,
-        profile: str | None,
-        session: Session | None,
-        *,
-        whole: bool,
-    ) -> tuple[Variant, Order]:
-        """What a run is to be done with, and what it is to do. What cannot be is a `ConfigError` here."""
+    def _prepared(self, input: Input, **options: Unpack[RunOptions]) -> tuple[Variant, Order]:
+        """Return what carries out a run, and what it is to do. What cannot be is a `ConfigError` here."""
+        check_options(options)
+        profile, context = options.get("profile"), options.get("context") or {}
         variant = self._variant(self._profile if profile is None else profile)
-        check_context(context or {})
+        check_context(context)
         check_keys(variant.config, variant.parts.catalog, variant.parts.installed)
-        values = {**variant.config.context, **(context or {})}
+        values = {**variant.config.context, **context}
+        session_id, user_id = options.get("session_id"), options.get("user_id")
+        session = options.get("session")
         if session is not None:
             session_id = session.id if session_id is None else session_id
             user_id = session.user_id if user_id is None else user_id
@@ -231,14 +221,14 @@ class Runtime:
             user_id=user_of(values, user_id),
             values=values,
             session=session,
-            whole=whole,
+            whole=options.get("whole", False),
         )
         return variant, order
 
     @asynccontextmanager
     async def _at_work(self, variant: Variant, order: Order) -> AsyncIterator[None]:
         """The agent open, and this run the only one of its session, unless a store wants them to meet."""
-        waits = all(getattr(one, "on_busy", "queue") == "queue" for one in self.middleware)
+        waits = getattr(self.store, "on_busy", "queue") == "queue"
         key = (order.user_id, order.session_id) if waits and order.session_id is not None else None
         async with self._lines.turn(key):
             self._count(runs=1)
@@ -259,18 +249,16 @@ class Variant:
     def __init__(self, config: Config, parts: Parts, owner: Runtime, base: Variant | None = None) -> None:
         self.config, self.parts, self.base = config, parts, base
         self.pipeline: Pipeline = base.pipeline if base else Pipeline(parts.installed)
-        self.engine = Engine(
-            Services(
-                agents=parts.agents,
-                root=parts.root,
-                pipeline=self.pipeline,
-                models=parts.catalog,
-                limits=parts.limits,
-                handlers=owner._handlers,
-                partial_handlers=owner._partial_handlers,
-                approver=owner._approver,
-                embed=parts.embed,
-            )
+        self.services = Services(
+            agents=parts.agents,
+            root=parts.root,
+            pipeline=self.pipeline,
+            models=parts.catalog,
+            limits=parts.limits,
+            handlers=owner._handlers,
+            partial_handlers=owner._partial_handlers,
+            approver=owner._approver,
+            embed=parts.embed,
         )
         self._lines = KeyedLock()  # of those who want it opened or closed
         self._is_open = False
@@ -354,11 +342,19 @@ class Stream:
         variant, order = self._prepare()
         order = replace(order, run_id=self.run_id)
         async with self._runtime._at_work(variant, order):
-            run = Run(variant.engine.services, order, sink)
+            run = Run(variant.services, order, sink)
             try:
-                await variant.engine.carry_out(run)
+                await carry_out(run)
             finally:
-                self.session, self.usage = run.session, run.facts.usage
+                self.session, self.usage = run.session, run.usage
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse with a `TypeError` what no run can be given."""
+    known = RunOptions.__annotations__
+    for name in options:
+        if name not in known:
+            raise TypeError(f"a run has no option {name!r}; it has {', '.join(known)}")
 
 
 def user_of(values: Mapping[str, Any], user_id: str | None) -> str:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -23,8 +23,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
-
-VERSION: Final = 1
 
 MISFITS, SHOWN = 3, 20  # how many misfits are told, and how long a text may be to be shown there
 
@@ -191,7 +189,7 @@ class Session(BaseModel):
 
     id: str = Field(default_factory=new_id)
     user_id: str = ""
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     system_prompt: str = ""
     stack: list[str] = Field(default_factory=list)  # names, root first; the last one takes the next input
     turns: list[Turn] = Field(default_factory=list)
@@ -265,39 +263,25 @@ UNKNOWN = (
 NEVER_BEGUN = "This call was not made: the run ended before its turn came."
 
 
-def paired(turns: Sequence[Turn]) -> list[Turn]:
-    """The turns with exactly one result for each tool call, right behind the message that asked for it.
-
-    Results are in the order of their calls. A call without one gets an `unknown` result; a result without a
-    call, or a second one, is left out.
-    """
-    answers = _answers(turns)
-    whole: list[Turn] = []
-    for index, turn in enumerate(turns):
-        if turn.role == "tool":
-            continue
-        whole.append(turn)
-        for number, call in enumerate(turn.tool_calls or ()):
-            answer = answers[index].get(number)
-            whole.append(unknown_result(turn, call) if answer is None else turns[answer])
-    return whole
-
-
-def mended(
-    turns: Sequence[Turn], missing: Callable[[Turn, ToolCall], Turn | None] | None = None
+def paired(
+    turns: Sequence[Turn],
+    missing: Callable[[Turn, ToolCall], Turn | None] | None = None,
+    *,
+    where_said: bool = False,
 ) -> list[Turn]:
-    """The turns with exactly one result for each tool call, each where it was said.
+    """Return the turns with exactly one result for each tool call, right behind the message that asked for it.
 
-    Like `paired`, but where all results of a message are there in order, they stay where they are, and so does
-    what a helper said between a call and its result. `missing` gives the result for a call that has none, else it
-    is `unknown`; where it gives None the call stays open.
+    Results are in the order of their calls. `missing` gives the result for a call that has none, else it is
+    `unknown`; where it gives None the call stays open. A result without a call, or a second one, is left out.
+    With `where_said`, results that are all there in order stay where they are, and so does what a helper said
+    between a call and its result.
     """
     missing = missing or unknown_result
     places = {index: [turn] for index, turn in enumerate(turns) if turn.role != "tool"}
     for message, answers in _answers(turns).items():
         calls = turns[message].tool_calls or []
         found = [answers.get(number) for number in range(len(calls))]
-        in_order = found == sorted(answers.values())
+        in_order = where_said and found == sorted(answers.values())
         for call, answer in zip(calls, found, strict=True):
             result = missing(turns[message], call) if answer is None else turns[answer]
             if result is not None:

@@ -51,8 +51,8 @@ async def waiting(name: str, value: Any, agent_name: str) -> None:
 async def test_a_function_hears_of_every_intent(handler: Any) -> None:
     handlers = Handlers()
     handlers.add(handler)
-    await handlers.hear(intent(result=5))
-    await handlers.hear(intent("Loud", reason="x"))
+    await handlers.emit(intent(result=5))
+    await handlers.emit(intent("Loud", reason="x"))
     assert HEARD == [("tool_result", {"result": 5}, "Main"), ("Loud", {"reason": "x"}, "Main")]
 
 
@@ -61,7 +61,7 @@ async def test_a_class_or_its_object_hears_by_method(handler: Any) -> None:
     handlers = Handlers()
     handlers.add(handler)
     for name in ("tool_result", "response_text", "tool_call", "_private", "__init__"):
-        await handlers.hear(intent(name))
+        await handlers.emit(intent(name))
     assert [name for name, _, _ in HEARD] == ["tool_result", "response_text"]
 
 
@@ -69,7 +69,7 @@ async def test_the_optional_base_needs_no_methods_of_its_own() -> None:
     handlers = Handlers()
     handlers.add(AuwgentBaseIntentHandler)
     handlers.add(OnTheBase)
-    await handlers.hear(intent())
+    await handlers.emit(intent())
     assert HEARD == [("base", {}, "Main")]
 
 
@@ -80,7 +80,7 @@ async def test_an_object_that_can_be_called_is_a_function() -> None:
 
     handlers = Handlers()
     handlers.add(Callable())
-    await handlers.hear(intent())
+    await handlers.emit(intent())
     assert HEARD == [("tool_result", {}, "Main")]
 
 
@@ -91,7 +91,7 @@ async def test_a_method_of_an_object_is_a_function() -> None:
 
     handlers = Handlers()
     handlers.add(Log().note)
-    await handlers.hear(intent("error"))
+    await handlers.emit(intent("error"))
     assert HEARD == [("error", {}, "Main")]
 
 
@@ -100,7 +100,7 @@ async def test_handlers_hear_in_the_order_of_their_registration() -> None:
     handlers = Handlers()
     for number in (1, 2, 3):
         handlers.add(lambda *_, number=number: order.append(number))
-    await handlers.hear(intent())
+    await handlers.emit(intent())
     assert order == [1, 2, 3]
 
 

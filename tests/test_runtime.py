@@ -9,11 +9,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from auwgent import AuwgentError, ConfigError, MiddlewareError, ProviderError, Session, auwgent
+from auwgent.middleware import SQLModelSessions
+from auwgent.middleware.kept import InFolder
 
 
 def config(replies: Sequence[Any] = ("Hello.",), **more: Any) -> dict[str, Any]:
@@ -371,7 +375,7 @@ def test_a_misspelt_hook_is_a_problem_of_its_entry() -> None:
         def onIntents(self, name: str, value: Any, ctx: Any) -> Any:
             return {"skip": True}
 
-    with pytest.raises(ConfigError, match="'Guard' has a method 'onIntents', which is no hook") as failure:
+    with pytest.raises(ConfigError, match="'Guard' has a method 'onIntents', which is not a hook") as failure:
         auwgent(config() | {"middleware": [Memory, Guard]})
     [problem] = failure.value.problems
     assert (problem.key, problem.hint.split("?")[0]) == ("middleware[1]", "did you mean 'onIntent'")
@@ -431,3 +435,64 @@ def test_what_a_dict_gives_a_middleware_is_the_very_object() -> None:
     recorder = {"use": Recorder, "log": log, "counts": counts, "home": "${HOME:-none}"}
     auwgent({"middleware": [recorder], "agent": {"model": "scripted/echo"}}).run_sync("Hello")
     assert (log, counts) == (["completed"], {"runs": 1})
+
+
+class Uploads:
+    """A middleware with a `folder` for a reason of its own."""
+
+    folder = None
+    target: Any = None
+
+    def onRunStart(self, session: Session, ctx: Any) -> None:
+        pass
+
+
+class InPlace(InFolder):
+    """One that asks for the config's folder."""
+
+    def onRunStart(self, session: Session, ctx: Any) -> None:
+        pass
+
+
+def test_only_what_asks_for_the_folder_of_the_config_is_given_it(tmp_path: Path) -> None:
+    (tmp_path / "auwgent.toml").write_text(
+        'middleware = ["test_runtime_uploads.Uploads", "test_runtime_uploads.InPlace"]\n'
+        '[agent]\nmodel = "scripted/m"\n'
+    )
+    (tmp_path / "test_runtime_uploads.py").write_text(f"from {__name__} import InPlace, Uploads\n")
+    own, kept = auwgent(tmp_path / "auwgent.toml").middleware
+    assert own.folder is None
+    assert kept.folder == tmp_path
+    assert kept.beside("a.db") == tmp_path / "a.db"
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [(5, "`target` that is int"), (["Main", None], "`target` that is list"), ("Joker", "not an agent")],
+)
+def test_a_target_that_cannot_be_is_a_problem_of_its_entry(target: Any, problem: str) -> None:
+    aimed = Uploads()
+    aimed.target = target
+    with pytest.raises(ConfigError, match=problem) as failure:
+        auwgent(config() | {"middleware": [Memory, aimed]})
+    assert [one.key for one in failure.value.problems] == ["middleware[1]"]
+    with pytest.raises(ConfigError, match=problem):
+        auwgent(config(), middleware=[aimed])
+
+
+async def test_a_class_is_taken_as_live_middleware_too() -> None:
+    agent = auwgent(config(), middleware=[Memory])
+    await agent.run("Hi", session_id="s1")
+    assert list(agent.middleware[0].rows) == [("", "s1")]
+
+
+def test_the_store_is_the_middleware_that_has_its_verbs() -> None:
+    assert auwgent(config()).store is None
+    assert auwgent(config(), middleware=[Memory(), MagicMock()]).store is None
+    kept = auwgent(config() | {"middleware": [Memory, {"use": SQLModelSessions, "url": "sqlite://"}]})
+    assert kept.store is kept.middleware[1]
+
+
+async def test_an_option_that_no_run_has_is_named() -> None:
+    with pytest.raises(TypeError, match="a run has no option 'sesion_id'; it has session_id, user_id"):
+        await auwgent(config()).run("Hi", sesion_id="s1")  # type: ignore[call-arg]

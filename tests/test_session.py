@@ -17,7 +17,6 @@ from auwgent.session import (
     ToolCall,
     Turn,
     Usage,
-    mended,
     misfits,
     paired,
     spoken_by,
@@ -66,7 +65,7 @@ garbage = st.lists(
 def test_a_history_that_is_in_order_comes_back_as_it_is() -> None:
     turns = [says("hi"), asks("a", "b"), answers("a"), answers("b"), says("on")]
     assert paired(turns) == turns
-    assert mended(turns) == turns
+    assert paired(turns, where_said=True) == turns
 
 
 def test_a_call_without_a_result_gets_an_unknown_one() -> None:
@@ -78,19 +77,19 @@ def test_a_call_without_a_result_gets_an_unknown_one() -> None:
 
 def test_a_result_without_a_call_is_left_out() -> None:
     assert shape(paired([answers("a"), says("hi")])) == ["hi"]
-    assert shape(mended([answers("a"), says("hi")])) == ["hi"]
+    assert shape(paired([answers("a"), says("hi")], where_said=True)) == ["hi"]
 
 
 def test_a_second_result_of_one_call_is_left_out() -> None:
     turns = [asks("a"), answers("a", "first"), answers("a", "second")]
     assert [turn.text for turn in paired(turns)] == ["", "first"]
-    assert [turn.text for turn in mended(turns)] == ["", "first"]
+    assert [turn.text for turn in paired(turns, where_said=True)] == ["", "first"]
 
 
 def test_results_stand_in_the_order_of_their_calls() -> None:
     turns = [asks("a", "b"), answers("b"), answers("a")]
     assert shape(paired(turns)) == ["?ab", "a", "b"]
-    assert shape(mended(turns)) == ["?ab", "a", "b"]
+    assert shape(paired(turns, where_said=True)) == ["?ab", "a", "b"]
 
 
 def test_a_reused_id_belongs_to_the_latest_call() -> None:
@@ -106,17 +105,17 @@ def test_calls_of_one_message_with_the_same_id_are_answered_in_order() -> None:
 def test_paired_brings_results_to_their_call_and_mended_leaves_them_where_they_were_said() -> None:
     turns = [asks("a", agent="Main"), says("task", "Helper"), answers("a")]
     assert shape(paired(turns)) == ["?a", "a", "task"]
-    assert shape(mended(turns)) == ["?a", "task", "a"]
+    assert shape(paired(turns, where_said=True)) == ["?a", "task", "a"]
 
 
 def test_results_with_a_gap_are_brought_to_their_call() -> None:
     turns = [asks("a", "b", "c"), answers("a"), says("task"), answers("c")]
-    assert shape(mended(turns)) == ["?abc", "a", "b!", "c", "task"]
+    assert shape(paired(turns, where_said=True)) == ["?abc", "a", "b!", "c", "task"]
 
 
 def test_a_result_that_is_put_in_is_not_taken_for_that_of_a_later_call_with_its_id() -> None:
     turns = [asks("a", "b"), asks("b"), answers("a"), answers("b", "of the second")]
-    whole = paired(mended(turns))
+    whole = paired(paired(turns, where_said=True))
     assert shape(whole) == ["?ab", "a", "b!", "?b", "b"]
     assert whole[4].text == "of the second"
 
@@ -145,7 +144,7 @@ def test_paired_loses_nothing_but_stray_results(turns: list[Turn]) -> None:
 
 @given(garbage)
 def test_mended_is_paired_but_for_the_places(turns: list[Turn]) -> None:
-    whole = mended(turns)
+    whole = paired(turns, where_said=True)
     assert shape(paired(whole)) == shape(paired(turns))
     by_message = [turn for turn in whole if turn.role != "tool"]
     assert by_message == [turn for turn in turns if turn.role != "tool"]
@@ -154,10 +153,10 @@ def test_mended_is_paired_but_for_the_places(turns: list[Turn]) -> None:
 
 @given(garbage)
 def test_what_is_in_order_stays_as_it_is(turns: list[Turn]) -> None:
-    whole, kept = paired(turns), mended(turns)
+    whole, kept = paired(turns), paired(turns, where_said=True)
     assert paired(whole) == whole
-    assert mended(whole) == whole
-    assert mended(kept) == kept
+    assert paired(whole, where_said=True) == whole
+    assert paired(kept, where_said=True) == kept
 
 
 def test_an_agent_is_shown_its_own_turns_and_those_of_nobody() -> None:

@@ -57,7 +57,7 @@ def build(
         parts = Parts(
             root=config.agent.name,
             agents=agents(bench, servers),
-            installed=[*middleware(bench), *more] if installed is None else installed,
+            installed=middleware(bench, more) if installed is None else installed,
             catalog=found,
             limits=Limits(**config.limits.model_dump()),
             servers=servers,

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from auwgent.assembly.workbench import Key, Workbench, name_of
 from auwgent.config import MiddlewareEntry
-from auwgent.hooks.context import HOOKS, misspelt_hooks
+from auwgent.hooks.context import HOOKS, METHODS, misspelt_hooks
 from auwgent.hooks.pipeline import Installed, describe
 from auwgent.middleware.kept import InFolder
 
 
-def middleware(bench: Workbench) -> list[Installed]:
-    """The middleware of the config, one instance each, in listed order."""
+def middleware(bench: Workbench, more: Sequence[Installed]) -> list[Installed]:
+    """Return the middleware of the config, one instance each, in listed order, and `more` behind them."""
     made = (_install(bench, ("middleware", n), entry) for n, entry in enumerate(bench.config.middleware))
-    return [one for one in made if one is not None]
+    for one in more:
+        check_targets(bench, ("middleware",), one)
+    return [*(one for one in made if one is not None), *more]
 
 
 def _install(bench: Workbench, key: Key, entry: MiddlewareEntry) -> Installed | None:
     found = bench.resolve(key, entry.use)
     if found is None:
         return None
-    names = (*HOOKS, "open", "close")
-    if not any(callable(getattr(found, name, None)) for name in names) and not misspelt_hooks(found):
+    has_any = any(callable(getattr(found, name, None)) for name in METHODS)
+    if inspect.isclass(found) and not has_any and not misspelt_hooks(found):
         bench.problem(
             key,
             f"{name_of(entry.use)} is not a middleware: it has none of the hooks {', '.join(HOOKS)}",
@@ -37,14 +40,11 @@ def _install(bench: Workbench, key: Key, entry: MiddlewareEntry) -> Installed | 
         return None
     if isinstance(instance, InFolder) and instance.folder is None:
         instance.folder = bench.config.folder
-    target = list(entry.target) if isinstance(entry.target, tuple) else entry.target
     made: Installed | None = bench.attempt(
-        key, partial(Installed.of, instance, target=target, on_error=entry.on_error)
+        key, partial(Installed.of, instance, target=entry.target, on_error=entry.on_error)
     )
-    known = [bench.config.agent.name, *bench.config.helpers]
-    for name in sorted(made.targets or ()) if made is not None else ():
-        if name not in known and not bench.known:
-            bench.problem(key, f"target {name!r} is no agent of this config", f"agents: {', '.join(known)}")
+    if made is not None:
+        check_targets(bench, key, made)
     return made
 
 
@@ -61,6 +61,15 @@ def _instance(bench: Workbench, key: Key, cls: type, entry: MiddlewareEntry) -> 
     except Exception as error:
         bench.problem(key, f"{name_of(entry.use)} could not be made: {describe(error)}")
         return None
+
+
+def check_targets(bench: Workbench, key: Key, made: Installed) -> None:
+    """Refuse agents that this config does not have: the hooks would never fire."""
+    known = [bench.config.agent.name, *bench.config.helpers]
+    for name in sorted((made.targets or frozenset()) - set(known)):
+        if not bench.known:
+            words = f"target {name!r} of {made.name!r} is not an agent of this config"
+            bench.problem(key, words, f"agents: {', '.join(known)}")
 
 
 def _options_of(cls: type) -> str:

@@ -20,7 +20,7 @@ from auwgent.models.listed import model_names
 from auwgent.models.local import weights
 from auwgent.models.providers import PROVIDERS
 from auwgent.runtime import auwgent
-from auwgent.store.base import SessionInfo, SessionStore
+from auwgent.store.base import SessionInfo
 
 MOST = 50  # sessions
 
@@ -63,8 +63,7 @@ def names_of_models(own: Iterable[str], incomplete: str) -> list[str]:
 
 
 async def _sessions(context: click.Context) -> list[SessionInfo]:
-    agent = auwgent(_config(context))
-    store = next((one for one in agent.middleware if isinstance(one, SessionStore)), None)
+    store = auwgent(_config(context)).store
     if store is None:
         return []
     try:

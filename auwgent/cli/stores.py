@@ -59,20 +59,19 @@ def with_store(config: Path, work: Callable[[SessionStore], Awaitable[T]]) -> T:
 @asynccontextmanager
 async def store_of(config: Path) -> AsyncIterator[SessionStore]:
     """The first middleware of a config that can be asked for sessions, opened."""
-    for middleware in auwgent(config).middleware:
-        if isinstance(middleware, SessionStore):
-            opens, closes = (getattr(middleware, name, None) for name in ("open", "close"))
-            if opens is not None:
-                await opens()
-            try:
-                yield middleware
-            finally:
-                if closes is not None:
-                    await closes()
-            return
-    raise ConfigError(
-        "no middleware of this config can be asked for its sessions, as auwgent.middleware.SQLModelSessions can"
-    )
+    store = auwgent(config).store
+    if store is None:
+        raise ConfigError(
+            "no middleware of this config can be asked for its sessions, as auwgent.middleware.SQLModelSessions can"
+        )
+    opens, closes = (getattr(store, name, None) for name in ("open", "close"))
+    if opens is not None:
+        await opens()
+    try:
+        yield store
+    finally:
+        if closes is not None:
+            await closes()
 
 
 def plain(row: Any) -> dict[str, Any]:

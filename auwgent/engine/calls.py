@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auwgent.engine.capabilities import Capability, Ending
-from auwgent.engine.run import Frame
+from auwgent.engine.state import Frame
 from auwgent.errors import ToolError
 from auwgent.hooks.pipeline import describe
 from auwgent.session import Outcome, ToolCall, Turn
@@ -60,7 +60,8 @@ async def settle_calls(
             tasks = [group.create_task(_carry_out(frame, one)) for one in plans]
             for task in tasks:
                 settled = await task
-                await tell(frame, settled)
+                if settled.event is not None:
+                    await frame.emit(settled.event, settled.value)
                 ending = ending or settled.ending
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from failures.exceptions[0].__cause__
@@ -90,8 +91,8 @@ async def _permitted(
     """Ask the hooks, then the user where the tool wants it."""
     kind = capability.kind
     value = {"type": call.name, "args": copy.deepcopy(args), "id": call.id}
-    verdict = await frame.run.chain.intent(f"{kind}_call", value, frame.ctx)
-    await frame.run.emit(f"{kind}_call", verdict.value, frame.agent.name)
+    verdict = await frame.ask(f"{kind}_call", value)
+    await frame.emit(f"{kind}_call", verdict.value)
     if verdict.skip:
         return Plan(call, await _refused(frame, capability, call, SKIPPED, "skipped"))
     if verdict.overridden:
@@ -114,7 +115,7 @@ async def _approved(frame: Frame, capability: Capability, call: ToolCall, args: 
         return False
     if capability.approve == "allow" or approved is not None:
         return True
-    return await frame.run.approve(frame.agent.name, {"type": call.name, "args": args, "id": call.id})
+    return await frame.run.ask_approver(frame.agent.name, {"type": call.name, "args": args, "id": call.id})
 
 
 async def _carry_out(frame: Frame, one: Plan) -> Settled:
@@ -159,12 +160,6 @@ async def settle(frame: Frame, one: Plan) -> Settled:
     return await succeeded(frame, capability, call, result)
 
 
-async def tell(frame: Frame, settled: Settled) -> None:
-    """Tell everybody what became of a call."""
-    if settled.event is not None:
-        await frame.run.emit(settled.event, settled.value, frame.agent.name)
-
-
 async def succeeded(
     frame: Frame, capability: Capability, call: ToolCall, result: Any, *, overridden: bool = False
 ) -> Settled:
@@ -178,7 +173,7 @@ async def succeeded(
     if overridden:
         value["overridden"] = True
     event = f"{capability.kind}_result"
-    value = (await frame.run.chain.intent(event, value, frame.ctx)).value
+    value = (await frame.ask(event, value)).value
     try:
         content = result_text(value["result"])
     except ToolError as error:
@@ -188,18 +183,18 @@ async def succeeded(
 
 async def _emitted(frame: Frame, capability: Capability, fields: dict[str, Any]) -> Settled:
     """An intent of the user's own; a terminal one gives the user the word. Nobody hears of one that is skipped."""
-    verdict = await frame.run.chain.intent(capability.name, fields, frame.ctx)
+    verdict = await frame.ask(capability.name, fields)
     if verdict.skip:
         return Settled(None, verdict.value, SKIPPED, "skipped")
     fields = verdict.value
-    ending = Ending(fields, capability.name, fields, frame.agent.name, frame.place.stack)
+    ending = Ending(fields, capability.name, fields, frame.agent.name, frame.stack)
     return Settled(capability.name, fields, "ok", "ok", ending if capability.terminal else None)
 
 
 async def failed(frame: Frame, call: ToolCall, message: str) -> Settled:
     """A call that failed, or could not be made: the model is told why."""
     value = {"tool": call.name, "message": message, "id": call.id}
-    value = (await frame.run.chain.intent("tool_error", value, frame.ctx)).value
+    value = (await frame.ask("tool_error", value)).value
     return Settled("tool_error", value, f"Error: {value['message']}", "error")
 
 
@@ -208,7 +203,7 @@ async def _refused(
 ) -> Settled:
     event = f"{capability.kind}_skipped"
     value = {"type": call.name, "args": call.args, "id": call.id}
-    value = (await frame.run.chain.intent(event, value, frame.ctx)).value
+    value = (await frame.ask(event, value)).value
     return Settled(event, value, words, outcome)
 
 

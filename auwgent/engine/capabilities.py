@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from auwgent.engine.agent import ANSWER, Agent
-from auwgent.engine.run import Frame
+from auwgent.engine.state import Frame
 from auwgent.models.base import ToolSpec
 from auwgent.tools.base import Approval
 
@@ -55,6 +55,16 @@ def with_answer(agent: Agent, offered: Mapping[str, Capability], *, is_kept: boo
         ANSWER, "Give the final answer. Call it once, when you are done.", agent.output.spec.schema
     )
     return {**offered, ANSWER: Capability("answer", spec, dict, nothing_to_run)}
+
+
+def is_answer(capability: Capability | None) -> bool:
+    """Whether a call of it is the final answer."""
+    return capability is not None and capability.kind == "answer"
+
+
+def answers_as_text(offered: Mapping[str, Capability]) -> bool:
+    """Whether a structured answer comes as the text itself, and not through a final-answer tool."""
+    return not any(map(is_answer, offered.values()))
 
 
 async def nothing_to_run(frame: Frame, checked: Any) -> Any:

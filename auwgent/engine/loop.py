@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from auwgent.engine.agent import ANSWER, Agent, Workflow
-from auwgent.engine.ask import Undecided, ask, told, turns_of
-from auwgent.engine.calls import plan, settle, settle_calls, tell
+from auwgent.engine.ask import Reported, ask, ask_hooks, turns_of
+from auwgent.engine.calls import plan, settle, settle_calls
 from auwgent.engine.capabilities import Capability, Ending, nothing_to_run
-from auwgent.engine.run import Frame
+from auwgent.engine.state import Frame
 from auwgent.errors import LimitExceeded, ProviderError, ToolError
 from auwgent.hooks.context import Context
 from auwgent.hooks.pipeline import describe
@@ -37,7 +37,7 @@ async def converse(frame: Frame) -> Ending:
     try:
         while True:
             reply, offered = await ask(frame, own)
-            frame.place.raw_block = reply.raw or reply.text
+            frame.raw_block = reply.raw or reply.text
             message, answer = turns_of(frame, reply, offered)
             ending = await _go_on(frame, offered, message) if message is not None else None
             if ending is None and answer is not None:
@@ -71,19 +71,19 @@ async def recall(frame: Frame) -> Ending | None:
         except OutputError:
             return None
         ending = Ending(data, "response_schema", {"type": kind, "response": data}, speaker)
-    await frame.run.emit(ending.event, ending.payload, speaker)
+    await frame.emit(ending.event, ending.payload)
     return ending
 
 
 async def _end_turn(frame: Frame, ending: Ending) -> None:
     if ending.agent == frame.agent.name:  # else a helper has ended it, and told so
-        await frame.run.chain.llm_end(ending.payload, frame.ctx)
+        await frame.run.chain.fire("onLLMEnd", frame.ctx, ending.payload)
 
 
 async def _go_on(frame: Frame, offered: Mapping[str, Capability], turn: Turn) -> Ending | None:
     """A reply with calls: what it says beside them, then the calls."""
     if turn.text:
-        await _say(frame, turn)
+        await _emit_text(frame, turn)
     else:
         frame.record(turn)
     return await settle_calls(frame, offered, turn.tool_calls or [])
@@ -93,7 +93,7 @@ async def _finish(frame: Frame, offered: Mapping[str, Capability], turn: Turn) -
     """An answer ends the turn, unless it does not have the shape it must have."""
     output, speaker = frame.agent.output, frame.agent.name
     if output is None:
-        payload = await _say(frame, turn)
+        payload = await _emit_text(frame, turn)
         return Ending(payload["text"], "response_text", payload, speaker)
     try:
         kind, data, _ = output.validate(turn.text)
@@ -105,20 +105,20 @@ async def _finish(frame: Frame, offered: Mapping[str, Capability], turn: Turn) -
         frame.record(words)
         return None
     payload = {"type": kind, "response": data}
-    verdict = await frame.run.chain.intent("response_schema", payload, frame.ctx)
+    verdict = await frame.ask("response_schema", payload)
     if verdict.overridden:
         turn.content = json.dumps(verdict.value["response"], ensure_ascii=False, default=str)
     frame.record(turn)
-    await frame.run.emit("response_schema", verdict.value, speaker)
+    await frame.emit("response_schema", verdict.value)
     return Ending(verdict.value["response"], "response_schema", verdict.value, speaker)
 
 
-async def _say(frame: Frame, turn: Turn) -> dict[str, Any]:
+async def _emit_text(frame: Frame, turn: Turn) -> dict[str, Any]:
     """A text for the user: as the hooks leave it, it is stored and shown."""
-    payload = (await frame.run.chain.intent("response_text", {"text": turn.text}, frame.ctx)).value
+    payload = (await frame.ask("response_text", {"text": turn.text})).value
     turn.content = encodable(payload["text"])
     frame.record(turn)
-    await frame.run.emit("response_text", payload, frame.agent.name)
+    await frame.emit("response_text", payload)
     return payload
 
 
@@ -138,7 +138,7 @@ async def _count_repair(frame: Frame, error: OutputError) -> None:
             model=spec.name,
             fault="protocol",
         )
-        raise Undecided(failure, await told(frame, failure)) from error
+        raise Reported(failure, await ask_hooks(frame, failure)) from error
 
 
 def capabilities(frame: Frame, tools: Mapping[str, Tool]) -> dict[str, Capability]:
@@ -170,7 +170,7 @@ class WorkflowContext(Context):
     _tools: Mapping[str, Capability]
 
     def __init__(self, frame: Frame, tools: Mapping[str, Capability]) -> None:
-        super().__init__(frame.run.facts, frame.place)
+        super().__init__(frame.run, frame)
         object.__setattr__(self, "_frame", frame)
         object.__setattr__(self, "_tools", tools)
 
@@ -181,7 +181,8 @@ class WorkflowContext(Context):
         try:
             settled = await settle(frame, await plan(frame, self._tools, call))
             await frame.checkpoint("tool_end", call_id=call.id, name=name)
-            await tell(frame, settled)
+            if settled.event is not None:
+                await frame.emit(settled.event, settled.value)
         except Exception as error:
             frame.run.stopped = error  # a guard's no ends the run, also where the workflow catches it
             raise
@@ -222,7 +223,7 @@ async def call_helper(caller: Frame, agent: Agent, task: str) -> Any:
             f"{agent.name!r} would be helper number {caller.depth + 1} in a row; `limits.helper_depth` = {depth}",
             key="limits.helper_depth",
         )
-    frame = run.frame(agent, (*caller.place.stack, agent.name), caller)
+    frame = run.frame(agent, (*caller.stack, agent.name), caller)
     frame.record(Turn(role="user", content=task))
     ending = await help_out(frame)
     return ending if ending.stack else ending.value
@@ -235,14 +236,14 @@ async def help_out(frame: Frame, ending: Ending | None = None) -> Ending:
     """
     try:
         ending = ending or await converse(frame)
-    except Undecided as failure:
+    except Reported as failure:
         if failure.decision is not None or not isinstance(failure.error, ProviderError):
             raise
         frame.run.keep_unfinished(frame)
         raise ToolError(f"helper {frame.agent.name!r} failed: {describe(failure.error)}") from failure.error
     if ending.stack or frame.agent.handoff != "user":
         return ending
-    stack = frame.place.stack
+    stack = frame.stack
     return replace(ending, stack=stack if _asks(ending.value) else stack[:1])
 
 

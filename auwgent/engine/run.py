@@ -1,399 +1,274 @@
-"""The state of one run: its session, its ctx, its limits, and the way out for its intents."""
+"""A run from its input to its final session: what happens before the loop, after it, and when it fails."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
-from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
 
-from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff, Limits
-from auwgent.errors import LimitExceeded, MiddlewareError, ProviderError, ToolError
-from auwgent.hooks.context import Context, Embed, Place, RunFacts
-from auwgent.hooks.pipeline import Chain, Pipeline, describe
-from auwgent.intents import Handlers, Intent
-from auwgent.models.base import ModelRequest, ModelSpec, Reply, Route
-from auwgent.session import (
-    Part,
-    Session,
-    ToolCall,
-    Turn,
-    Usage,
-    mended,
-    new_id,
-    now,
-    place_of_result,
-    skipped_result,
-    spoken_by,
-    unknown_result,
+from auwgent.engine.ask import FINAL, Reported, ask_hooks, may_overrule, may_restart, render_prompt
+from auwgent.engine.capabilities import Ending
+from auwgent.engine.loop import converse, help_out, recall, take_up
+from auwgent.engine.state import Frame, Run, Services, Start, deadline
+from auwgent.errors import (
+    AuwgentError,
+    ConfigError,
+    MiddlewareError,
+    Problem,
+    SessionNotFound,
+    ToolError,
 )
-from auwgent.tools.base import Tool
+from auwgent.hooks.answers import Decision
+from auwgent.hooks.pipeline import describe
+from auwgent.prompts import MissingValues
+from auwgent.secrecy import scrubbed
+from auwgent.session import Session, ToolCall, Turn
+from auwgent.tools.function import result_text
 
 log = logging.getLogger("auwgent.engine")
 
-Sink = Callable[[Intent], Awaitable[None]]
 
-
-class ModelSource(Protocol):
-    """Where the engine gets its models: by configured name or `provider/model`, with settings for one call."""
-
-    def get(self, model: str | ModelSpec, /, **settings: Any) -> Route: ...
-
-    def spec(self, name: str) -> ModelSpec: ...
-
-    def window(self, name: str, /, **settings: Any) -> int | None:
-        """Tokens that the model and its fallbacks can read, where that is known."""
-        ...
-
-    def keeps_schema(self, name: str, has_tools: bool, /, **settings: Any) -> bool:
-        """Whether the model and its fallbacks make answers fit a schema by themselves, also beside tools."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What every run of an agent shares."""
-
-    agents: Mapping[str, Agent]
-    root: str
-    pipeline: Pipeline
-    models: ModelSource
-    limits: Limits
-    handlers: Handlers
-    partial_handlers: Handlers
-    embed: Embed | None = None
-    approver: Approver | None = None
-    back_off: BackOff = BackOff()  # noqa: RUF009 - frozen
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a caller wants of one run."""
-
-    input: str | list[Part] | None  # None: go on with an interrupted session, without new input
-    session_id: str | None = None
-    user_id: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    session: Session | None = None  # where to begin, unless a middleware has it stored
-    whole: bool = False  # ask models for whole answers instead of streams
-    run_id: str = field(default_factory=new_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """The session as `onRunStart` left it: where a forced `run_start` begins again."""
-
-    stack: tuple[str, ...]
-    turns: int
-    system_prompt: str
-
-
-class Run:
-    """One run. Helpers within it share this object; each agent at work has a `Frame`."""
-
-    def __init__(self, services: Services, order: Order, sink: Sink | None) -> None:
-        self.services = services
-        self.order = order
-        self.sink = sink
-        self.chain: Chain = services.pipeline.begin()
-        session = order.session.model_copy(deep=True) if order.session is not None else Session()
-        session.id, session.user_id = order.session_id or session.id, order.user_id
-        session.stack = session.stack or [services.root]
-        self.facts = RunFacts(
-            run_id=order.run_id,
-            root_agent=services.root,
-            user_id=order.user_id,
-            session=session,
-            input=order.input,
-            values=dict(order.values),
-            embed=services.embed,
-            ask=self.ask_aside,
-            approve=self.approve_for_hook,
-        )
-        self.start: Start | None = None  # None until `onRunStart` is over
-        self.base: Frame | None = None  # the agent that took the input; its prompt is the session's
-        self.forced: dict[str, dict[str, Any]] = {}  # by agent: what an onError hook put in force
-        self.is_changed = False  # whether the last of those hooks put any in force
-        self.restarts = 0
-        self.segments = 0  # streamed blocks so far
-        self.unfinished: dict[int, tuple[str, list[str]]] = {}  # frame -> (agent, text so far) of an answer
-        self.stopped: Exception | None = None  # a failure that no workflow may hide: one of its tools
-        self.ended: set[Frame] = set()  # agents whose turn is over
-        self.authors: dict[str, Frame] = {}  # turn id -> the agent at work that it belongs to
-        self.approved: dict[str, tuple[str, Any]] = {}  # call id -> the call the user said yes to for a hook
-        self.begun: set[str] = set()  # ids of the calls that are or were under way
-        self.call_ids: set[str] = set()  # that no other call may have
-        self._llm_calls = 0
-        self._seq = 0
-
-    @property
-    def session(self) -> Session:
-        """The session as it is now."""
-        return self.facts.session
-
-    @property
-    def streams(self) -> bool:
-        """Whether models are asked for streams: always, unless a whole answer is wanted.
-
-        Only of a stream can it be told whether the provider is still there, and what it had said when it broke.
-        """
-        return not self.order.whole
-
-    @property
-    def shows_partials(self) -> bool:
-        """Whether anybody but the hooks wants to see pieces."""
-        return self.sink is not None or bool(self.services.partial_handlers)
-
-    def frame(self, agent: Agent, stack: tuple[str, ...], caller: Frame | None = None) -> Frame:
-        """A place for an agent to work in, under its caller's where it has one."""
-        place = Place(agent=agent.name, stack=stack)
-        return Frame(self, agent, place, Context(self.facts, place), caller, before=frozenset(self.ended))
-
-    def record(self, turn: Turn) -> None:
-        """Append a turn. A tool's result goes before those of later calls of the same message."""
-        for change in self.facts.changes:
-            _of_a_hook(change, turn)
-        turns = self.session.turns
-        turn.run_id = self.facts.run_id
-        turns.insert(place_of_result(turn, turns), turn) if turn.role == "tool" else turns.append(turn)
-
-    def arguments(self, call: ToolCall) -> dict[str, Any]:
-        """What a call is executed with: the arguments that are recorded, as hooks want them changed."""
-        args = deepcopy(call.args)
-        for change in self.facts.arguments:
-            args = _of_a_hook(change, call.name, args)
-        return args
-
-    def close_calls(self) -> None:
-        """Give every call a result, so that the history is valid. Those of this run that never began are skipped."""
-
-        def missing(turn: Turn, call: ToolCall) -> Turn:
-            is_own = turn.run_id == self.facts.run_id
-            return (
-                skipped_result(turn, call)
-                if is_own and call.id not in self.begun
-                else unknown_result(turn, call)
-            )
-
-        self.session.turns[:] = mended(self.session.turns, missing)
-
-    def open_calls(self) -> list[ToolCall]:
-        """Close the calls of a run that died, but for those that may still be made; gives these.
-
-        A store that knows which calls had begun says so in `ctx["interrupted"]`. Of the last message of the agent
-        that goes on, idempotent ones may be made again, and where the run is to go on without new input also those
-        that never began.
-        """
-        begun = self.facts.notes.get("interrupted")
-        if begun is None:
-            self.close_calls()
-            return []
-        said = [turn for turn in self.session.turns if turn.role != "tool"]
-        last = said[-1] if said and said[-1].agent == self.session.stack[-1] else None
-        still: list[ToolCall] = []
-
-        def missing(turn: Turn, call: ToolCall) -> Turn | None:
-            known = begun.get(call.id)
-            if turn is last and (known["idempotent"] if known else self.facts.input is None):
-                still.append(call)
-                return None
-            return unknown_result(turn, call) if known else skipped_result(turn, call)
-
-        self.session.turns[:] = mended(self.session.turns, missing)
-        return still
-
-    def keep_unfinished(self, frame: Frame | None = None) -> None:
-        """Turn what was said of broken-off answers into turns: one frame's, or all."""
-        for key in [id(frame)] if frame is not None else list(self.unfinished):
-            agent, pieces = self.unfinished.pop(key, ("", []))
-            if text := "".join(pieces):
-                try:
-                    self.record(Turn(role="assistant", content=text, agent=agent))
-                except MiddlewareError as error:  # a run that ends anyway; better no text than one unchanged
-                    log.warning("what %r said last is not kept: %s", agent, error)
-
-    async def emit(self, name: str, value: dict[str, Any], agent: str, *, partial: bool = False) -> None:
-        """Hand an intent to the handlers and to whoever iterates the stream. Hooks have seen it before."""
-        handlers = self.services.partial_handlers if partial else self.services.handlers
-        if self.sink is None and not handlers:
-            return
-        self._seq += 1
-        intent = Intent(name, value, agent, self.facts.run_id, self._seq, now(), partial)
-        if handlers:
-            await handlers.hear(intent)
-        if self.sink is not None:
-            await self.sink(intent)
-
-    def count_call(self) -> None:
-        """Before each model call: every limit that a call could break."""
-        limits, usage = self.services.limits, self.facts.usage
-        self._llm_calls += 1
-        if limits.llm_calls is not None and self._llm_calls > limits.llm_calls:
-            raise _limit("llm_calls", limits.llm_calls, "model calls")
-        spent = usage.input_tokens + usage.output_tokens
-        if limits.tokens is not None and spent >= limits.tokens:
-            raise _limit("tokens", limits.tokens, "tokens")
-        if limits.usd is not None and usage.usd is None:
-            raise LimitExceeded(
-                f"`limits.usd` = {limits.usd:g} cannot be kept: what the run has cost is not known, because a model "
-                "it has asked has no price; give it one with `price` under [models]",
-                key="limits.usd",
-            )
-        if limits.usd is not None and usage.usd is not None and usage.usd >= limits.usd:
-            raise _limit("usd", limits.usd, "US dollars")
-
-    def add_usage(self, usage: Usage) -> None:
-        """Count what a model call has used."""
-        self.facts.usage = self.facts.usage + usage
-
-    async def approve(self, agent: str, call: Mapping[str, Any]) -> bool:
-        """Ask the user whether a call, as a `*_call` intent describes it, may happen. Nobody there: it may not."""
-        request = ApprovalRequest(self.facts.run_id, call["id"], agent, call["type"], deepcopy(call["args"]))
-        if self.services.approver is None:
-            return False
-        answer = self.services.approver(request)
-        return (await answer if inspect.isawaitable(answer) else answer) is True
-
-    async def approve_for_hook(self, agent: str, call: Mapping[str, Any]) -> bool:
-        """Ask the user for a hook. A yes is for this call with these arguments, and good for one time."""
-        allowed = await self.approve(agent, call)
-        if allowed:
-            self.approved[call["id"]] = call["type"], deepcopy(call["args"])
-        return allowed
-
-    async def ask_aside(self, agent: str, prompt: str, model: str | None, system: str) -> str:
-        """A model call of a middleware: it counts like any other, but is neither shown nor recorded."""
-        self.count_call()
-        asked = self.services.models.get(model or self.services.agents[agent].model)
-        request = ModelRequest(system=system, turns=[Turn(role="user", content=prompt)], stream=False)
-        async with aclosing(asked.ask(request)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Reply):
-                    self.add_usage(piece.usage)
-                    return piece.text
-        raise no_answer(asked.spec)
-
-
-@dataclass(slots=True, eq=False)
-class Frame:
-    """One agent at work within a run: what it may call, and which turns its model is shown."""
-
-    run: Run
-    agent: Agent
-    place: Place
-    ctx: Context
-    caller: Frame | None = None
-    remote: Mapping[str, Tool] | None = None  # of its servers; None until they were asked
-    before: frozenset[Frame] = frozenset()  # those that were done when it began
-    repairs: int = 0  # how often its structured answer was sent back
-    asides: set[str] = field(default_factory=set)  # ids of user turns that are our words to the model
-    last_call: tuple[str, str] | None = None
-    repeats: int = 0  # of the last call, in a row
-
-    @property
-    def depth(self) -> int:
-        """How many agents have called one another to get here."""
-        return 0 if self.caller is None else self.caller.depth + 1
-
-    def record(self, turn: Turn) -> None:
-        """Append a turn of this agent."""
-        turn.agent = self.agent.name
-        self.run.authors[turn.id] = self
-        self.run.record(turn)
-
-    def view(self) -> list[Turn]:
-        """What its model is shown: the turns it took part in, but for those of the same agent called beside it."""
-        authors = self.run.authors
-        return [
-            turn
-            for turn in spoken_by(self.run.session.turns, self.agent.name)
-            if (author := authors.get(turn.id)) in (None, self) or author in self.before
-        ]
-
-    def count_tool(self, name: str, arguments: str) -> None:
-        """Before each tool call of the model: the same one over and over is a loop."""
-        call = (name, arguments)
-        self.repeats = self.repeats + 1 if call == self.last_call else 1
-        self.last_call = call
-        allowed = self.run.services.limits.repeats
-        if allowed is not None and self.repeats > allowed:
-            raise LimitExceeded(
-                f"the model called {name!r} with the same arguments more than {allowed} times in a row; "
-                "`limits.repeats` allows no more",
-                key="limits.repeats",
-            )
-
-    async def tools(self) -> dict[str, Tool]:
-        """The agent's own tools, those of its servers, and those it inherits from its caller."""
-        if self.remote is None:
-            self.remote = await self._remote_tools()
-        tools = {**self.agent.tools, **self.remote}
-        inherit = self.agent.inherit
-        if self.caller is not None and inherit:
-            for name, tool in (await self.caller.tools()).items():
-                if inherit is True or name in (inherit or ()):
-                    tools.setdefault(name, tool)
-        return tools
-
-    async def _remote_tools(self) -> Mapping[str, Tool]:
-        """The tools of its servers. One that cannot be reached is told of, and the run goes on without it."""
-        if self.agent.remote is None:
-            return {}
-        found = await self.agent.remote()
-        for failure in found.failures:
-            await self.announce("error", {"message": failure, "kind": "mcp"})
-        return found.tools
-
-    async def checkpoint(self, at: Literal["llm_start", "tool_start", "tool_end"], **what: Any) -> None:
-        """Let middleware save. `ctx["checkpoint"]` tells it what is about to happen, or has happened."""
-        await self.run.chain.checkpoint(
-            self.run.session, self.ctx, {"at": at, "agent": self.agent.name, **what}
-        )
-
-    async def announce(self, name: str, value: dict[str, Any]) -> dict[str, Any]:
-        """Show an intent to the hooks, then to everybody; gives its value as the hooks left it."""
-        value = (await self.run.chain.intent(name, value, self.ctx)).value
-        await self.run.emit(name, value, self.agent.name)
-        return value
-
-
-@asynccontextmanager
-async def deadline(limits: Limits, began: float) -> AsyncIterator[None]:
-    """What is done within is cancelled when the run that began then, by the loop's clock, is over its limit."""
+async def carry_out(run: Run) -> Session:
+    """Carry a run to its end. Whatever happens, the hooks see it end once; errors carry the session."""
+    root = run.frame(run.services.agents[run.services.root], (run.services.root,))
+    failure: BaseException | None = None
     try:
-        async with asyncio.timeout_at(None if limits.seconds is None else began + limits.seconds) as clock:
-            yield
-    except TimeoutError:
-        if not clock.expired():
-            raise
-        raise _limit("seconds", limits.seconds or 0, "seconds") from None
-
-
-def no_answer(spec: ModelSpec) -> ProviderError:
-    """The error for a model that yielded no reply."""
-    return ProviderError(
-        f"{spec.name} ended without an answer",
-        provider=spec.provider,
-        model=spec.name,
-        fault="broken_stream",
-        retryable=True,
-    )
-
-
-def _limit(key: str, value: float, unit: str) -> LimitExceeded:
-    return LimitExceeded(f"the run reached `limits.{key}` = {value:g} {unit}", key=f"limits.{key}")
-
-
-def _of_a_hook(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function that a hook has left on ctx. A `ToolError` is for the model to read."""
-    try:
-        return function(*args)
-    except ToolError:
-        raise
+        await _go(run, root)
+        run.status = "completed"
+    except asyncio.CancelledError as cancelled:
+        failure, run.status, run.error = cancelled, "cancelled", cancelled
     except Exception as error:
-        name = getattr(function, "__qualname__", type(function).__qualname__)
-        raise MiddlewareError(f"{name} failed: {describe(error)}", middleware=name, hook="ctx") from error
+        failure = error
+    unsaved = await _complete(run, root)
+    if failure is None and unsaved is None:
+        return run.session
+    if failure is not None and unsaved is not None:
+        failure.add_note(f"and then: {unsaved}")
+        log.error("the session was not saved: %s", unsaved)
+    over = failure or unsaved
+    assert over is not None
+    if isinstance(over.__context__, Reported):
+        over.__context__ = None  # it stems from the error itself, and a chain must not be a circle
+    raise attach(over, run.session) from over.__cause__
+
+
+async def _go(run: Run, root: Frame) -> None:
+    """Start, then converse until nobody forces another start; a failure that stands is reported."""
+    began = asyncio.get_running_loop().time()
+    ending: Ending | None = None  # of calls that were made again
+    while True:
+        try:
+            async with deadline(run.services.limits, began):
+                if run.start is None:
+                    run.start, still_open = await _start(run, root)
+                    check_prompts(run)
+                    if still_open:
+                        ending = await take_up(_frames(run), still_open)
+                    if run.input is not None:
+                        run.record(Turn(role="user", content=run.input, agent=run.session.stack[-1]))
+                    elif not run.session.turns:
+                        raise SessionNotFound(
+                            f"there is nothing to go on with: session {run.session.id!r} has no turns yet"
+                        )
+                    ending = ending or await recall(_frames(run))
+                if run.input is not None:
+                    ending = None  # the user has said more
+                await _go_down_the_stack(run, ending)
+            return
+        except Exception as failure:
+            error = failure.error if isinstance(failure, Reported) else failure
+            try:
+                decision = failure.decision if isinstance(failure, Reported) else await ask_hooks(root, error)
+                if await _overruled(run, root, error, decision):
+                    if decision is not None and decision.swallow:
+                        return
+                    continue
+            except Exception as worse:
+                error = worse
+            run.status, run.error = "failed", error
+            await _emit_error(root, error)
+            raise error from error.__cause__
+
+
+async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
+    """`onRunStart`, then make the session one that this engine can go on with; gives the calls still to be made."""
+
+    def adopt(session: Session) -> Session:
+        if session is not run.session:  # else a hook has changed it in place, or not at all
+            run.session = session.model_copy(deep=True)
+        _settle_in(run, root)
+        return run.session
+
+    with root.may_set("onRunStart"):
+        await run.chain.start(run.session, root.ctx, adopt)
+    _settle_in(run, root)
+    still_open = run.open_calls()
+    session = run.session
+    return Start(tuple(session.stack), len(session.turns), session.system_prompt), still_open
+
+
+def _settle_in(run: Run, root: Frame) -> None:
+    """Make the session one of this config: its stack, and whose turns are the root's."""
+    session = run.session
+    session.stack = _known(run.services, session.stack)
+    former = _former_roots(run.services, session.turns)
+    for turn in session.turns:
+        if turn.agent is None or turn.agent in former:
+            turn.agent = run.services.root
+    root.stack, root.active = tuple(session.stack), session.stack[-1]
+
+
+def _former_roots(services: Services, turns: Sequence[Turn]) -> set[str]:
+    """Names of agents that this config does not have and nobody called: the root, before it was renamed."""
+    unknown = {turn.agent for turn in turns if turn.agent} - services.agents.keys()
+    if not unknown:
+        return set()
+    return unknown - {call.name for turn in turns for call in turn.tool_calls or ()}
+
+
+def _known(services: Services, stack: list[str]) -> list[str]:
+    """Return the part of a stack that this config still has: each a helper of the one before."""
+    known = [services.root]
+    for name in stack[1:]:
+        if name not in services.agents[known[-1]].helpers:
+            log.warning(
+                "the session expects %r, which is no longer a helper of %r; continuing with %r",
+                name,
+                *known[-1:] * 2,
+            )
+            break
+        known.append(name)
+    return known
+
+
+async def _go_down_the_stack(run: Run, ending: Ending | None) -> None:
+    """The agent on top of the stack takes the input, unless an `ending` says that its turn is over already.
+
+    When it is done, its callers go on.
+    """
+    frame = _frames(run)
+    while frame.caller is not None:
+        run.base, caller = frame, frame.caller
+        try:
+            ending = await help_out(frame, ending)
+            if ending.stack:
+                run.session.stack = list(ending.stack)
+                return
+            news = f"[{frame.agent.name} is done. Its last answer: {result_text(ending.value)}]"
+        except ToolError as error:
+            news = f"[{error}]"
+        run.session.stack = list(caller.stack)
+        frame, ending = caller, None
+        frame.record(Turn(role="user", content=news))
+    run.base = frame
+    ending = ending or await converse(frame)
+    run.session.stack = list(ending.stack or frame.stack)
+
+
+def _frames(run: Run) -> Frame:
+    frame: Frame | None = None
+    stack = run.session.stack
+    for depth, name in enumerate(stack, start=1):
+        frame = run.frame(run.services.agents[name], tuple(stack[:depth]), frame)
+    assert frame is not None  # _known always leaves the root
+    return frame
+
+
+async def _overruled(run: Run, root: Frame, error: Exception, decision: Decision | None) -> bool:
+    """Do what an `onError` hook decided. False: nothing was, or it may not be; the failure stands."""
+    if decision is None or run.start is None or isinstance(error, FINAL):
+        return False
+    if decision.swallow:
+        run.unfinished.clear()
+        run.close_calls()
+        run.error = None
+        run.session.stack = [run.services.root]
+        if decision.response is not None:
+            payload = (await root.ask("response_text", {"text": decision.response})).value
+            run.record(Turn(role="assistant", content=payload["text"], agent=root.agent.name))
+            await root.emit("response_text", payload)
+        return True
+    if not may_overrule(error) or decision.force_start == "llm_start" or not await may_restart(root):
+        return False  # llm_start was tried where the model was asked
+    rewind(run, run.start)
+    return True
+
+
+async def _emit_error(root: Frame, error: Exception) -> None:
+    """Emit the `error` intent: one for each failed run. What fails here as well changes nothing any more."""
+    kind = getattr(error, "fault", None) or type(error).__name__
+    try:
+        value = {"message": scrubbed(str(error)), "kind": kind}
+        await root.emit("error", (await root.ask("error", value)).value)
+    except Exception as also:
+        log.warning("while an error was reported: %s", describe(also))
+
+
+async def _complete(run: Run, root: Frame) -> AuwgentError | None:
+    """`onRunComplete`, whatever happens meanwhile: a second cancel waits until the session is saved."""
+    if isinstance(run.error, MiddlewareError):
+        run.unfinished.clear()  # it may be the very text that a guard has refused
+    run.keep_unfinished()
+    run.close_calls()
+    stack = run.session.stack = run.session.stack or [run.services.root]
+    root.stack, root.active = tuple(stack), stack[-1]
+    saving = asyncio.ensure_future(run.chain.complete(run.session, root.ctx))
+    cancelled = False
+    while not saving.done():
+        try:
+            await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            cancelled = True
+    unsaved = saving.result()
+    if cancelled and run.status == "completed":
+        if unsaved is not None:
+            log.error("the session was not saved: %s", unsaved)
+        raise asyncio.CancelledError
+    return unsaved
+
+
+def attach(error: BaseException, session: Session) -> BaseException:
+    """The error with the session as far as it got."""
+    if isinstance(error, AuwgentError):
+        error.session = session
+    return error
+
+
+def check_prompts(run: Run) -> None:
+    """Render the prompts of all agents a run can reach, so that a missing value is found before any call."""
+    reachable = list(run.session.stack)
+    for name in reachable:
+        reachable += [one for one in run.services.agents[name].helpers if one not in reachable]
+    missing: list[Problem] = []
+    for name in reachable:
+        try:
+            render_prompt(run.services.agents[name], run.values)
+        except MissingValues as error:
+            missing += [replace(problem, key=f"prompt of {name}") for problem in error.problems]
+    if missing:
+        raise ConfigError(missing)
+
+
+def rewind(run: Run, start: Start) -> None:
+    """Back to the session of `onRunStart` and the input, but tool calls that finished keep their results."""
+    session = run.session
+    session.stack, session.system_prompt = list(start.stack), start.system_prompt
+    since = session.turns[start.turns :]
+    finished = {turn.tool_call_id for turn in since if turn.role == "tool"}
+    asked = next((turn for turn in since if turn.role == "user"), None)
+    kept: list[Turn] = []
+    explained: set[str | None] = set()  # agents whose calls are kept, and so the words they followed
+    for turn in reversed(since):
+        calls = [call for call in turn.tool_calls or () if call.id in finished]
+        if calls:
+            explained.add(turn.agent)
+            kept.append(turn.model_copy(update={"tool_calls": calls}))
+        elif turn.role == "tool":
+            kept.append(turn)
+        elif turn.role == "user" and (turn is asked or turn.agent in explained):
+            explained.discard(turn.agent)
+            kept.append(turn)
+    session.turns[start.turns :] = reversed(kept)
+    run.unfinished.clear()
+    run.stopped = None

@@ -3,44 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from auwgent.errors import MiddlewareError
+from auwgent.intents import CALLS, RESULTS, SKIPPED
 from auwgent.session import Session, Turn, misfits
 
 Valid = TypeVar("Valid", Session, Turn)
 
-CALLS = ("tool_call", "workflow_call", "helper_call")
 # What `{"result": x}` replaces, by intent.
-RESULT_KEY = {
-    "tool_result": "result",
-    "workflow_result": "result",
-    "helper_result": "result",
-    "response_text": "text",
-    "response_schema": "response",
-}
+RESULT_KEY = {**dict.fromkeys(RESULTS, "result"), "response_text": "text", "response_schema": "response"}
 # What may be returned for other intents. Those that are not here are of the user's own.
 NO_SKIP = 'None or {"result": value}, but no skip: '
 ONLY_TOLD = "None: this intent only tells what has happened"
 MAY_RETURN = {
-    **{
-        f"{kind}_result": f"{NO_SKIP}it has run; skip its {kind}_call"
-        for kind in ("tool", "workflow", "helper")
-    },
+    **{result: f"{NO_SKIP}it has run; skip its {call}" for call, result in zip(CALLS, RESULTS, strict=True)},
     **dict.fromkeys(("response_text", "response_schema"), f"{NO_SKIP}an answer can be replaced only"),
-    **{f"{kind}_skipped": ONLY_TOLD for kind in ("tool", "workflow", "helper")},
-    **dict.fromkeys(("model_retry", "error"), ONLY_TOLD),
+    **dict.fromkeys((*SKIPPED, "model_retry"), ONLY_TOLD),
     "tool_error": 'None: change its value["message"] in place',
 }
+
+
+# What is returned for these changes nothing, whatever it is.
+IGNORED = ("paused", "model_call", "error")
+
+
+@dataclass(slots=True)
+class Asked:
+    """The user's text that a model call answers, as the hooks left it."""
+
+    prompt: str
+
+
+@dataclass(slots=True)
+class Piece:
+    """A streamed piece; hooks change its `value` in place.
+
+    The last one of a block is empty and is for middleware that `holdsBack`; what that lets go, those behind it
+    are shown, too.
+    """
+
+    name: str
+    value: dict[str, Any]
+    is_last: bool = False
+    had_words: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.had_words = bool(self.value.get("delta"))
+
+    @staticmethod
+    def is_for(instance: Any, piece: Piece) -> bool:
+        """Whether a middleware is shown the piece: not where one before it has held back all of it."""
+        has_words = bool(piece.value.get("delta"))
+        if piece.is_last:
+            piece.value["complete"] = getattr(instance, "holdsBack", False) is True
+            return has_words or piece.value["complete"]
+        return has_words or not piece.had_words
+
+
+@dataclass(slots=True)
+class Failure:
+    """An error that `onError` hooks are asked about, and the first decision of theirs."""
+
+    error: Exception
+    session: Session
+    decision: Decision | None = None
 
 
 @dataclass(slots=True)
 class Verdict:
     """What the hooks made of an intent: its value as it is now, and whether the call still happens."""
 
+    name: str
     value: dict[str, Any]
     skip: bool = False
     overridden: bool = False
@@ -90,16 +127,18 @@ def _valid(who: str, kind: type[Valid], value: Any, place: str = "") -> Valid:
         ) from None
 
 
-def prompt_text(who: str, returned: Any) -> str | None:
-    """What `onLLMStart` wants the model to read, checked."""
-    if returned is None or isinstance(returned, str):
-        return returned
-    raise _wrong_answer(who, "onLLMStart", returned, "a string or None")
+def prompted(who: str, asked: Asked, returned: Any) -> None:
+    """Let the model read what `onLLMStart` returned."""
+    if isinstance(returned, str):
+        asked.prompt = returned
+    elif returned is not None:
+        raise _wrong_answer(who, "onLLMStart", returned, "a string or None")
 
 
-def apply(who: str, name: str, verdict: Verdict, returned: Any) -> None:
-    """Put what `onIntent` returned for the intent `name` into the verdict."""
-    if returned is None:
+def judged(who: str, verdict: Verdict, returned: Any) -> None:
+    """Put what `onIntent` returned into the verdict. A skip holds against a later result."""
+    name = verdict.name
+    if returned is None or name in IGNORED:
         return
     if not isinstance(returned, Mapping) or not returned.keys() <= {"skip", "result"}:
         raise _wrong_answer(who, "onIntent", returned, 'None, {"skip": True} or {"result": value}')
@@ -125,8 +164,13 @@ def apply(who: str, name: str, verdict: Verdict, returned: Any) -> None:
         raise _wrong_answer(who, f"onIntent for {name!r}", returned, allowed)
 
 
-def decision(who: str, returned: Any) -> Decision | None:
-    """What `onError` returned, checked; None where it leaves the error as it is."""
+def decided(who: str, failure: Failure, returned: Any) -> None:
+    """Heed what `onError` returned. All hooks are told; the first decision holds."""
+    made = _decision(who, returned)
+    failure.decision = failure.decision or made
+
+
+def _decision(who: str, returned: Any) -> Decision | None:
     if returned is None or returned is False:
         return None
     if returned is True:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -25,6 +26,7 @@ HOOKS = (
     "onRunComplete",
     "onError",
 )
+METHODS = (*HOOKS, "open", "close")  # one of these makes an object a middleware
 NEAR = 0.7  # how like a hook's name another one must be to be taken for a misspelt one
 
 
@@ -71,6 +73,11 @@ class Middleware:
 AuwgentMiddleware = Middleware  # the name that is documented for every Auwgent language
 
 
+def answers_to_anything(instance: object) -> bool:
+    """Whether an object has whatever attribute it is asked for, so that having one tells nothing."""
+    return getattr(instance, "a_name_that_nothing_has", None) is not None
+
+
 def misspelt_hooks(instance: Any) -> dict[str, str]:
     """Methods that never fire although they look as if they should, each with the hook that may be meant.
 
@@ -91,46 +98,6 @@ def misspelt_hooks(instance: Any) -> dict[str, str]:
 
 
 CALL_SETTINGS = ("model", "provider", "config", "url", "headers", "apiKey")
-SETTABLE = (*CALL_SETTINGS, "systemPrompt", "messages", "modelReply")
-SETTABLE_AT_START = ("input",)
-RESERVED = frozenset(
-    (
-        *CALL_SETTINGS,
-        "systemPrompt",
-        "messages",
-        *SETTABLE_AT_START,
-        "session",
-        "sessionId",
-        "userId",
-        "runId",
-        "rootAgent",
-        "activeAgent",
-        "stack",
-        "rawBlock",
-        "usage",
-        "status",
-        "error",
-        "embed",
-        "embedBatch",
-        "setContext",
-        "set_context",
-    )
-)
-# What `ctx` can do beyond the contract. Context values and notes of the same names come first.
-ADDED = frozenset(
-    (
-        "approve",
-        "ask",
-        "changeArguments",
-        "changeTurns",
-        "contextValues",
-        "contextWindow",
-        "modelReply",
-        "modelUsage",
-        "outputSchema",
-        "toolSpecs",
-    )
-)
 REPLY_KEYS = {"text", "calls", "model", "finish_reason", "provider_data"}  # of what a hook gives as a reply
 EMBED_OFF = "ctx.embed needs a model under [embedding] in the config"
 
@@ -139,21 +106,21 @@ ChangeTurn = Callable[[Turn], None]
 ChangeArguments = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
-class Ask(Protocol):
+class AskModel(Protocol):
     """A model call beside the conversation."""
 
     def __call__(self, agent: str, prompt: str, model: str | None, system: str) -> Awaitable[str]: ...
 
 
-class Approve(Protocol):
+class AskUser(Protocol):
     """A question to the user: may this call happen? The answer is for the call and its arguments as they are."""
 
     def __call__(self, agent: str, call: Mapping[str, Any]) -> Awaitable[bool]: ...
 
 
 @dataclass(slots=True)
-class RunFacts:
-    """What is true of a whole run, shared by the ctx of all its agents."""
+class RunState:
+    """What is true of a whole run, as far as hooks may see it: shared by the ctx of all its agents."""
 
     run_id: str
     root_agent: str
@@ -165,29 +132,43 @@ class RunFacts:
     usage: Usage = field(default_factory=lambda: Usage(usd=0.0))
     status: str = "running"  # running | completed | failed | cancelled
     error: BaseException | None = None
+    leg: int = 1  # how often the run was taken up, counted from 1
+    keep: bool = True  # False: nothing that was said may be stored
+    rehearsal: bool = False  # True: a test or a replay, on a store that is thrown away
     embed: Embed | None = None
-    ask: Ask | None = None
-    approve: Approve | None = None
-    changes: list[ChangeTurn] = field(default_factory=list)  # to each turn before it is recorded
-    arguments: list[ChangeArguments] = field(default_factory=list)  # from those recorded to those executed
+    ask_model: AskModel | None = None
+    ask_user: AskUser | None = None
+    turn_changes: list[ChangeTurn] = field(default_factory=list)  # applied to each turn before it is recorded
+    argument_changes: list[ChangeArguments] = field(
+        default_factory=list
+    )  # applied just before a call is made
 
 
-@dataclass(slots=True)
-class Place:
-    """Where in a run one agent stands. Agents that run side by side have one each."""
+@dataclass(slots=True, eq=False)
+class AgentState:
+    """Where in a run one agent stands, as far as hooks may see it. Agents that run side by side have one each."""
 
-    agent: str
+    active: str  # the agent that hooks are told of
     stack: tuple[str, ...] = ()
     system_prompt: str = ""
     messages: Sequence[Turn] = ()  # of the call under way
-    tools: Sequence[ToolSpec] = ()  # what its model may call
-    output: Mapping[str, Any] | None = None  # the schema of its answer
+    tool_specs: Sequence[ToolSpec] = ()  # what its model may call
+    output_schema: Mapping[str, Any] | None = None  # of its answer
     window: Callable[[], int | None] = lambda: None  # tokens its model can read
     reply: Reply | None = None  # the model's, or what a hook gave in its place
     raw_block: str | None = None
     # Settings of the call under way, by CALL_SETTINGS: keys and headers among them.
     call: dict[str, Any] = field(default_factory=dict, repr=False)
-    settable: Collection[str] = ()  # what the hooks now under way may set
+    setting: str | None = None  # the hook under way that may set some names of ctx
+
+    @contextmanager
+    def may_set(self, hook: str) -> Iterator[None]:
+        """Allow what this hook may set on ctx, as long as it is under way."""
+        self.setting = hook
+        try:
+            yield
+        finally:
+            self.setting = None
 
 
 class Context(MutableMapping[str, Any]):
@@ -197,28 +178,32 @@ class Context(MutableMapping[str, Any]):
     written by config and `run(context=…)`, and whatever middleware puts there for the hooks to come.
     """
 
-    __slots__ = ("_place", "_run")
+    __slots__ = ("_agent", "_run")
 
-    _run: RunFacts
-    _place: Place
+    _run: RunState
+    _agent: AgentState
 
-    def __init__(self, run: RunFacts, place: Place) -> None:
+    def __init__(self, run: RunState, agent: AgentState) -> None:
         object.__setattr__(self, "_run", run)
-        object.__setattr__(self, "_place", place)
+        object.__setattr__(self, "_agent", agent)
 
     def __getitem__(self, key: str) -> Any:
-        if key in RESERVED:
-            return _READ[key](self)
+        name = NAMES.get(key)
+        if name is not None and name.is_reserved:
+            return name.read(self)
         if key in self._run.notes:
             return self._run.notes[key]
-        if key in self._run.values or key not in ADDED:
+        if key in self._run.values or name is None:
             return self._run.values[key]
-        return _READ[key](self)
+        return name.read(self)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key in SETTABLE or key in SETTABLE_AT_START:
+        name = NAMES.get(key)
+        if name is not None and name.settable:
+            if self._agent.setting not in name.settable:
+                raise AttributeError(f"ctx.{key} may be set in {' and '.join(name.settable)} only")
             self._set(key, value)
-        elif key in RESERVED:
+        elif name is not None and name.is_reserved:
             raise AttributeError(f"ctx.{key} is read-only")
         else:
             self._run.notes[key] = value
@@ -227,20 +212,17 @@ class Context(MutableMapping[str, Any]):
         del self._run.notes[key]
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """As of a dict: of tools that do so at once in threads of their own, all get what the first has put there."""
+        """Like `dict.setdefault`, and atomic across the threads of tools: all callers get the first value."""
         return self[key] if key in self else self._run.notes.setdefault(key, default)
 
     def __iter__(self) -> Iterator[str]:
-        yield from RESERVED
-        own = {**self._run.values, **self._run.notes}
-        yield from (key for key in own if key not in RESERVED)
-        yield from (key for key in ADDED if key not in own)
+        yield from dict.fromkeys((*NAMES, *self._run.values, *self._run.notes))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __contains__(self, key: object) -> bool:
-        return key in RESERVED or key in ADDED or key in self._run.notes or key in self._run.values
+        return key in NAMES or key in self._run.notes or key in self._run.values
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in Context.__slots__:  # the latter while it is being copied
@@ -256,43 +238,33 @@ class Context(MutableMapping[str, Any]):
         self[name] = value
 
     def __repr__(self) -> str:
-        return f"<ctx of run {self._run.run_id}, agent {self._place.agent!r}, {self._run.status}>"
+        return f"<ctx of run {self._run.run_id}, agent {self._agent.active!r}, {self._run.status}>"
 
     def _set(self, key: str, value: Any) -> None:
-        if key not in self._place.settable:
-            hooks = "onLLMStart and onError" if key in CALL_SETTINGS else "onLLMStart"
-            hooks = "onRunStart" if key in SETTABLE_AT_START else hooks
-            raise AttributeError(f"ctx.{key} may be set in {hooks} only")
         if key == "input":
             self._run.input = None if value is None else Turn(role="user", content=value).content
         elif key == "systemPrompt":
-            self._place.system_prompt = value
+            self._agent.system_prompt = value
         elif key == "messages":
-            self._place.messages = [Turn.model_validate(turn) for turn in value]
+            self._agent.messages = [Turn.model_validate(turn) for turn in value]
         elif key == "modelReply":
-            self._place.reply = None if value is None else _reply(value)
+            self._agent.reply = None if value is None else _reply(value)
         else:
-            self._place.call[key] = value
+            self._agent.call[key] = value
 
     def _set_context(self, values: Mapping[str, Any]) -> None:
         check_context(values)
         self._run.values = dict(values)
 
-    def _change_turns(self, change: ChangeTurn) -> None:
-        self._run.changes.append(change)
-
-    def _change_arguments(self, change: ChangeArguments) -> None:
-        self._run.arguments.append(change)
-
     async def _approve(self, call: Mapping[str, Any]) -> bool:
-        if self._run.approve is None:
+        if self._run.ask_user is None:
             raise ConfigError("ctx.approve works in a run only")
-        return await self._run.approve(self._place.agent, call)
+        return await self._run.ask_user(self._agent.active, call)
 
     async def _ask(self, prompt: str, *, model: str | None = None, system: str = "") -> str:
-        if self._run.ask is None:
+        if self._run.ask_model is None:
             raise ConfigError("ctx.ask works in a run only")
-        return await self._run.ask(self._place.agent, prompt, model, system)
+        return await self._run.ask_model(self._agent.active, prompt, model, system)
 
     async def _embed(self, text: str) -> list[float]:
         return (await self._embed_batch([text]))[0]
@@ -308,7 +280,7 @@ _REPLY: TypeAdapter[Reply] = TypeAdapter(Reply)
 
 def check_context(values: Mapping[str, Any]) -> None:
     """Refuse context values that would hide a name of `ctx`."""
-    taken = sorted(name for name in values if name in RESERVED and name != "userId")
+    taken = sorted(key for key in values if key in NAMES and NAMES[key].is_reserved and key != "userId")
     if taken:
         names = ", ".join(repr(name) for name in taken)
         raise ConfigError(f"context values may not be called {names}: ctx uses these names itself")
@@ -338,33 +310,54 @@ def _copy(session: Session) -> Session:
     return session.model_copy(update={"turns": turns, "stack": list(session.stack)})
 
 
-_READ: dict[str, Callable[[Context], Any]] = {
-    "input": lambda ctx: ctx._run.input,
-    "session": lambda ctx: _copy(ctx._run.session),
-    "sessionId": lambda ctx: ctx._run.session.id,
-    "userId": lambda ctx: ctx._run.user_id or ctx._run.values.get("userId", ""),
-    "runId": lambda ctx: ctx._run.run_id,
-    "rootAgent": lambda ctx: ctx._run.root_agent,
-    "activeAgent": lambda ctx: ctx._place.agent,
-    "stack": lambda ctx: list(ctx._place.stack),
-    "systemPrompt": lambda ctx: ctx._place.system_prompt,
-    "messages": lambda ctx: list(ctx._place.messages),
-    "toolSpecs": lambda ctx: [asdict(tool) for tool in ctx._place.tools],
-    "outputSchema": lambda ctx: ctx._place.output,
-    "contextWindow": lambda ctx: ctx._place.window(),
-    "modelUsage": lambda ctx: None if ctx._place.reply is None else ctx._place.reply.usage,
-    "modelReply": lambda ctx: _shown(ctx._place.reply),
-    "rawBlock": lambda ctx: ctx._place.raw_block,
-    "usage": lambda ctx: ctx._run.usage,
-    "status": lambda ctx: ctx._run.status,
-    "error": lambda ctx: ctx._run.error,
-    "approve": lambda ctx: ctx._approve,
-    "ask": lambda ctx: ctx._ask,
-    "changeArguments": lambda ctx: ctx._change_arguments,
-    "changeTurns": lambda ctx: ctx._change_turns,
-    "contextValues": lambda ctx: dict(ctx._run.values),
-    "embed": lambda ctx: ctx._embed,
-    "embedBatch": lambda ctx: ctx._embed_batch,
-    "setContext": lambda ctx: ctx._set_context,
-    "set_context": lambda ctx: ctx._set_context,
-} | {name: (lambda ctx, name=name: ctx._place.call.get(name)) for name in CALL_SETTINGS}
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name of `ctx`: how it is read, which hooks may set it, and whether context values may not hide it."""
+
+    read: Callable[[Context], Any]
+    settable: tuple[str, ...] = ()
+    is_reserved: bool = True
+
+
+def _setting(key: str) -> Name:
+    return Name(lambda ctx: ctx._agent.call.get(key), ("onLLMStart", "onError"))
+
+
+NAMES: dict[str, Name] = {
+    # The contract's
+    "input": Name(lambda ctx: ctx._run.input, ("onRunStart",)),
+    "session": Name(lambda ctx: _copy(ctx._run.session)),
+    "sessionId": Name(lambda ctx: ctx._run.session.id),
+    "userId": Name(lambda ctx: ctx._run.user_id or ctx._run.values.get("userId", "")),
+    "runId": Name(lambda ctx: ctx._run.run_id),
+    "leg": Name(lambda ctx: ctx._run.leg),
+    "keep": Name(lambda ctx: ctx._run.keep),
+    "rehearsal": Name(lambda ctx: ctx._run.rehearsal),
+    "rootAgent": Name(lambda ctx: ctx._run.root_agent),
+    "activeAgent": Name(lambda ctx: ctx._agent.active),
+    "stack": Name(lambda ctx: list(ctx._agent.stack)),
+    "systemPrompt": Name(lambda ctx: ctx._agent.system_prompt, ("onLLMStart",)),
+    "messages": Name(lambda ctx: list(ctx._agent.messages), ("onLLMStart",)),
+    "rawBlock": Name(lambda ctx: ctx._agent.raw_block),
+    "usage": Name(lambda ctx: ctx._run.usage),
+    "status": Name(lambda ctx: ctx._run.status),
+    "error": Name(lambda ctx: ctx._run.error),
+    "embed": Name(lambda ctx: ctx._embed),
+    "embedBatch": Name(lambda ctx: ctx._embed_batch),
+    "setContext": Name(lambda ctx: ctx._set_context),
+    "set_context": Name(lambda ctx: ctx._set_context),
+    **{key: _setting(key) for key in CALL_SETTINGS},
+    # Ours beyond it: context values and notes of the same names come first.
+    "approve": Name(lambda ctx: ctx._approve, is_reserved=False),
+    "ask": Name(lambda ctx: ctx._ask, is_reserved=False),
+    "changeArguments": Name(lambda ctx: ctx._run.argument_changes.append, is_reserved=False),
+    "changeTurns": Name(lambda ctx: ctx._run.turn_changes.append, is_reserved=False),
+    "contextValues": Name(lambda ctx: dict(ctx._run.values), is_reserved=False),
+    "contextWindow": Name(lambda ctx: ctx._agent.window(), is_reserved=False),
+    "modelReply": Name(lambda ctx: _shown(ctx._agent.reply), ("onLLMStart",), is_reserved=False),
+    "modelUsage": Name(
+        lambda ctx: None if ctx._agent.reply is None else ctx._agent.reply.usage, is_reserved=False
+    ),
+    "outputSchema": Name(lambda ctx: ctx._agent.output_schema, is_reserved=False),
+    "toolSpecs": Name(lambda ctx: [asdict(tool) for tool in ctx._agent.tool_specs], is_reserved=False),
+}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from auwgent.errors import (
     AuwgentError,
@@ -18,9 +18,10 @@ from auwgent.errors import (
     Problem,
     SessionConflict,
     SessionNotFound,
+    goes_through,
 )
-from auwgent.hooks.answers import Decision, Verdict, apply, decision, prompt_text, started_session
-from auwgent.hooks.context import HOOKS, Context, Middleware, misspelt_hooks
+from auwgent.hooks.answers import Piece, decided, judged, prompted, started_session
+from auwgent.hooks.context import HOOKS, METHODS, Context, Middleware, answers_to_anything, misspelt_hooks
 from auwgent.secrecy import scrubbed
 from auwgent.session import Session
 
@@ -28,6 +29,11 @@ log = logging.getLogger("auwgent.middleware")
 
 # A hook that raises one of these says it to the user of the agent; everything else is the middleware's failure.
 MEANT_FOR_THE_CALLER = (LimitExceeded, SessionConflict, SessionNotFound, MiddlewareError)
+
+
+NAMES_OF_AGENTS = (str, list, tuple, set, frozenset)  # what a `target` may be
+
+About = TypeVar("About")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,44 +50,59 @@ class Installed:
         cls,
         instance: Any,
         *,
-        target: str | Sequence[str] | None = None,
+        target: str | Collection[str] | None = None,
         on_error: Literal["raise", "warn"] = "raise",
     ) -> Installed:
         """Install an instance; `target` from the config wins over the class's own. `ConfigError` where it cannot be."""
-        _refuse_misspelt(instance)
-        wanted = target if target is not None else getattr(instance, "target", None)
-        names = [wanted] if isinstance(wanted, str) else wanted
-        is_names = isinstance(names, list | tuple | set | frozenset) and all(
-            isinstance(n, str) for n in names
-        )
-        if names is not None and not is_names:
-            raise ConfigError(
-                f"{type(instance).__name__!r} has an attribute `target` that is {type(wanted).__name__}; it must be "
-                "the name of an agent, or a list of them: call an attribute of another meaning something else"
-            )
-        return cls(
-            instance,
-            name=str(getattr(instance, "name", None) or type(instance).__name__),
-            targets=frozenset(names) if names else None,
-            warn=on_error == "warn",
-        )
+        _refuse_silent(instance)
+        name = getattr(instance, "name", None)
+        name = name if isinstance(name, str) and name else type(instance).__name__
+        if target is None:
+            target = getattr(instance, "target", None)
+            if answers_to_anything(instance) and not isinstance(target, NAMES_OF_AGENTS):
+                target = None
+        return cls(instance, name=name, targets=_targets(name, target), warn=on_error == "warn")
 
     def hook(self, name: str) -> Callable[..., Any] | None:
         """The hook's method, None where this middleware has none of its own."""
         method: Callable[..., Any] | None = getattr(self.instance, name, None)
-        inherited = getattr(type(self.instance), name, None) is getattr(Middleware, name, None)
-        return None if inherited or not callable(method) else method
+        is_of_the_base = getattr(method, "__func__", None) is getattr(Middleware, name)
+        return None if is_of_the_base else method
 
 
-def _refuse_misspelt(instance: Any) -> None:
+def _targets(name: str, target: Any) -> frozenset[str] | None:
+    names = [target] if isinstance(target, str) else target
+    if names is None:
+        return None
+    if isinstance(names, NAMES_OF_AGENTS) and all(isinstance(one, str) for one in names):
+        return frozenset(names) or None
+    raise ConfigError(
+        [
+            Problem(
+                f"{name!r} has a `target` that is {type(target).__name__}, not the name of an agent or a list of names",
+                hint="`target` limits a middleware to these agents; an attribute of your own needs another name",
+            )
+        ]
+    )
+
+
+def _refuse_silent(instance: Any) -> None:
     """A guard whose hook never fires guards nothing, and nobody would know."""
+    kind = type(instance).__name__
     problems = [
         Problem(
-            f"{type(instance).__name__!r} has a method {name!r}, which is no hook",
+            f"{kind!r} has a method {name!r}, which is not a hook",
             hint=f"did you mean {hook!r}? A method of your own needs a name that is less like it",
         )
         for name, hook in misspelt_hooks(instance).items()
     ]
+    problems += [
+        Problem(f"{name} of {kind!r} is {type(found).__name__}, not a method")
+        for name in HOOKS
+        if not callable(found := getattr(instance, name, None)) and found is not None
+    ]
+    if not problems and not any(callable(getattr(instance, name, None)) for name in METHODS):
+        problems = [Problem(f"{kind!r} is not a middleware: it has none of the hooks {', '.join(HOOKS)}")]
     if problems:
         raise ConfigError(problems)
 
@@ -91,14 +112,14 @@ class Pipeline:
 
     def __init__(self, installed: Iterable[Installed]) -> None:
         self.installed = tuple(installed)
-        self._hooks = {
+        self.hooks = {
             name: tuple((one, method) for one in self.installed if (method := one.hook(name)) is not None)
             for name in HOOKS
         }
 
     def listens(self, hook: str) -> bool:
         """Whether any middleware has that hook."""
-        return bool(self._hooks[hook])
+        return bool(self.hooks[hook])
 
     async def open(self) -> None:
         """Open in listed order. When one fails, those opened before are closed again."""
@@ -146,126 +167,105 @@ class Chain:
         """Whether any middleware has that hook."""
         return self._pipeline.listens(hook)
 
-    async def run_start(self, session: Session, ctx: Context, adopt: Callable[[Session], Session]) -> Session:
-        """`onRunStart` of each; `adopt` takes the session over as each left it, and gives it back as it became."""
+    async def start(self, session: Session, ctx: Context, adopt: Callable[[Session], Session]) -> Session:
+        """Fire `onRunStart`; `adopt` installs the session that a hook returned and gives back the installed copy."""
         owner = session.user_id
-        hooks = {id(one): method for one, method in self._pipeline._hooks["onRunStart"]}
+        hooks = {id(one): method for one, method in self._pipeline.hooks["onRunStart"]}
         for one in self._pipeline.installed:
             if _meant(one, ctx):
                 self._last_ctx[id(one)] = ctx
                 if method := hooks.get(id(one)):
                     read = partial(started_session, one.name, session, owner)
-                    returned = await self._call(one, "onRunStart", method, session, ctx, read=read)
+                    returned = await _call(one, "onRunStart", method, session, ctx, read=read)
                     if returned is None:
                         continue  # it failed, and may: it sits the run out
                     session = adopt(returned)
             self._sits_out.discard(id(one))
         return session
 
+    async def fire(self, hook: str, ctx: Context, about: About) -> About:
+        """Fire a hook of each middleware that takes part, in the hook's order; gives what they made of `about`."""
+        row = FIRING[hook]
+        hooks = self._pipeline.hooks[hook]
+        for one, method in reversed(hooks) if row.backwards else hooks:
+            if id(one) in self._sits_out or not _meant(one, ctx):
+                continue
+            self._last_ctx[id(one)] = ctx
+            if row.wants is None or row.wants(one.instance, about):
+                read = None if row.read is None else partial(row.read, one.name, about)
+                await _call(one, hook, method, *row.given(about), ctx, read=read)
+        return about
+
     async def checkpoint(self, session: Session, ctx: Context, moment: dict[str, Any]) -> None:
-        """`onCheckpoint` of each, one checkpoint of a run after the other; `ctx["checkpoint"]` is the moment."""
-        if not self.listens("onCheckpoint"):
-            return
-        async with self._saving:
-            ctx["checkpoint"] = moment
-            for one, method in self._taking_part("onCheckpoint", ctx):
-                await self._call(one, "onCheckpoint", method, session, ctx)
+        """Fire `onCheckpoint`, one checkpoint of a run after the other; `ctx["checkpoint"]` is the moment."""
+        if self.listens("onCheckpoint"):
+            async with self._saving:
+                ctx["checkpoint"] = moment
+                await self.fire("onCheckpoint", ctx, session)
 
-    async def llm_start(self, prompt: str, ctx: Context) -> str:
-        """`onLLMStart` of each; gives the prompt as they left it."""
-        for one, method in self._taking_part("onLLMStart", ctx):
-            returned = await self._call(
-                one, "onLLMStart", method, prompt, ctx, read=partial(prompt_text, one.name)
-            )
-            prompt = prompt if returned is None else returned
-        return prompt
-
-    async def intent_partial(self, name: str, value: dict[str, Any], ctx: Context) -> None:
-        """`onIntentPartial` of each. What one of them has held back altogether the next ones do not hear of."""
-        has_words = bool(value.get("delta"))
-        for one, method in self._taking_part("onIntentPartial", ctx):
-            if has_words and not value.get("delta"):
-                return
-            await self._call(one, "onIntentPartial", method, name, value, ctx)
-
-    async def last_partial(self, name: str, value: dict[str, Any], ctx: Context) -> None:
-        """A last and empty piece, `complete`, for middleware that `holdsBack`; what it lets go others hear of, too."""
-        for one, method in self._taking_part("onIntentPartial", ctx):
-            value["complete"] = bool(getattr(one.instance, "holdsBack", False))
-            if value["complete"] or value["delta"]:
-                await self._call(one, "onIntentPartial", method, name, value, ctx)
-        value["complete"] = False
-
-    async def intent(self, name: str, value: dict[str, Any], ctx: Context) -> Verdict:
-        """`onIntent` of each. All of them see it; a skip holds against a later result."""
-        verdict = Verdict(value)
-        for one, method in self._taking_part("onIntent", ctx):
-            read = partial(apply, one.name, name, verdict)
-            await self._call(one, "onIntent", method, name, verdict.value, ctx, read=read)
-        return verdict
-
-    async def llm_end(self, response: dict[str, Any], ctx: Context) -> None:
-        """`onLLMEnd` of each, reversed."""
-        for one, method in self._taking_part("onLLMEnd", ctx, backwards=True):
-            await self._call(one, "onLLMEnd", method, response, ctx)
-
-    async def error(self, error: Exception, session: Session, ctx: Context) -> Decision | None:
-        """`onError` of each, reversed. All of them are told; the first decision holds."""
-        first: Decision | None = None
-        for one, method in self._taking_part("onError", ctx, backwards=True):
-            read = partial(decision, one.name)
-            made = await self._call(one, "onError", method, error, session, ctx, read=read)
-            first = first or made
-        return first
-
-    async def run_complete(self, session: Session, ctx: Context) -> AuwgentError | None:
-        """`onRunComplete` of each that took part, reversed. No failure keeps another from saving; gives the first.
+    async def complete(self, session: Session, ctx: Context) -> AuwgentError | None:
+        """Fire `onRunComplete` of each that took part. No failure keeps another from saving; gives the first one.
 
         A middleware that is not meant for the agent the run ended with gets the ctx of the last one it is meant for.
         """
         first: AuwgentError | None = None
-        for one, method in reversed(self._pipeline._hooks["onRunComplete"]):
+        for one, method in reversed(self._pipeline.hooks["onRunComplete"]):
             own = ctx if _meant(one, ctx) else self._last_ctx.get(id(one))
             if id(one) in self._sits_out or own is None:
                 continue
             try:
-                await self._call(one, "onRunComplete", method, session, own)
+                await _call(one, "onRunComplete", method, session, own)
             except AuwgentError as error:
                 if first is not None:
                     log.warning("%s", error)
                 first = first or error
         return first
 
-    def _taking_part(
-        self, hook: str, ctx: Context, *, backwards: bool = False
-    ) -> Iterator[tuple[Installed, Callable[..., Any]]]:
-        hooks = self._pipeline._hooks[hook]
-        for one, method in reversed(hooks) if backwards else hooks:
-            if id(one) not in self._sits_out and _meant(one, ctx):
-                self._last_ctx[id(one)] = ctx
-                yield one, method
 
-    async def _call(
-        self,
-        one: Installed,
-        hook: str,
-        method: Callable[..., Any],
-        *args: Any,
-        read: Callable[[Any], Any] | None = None,
-    ) -> Any:
-        """Call the hook; `read` makes something of what it returns. None where it failed, and may."""
-        try:
-            returned = await _maybe_await(method(*args))
-            return returned if read is None else read(returned)
-        except Exception as error:
-            if one.warn:
-                log.warning("middleware %r failed in %s: %s", one.name, hook, describe(error))
-                return None
-            if isinstance(error, MEANT_FOR_THE_CALLER):
-                raise
-            raise MiddlewareError(
-                f"middleware {one.name!r} failed in {hook}: {describe(error)}", middleware=one.name, hook=hook
-            ) from error
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """How a hook fires: what it is given, in which order, and what is done with what it returns."""
+
+    given: Callable[[Any], tuple[Any, ...]]  # the arguments before ctx, from what it is about
+    read: Callable[[str, Any, Any], None] | None = (
+        None  # (name of the middleware, what it is about, returned)
+    )
+    backwards: bool = False
+    wants: Callable[[Any, Any], bool] | None = None  # (instance, what it is about); None: always
+
+
+FIRING = {
+    "onCheckpoint": Firing(lambda session: (session,)),
+    "onLLMStart": Firing(lambda asked: (asked.prompt,), prompted),
+    "onIntentPartial": Firing(lambda piece: (piece.name, piece.value), wants=Piece.is_for),
+    "onIntent": Firing(lambda verdict: (verdict.name, verdict.value), judged),
+    "onLLMEnd": Firing(lambda response: (response,), backwards=True),
+    "onError": Firing(lambda failure: (failure.error, failure.session), decided, backwards=True),
+}
+
+
+async def _call(
+    one: Installed,
+    hook: str,
+    method: Callable[..., Any],
+    *args: Any,
+    read: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Call the hook; `read` makes something of what it returns. None where it failed, and may."""
+    try:
+        returned = await _maybe_await(method(*args))
+        return returned if read is None else read(returned)
+    except BaseException as error:
+        if goes_through(error):
+            raise
+        if one.warn:
+            log.warning("middleware %r failed in %s: %s", one.name, hook, describe(error))
+            return None
+        if isinstance(error, MEANT_FOR_THE_CALLER):
+            raise
+        raise MiddlewareError(
+            f"middleware {one.name!r} failed in {hook}: {describe(error)}", middleware=one.name, hook=hook
+        ) from error
 
 
 def describe(error: BaseException) -> str:

@@ -10,12 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from auwgent.hooks.context import Context
+from auwgent.intents import CALLS
 from auwgent.middleware.kept import Configured, Given, Options, option
 
 Answer = Literal["allow", "ask", "deny"]
 Patterns = tuple[str, ...]
-
-CALLS = ("tool_call", "workflow_call", "helper_call")
 
 
 class Rule(Options):

@@ -14,14 +14,13 @@ from pydantic_core import to_json
 
 from auwgent.hooks.context import Context
 from auwgent.imports import ImportFailure, resolve
+from auwgent.intents import CALLS, RESULTS
 from auwgent.middleware.kept import Configured, Given, option
 from auwgent.session import Session, Text, Turn
 
 Where = Literal["inputs", "outputs", "results"]
 Judge = Callable[[str], Any]
 
-CALLS = ("tool_call", "workflow_call", "helper_call")
-RESULTS = ("tool_result", "workflow_result", "helper_result")
 OURS = ("tool_skipped", "workflow_skipped", "helper_skipped", "tool_error", "error", "model_retry")
 WITHHELD = "[withheld]"  # stands in the history for what was blocked, or could not be judged
 REFUSAL = "I cannot help with that."

@@ -14,6 +14,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from auwgent.errors import ToolError
 from auwgent.hooks.context import Context
+from auwgent.intents import CALLS, RESULTS
 from auwgent.middleware.flow import JsonFlow, TextFlow, without
 from auwgent.middleware.kept import Configured, Given, Many, option
 from auwgent.middleware.sensitive import DEFAULT_KINDS, PATTERNS, PLACEHOLDER, Finder
@@ -25,9 +26,6 @@ SESSIONS = 1000  # whose placeholders are remembered, the last used ones
 
 Where = Literal["inputs", "arguments", "results", "answers", "prompt"]
 Kind = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
-
-RESULTS = ("tool_result", "workflow_result", "helper_result")
-CALLS = ("tool_call", "workflow_call", "helper_call")
 
 
 class Redact(Configured):

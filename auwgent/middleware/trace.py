@@ -15,6 +15,7 @@ from pydantic import Field
 
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import Context
+from auwgent.intents import CALLS
 from auwgent.middleware import genai
 from auwgent.middleware.genai import Attributes
 from auwgent.middleware.kept import Configured, Time, option
@@ -35,7 +36,6 @@ ENDPOINTS = (
 SCOPE = "auwgent"
 INSTALL = "Trace needs OpenTelemetry: pip install 'auwgent[trace]'"
 OVER = ("tool_result", "workflow_result", "helper_result", "tool_error")
-CALLS = ("tool_call", "workflow_call", "helper_call")
 
 
 class Trace(Configured):

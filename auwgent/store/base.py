@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeGuard, runtime_checkable
 
 from auwgent.errors import ConfigError
+from auwgent.hooks.context import answers_to_anything
 from auwgent.session import Session, Usage
 from auwgent.spans import Span
 
@@ -120,3 +121,8 @@ class SessionStore(Protocol):
         self, by: UsageBy, *, user_id: str | None = None, since: datetime | None = None
     ) -> list[UsageRow]:
         """Tokens and money, the most tokens first, days in their order. None as user: of all users."""
+
+
+def is_store(instance: object) -> TypeGuard[SessionStore]:
+    """Whether an object has all verbs of a store, and not only every name that it is asked for, as a mock has."""
+    return isinstance(instance, SessionStore) and not answers_to_anything(instance)

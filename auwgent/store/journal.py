@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from auwgent.errors import SessionConflict
-from auwgent.session import Session, Usage, mended, now
+from auwgent.session import Session, Usage, now, paired
 from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow
 from auwgent.store.database import Database
@@ -201,7 +201,9 @@ class Journal:
         hold.last_seat = max(hold.seats.values(), default=0.0)
         # Some models number their calls anew in each answer: before the window, an id may be that of another call.
         missing = {
-            (turn.tool_call_id, turn.name) for turn in mended(session.turns) if turn.id not in hold.seats
+            (turn.tool_call_id, turn.name)
+            for turn in paired(session.turns, where_said=True)
+            if turn.id not in hold.seats
         }
         if not missing:
             return Stored(session)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from auwgent.errors import SessionConflict, SessionNotFound
-from auwgent.session import Session, Usage, mended, now
+from auwgent.session import Session, Usage, now, paired
 from auwgent.store import statements as sql
 from auwgent.store.base import SessionInfo, UsageBy, UsageRow
 from auwgent.store.tables import (
@@ -63,7 +63,7 @@ def get(connection: Connection, user_id: str, session_id: str) -> Session:
     row = _find(connection, user_id, session_id)
     history = connection.execute(sql.HISTORY, {"of_session": row.no}).all()
     session = session_of(user_id, session_id, (row.system_prompt, row.stack), history)
-    session.turns = mended(session.turns)
+    session.turns = paired(session.turns, where_said=True)
     return session
 
 

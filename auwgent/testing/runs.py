@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from auwgent.hooks.context import Context, Place, RunFacts
-from auwgent.session import Session, ToolCall, Turn, mended, new_id
+from auwgent.hooks.context import AgentState, Context, RunState
+from auwgent.session import Session, ToolCall, Turn, new_id, paired
 
 
 class Run:
@@ -19,14 +19,14 @@ class Run:
     def __init__(self, store: Any, session_id: str | None = None, user_id: str = "u1") -> None:
         self.store = store
         session = Session(id=session_id or new_id(), user_id=user_id)
-        self.facts = RunFacts(
+        self.state = RunState(
             run_id=new_id(), root_agent="Main", user_id=user_id, session=session, input="Hello"
         )
-        self.ctx = Context(self.facts, Place("Main", ("Main",)))
+        self.ctx = Context(self.state, AgentState("Main", ("Main",)))
 
     @property
     def session(self) -> Session:
-        return self.facts.session
+        return self.state.session
 
     async def start(self) -> Run:
         """Load the session, and take it over healed, as the engine does."""
@@ -34,14 +34,14 @@ class Run:
         if isinstance(stored, Mapping):
             stored = Session.model_validate(dict(stored))
         if stored is not None:
-            self.facts.session = stored.model_copy(update={"turns": mended(stored.turns)})
+            self.state.session = stored.model_copy(update={"turns": paired(stored.turns, where_said=True)})
         self.session.stack = ["Main"]
         return self
 
     # What is said in the run; each gives the new turn.
 
     def say(self, text: str, role: Any = "user", **fields: Any) -> Turn:
-        turn = Turn(role=role, content=text, agent="Main", run_id=self.facts.run_id, **fields)
+        turn = Turn(role=role, content=text, agent="Main", run_id=self.state.run_id, **fields)
         self.session.turns.append(turn)
         return turn
 
@@ -57,8 +57,8 @@ class Run:
         await self._call("onCheckpoint")
 
     async def end(self, status: str = "completed", error: BaseException | None = None) -> Session:
-        self.facts.status = status
-        self.facts.error = error
+        self.state.status = status
+        self.state.error = error
         await self._call("onRunComplete")
         return self.session
 

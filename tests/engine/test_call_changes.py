@@ -165,7 +165,7 @@ async def test_a_call_aside_counts_and_nobody_is_shown_it() -> None:
     assert short(session.turns) == ["user: Hi", "assistant: Hello."]
     assert agent.run is not None
     assert session.turns[-1].usage is not None
-    assert agent.run.facts.usage.output_tokens > session.turns[-1].usage.output_tokens
+    assert agent.run.usage.output_tokens > session.turns[-1].usage.output_tokens
 
 
 async def test_a_call_aside_asks_the_model_of_the_agent_at_work() -> None:

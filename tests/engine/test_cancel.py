@@ -250,7 +250,7 @@ async def test_a_cancel_during_the_wait_before_a_forced_start_saves() -> None:
         return {"forceStart": "llm_start"}
 
     agent = bench([{"error": {"status": 429, "retry_after": 60}}], middleware=[ends, Hook(onError=onError)])
-    agent.services(back_off=BackOff(longest=60.0))
+    agent.change(back_off=BackOff(longest=60.0))
     await cancelled_at(agent, waiting)
     assert ends.seen == [("cancelled", STARTED)]
 

@@ -176,7 +176,7 @@ class TestAskingTheUser:
         assert agent.names == ["tool_call", "tool_result", "response_text"]
         assert agent.run is not None
         assert [(one.run_id, one.tool, dict(one.args)) for one in requests] == [
-            (agent.run.facts.run_id, "shout", {"word": "secret"})
+            (agent.run.run_id, "shout", {"word": "secret"})
         ]
         assert agent.run.approved == {}
 

@@ -150,7 +150,7 @@ async def test_the_provider_is_given_the_time_it_wants_unless_another_is_asked(
 ) -> None:
     busy = {"text": "At last.", "error": {"status": 429, "retry_after": 20, "times": 1}}
     agent = bench({"main": [busy], "backup": ["Here."]}, middleware=[forced("llm_start", **settings)])
-    agent.services(back_off=BackOff(first=0.0, longest=0.05))
+    agent.change(back_off=BackOff(first=0.0, longest=0.05))
     clock = asyncio.get_running_loop().time
     began = clock()
     await agent.ask()
@@ -159,7 +159,7 @@ async def test_the_provider_is_given_the_time_it_wants_unless_another_is_asked(
 
 async def test_each_forced_start_waits_twice_as_long_as_the_one_before() -> None:
     agent = bench([flaky(3)], middleware=[forced("llm_start")])
-    agent.services(back_off=BackOff(first=0.01, longest=0.03))
+    agent.change(back_off=BackOff(first=0.01, longest=0.03))
     clock = asyncio.get_running_loop().time
     began = clock()
     await agent.ask()

@@ -160,7 +160,7 @@ async def test_usage_of_helpers_counts() -> None:
     agent = with_joker([asks_helper("Joker") | used, {"text": "Done."} | used], [{"text": "Ha"} | used])
     await agent.ask()
     assert agent.run is not None
-    assert agent.run.facts.usage.input_tokens == 30
+    assert agent.run.usage.input_tokens == 30
 
 
 async def test_model_calls_of_helpers_count() -> None:

@@ -27,7 +27,7 @@ async def test_intents_carry_agent_run_number_and_time() -> None:
     everything = sorted([*agent.intents, *agent.partials], key=lambda intent: intent.seq)
     assert [intent.seq for intent in everything] == list(range(1, len(everything) + 1))
     assert agent.run is not None
-    assert {intent.run_id for intent in everything} == {agent.run.facts.run_id}
+    assert {intent.run_id for intent in everything} == {agent.run.run_id}
     assert {intent.agent for intent in everything} == {"Main"}
     assert [intent.time for intent in everything] == sorted(intent.time for intent in everything)
     assert everything[0].time.utcoffset() is not None
@@ -304,7 +304,7 @@ async def test_the_question_names_run_call_and_arguments_and_is_asked_once(waits
     assert agent.run is not None
     results = {turn.tool_call_id: (turn.text, turn.outcome) for turn in session.turns if turn.role == "tool"}
     assert [results[request.call_id][1] for request in asked] == ["ok", "denied"]
-    assert {request.run_id for request in asked} == {agent.run.facts.run_id}
+    assert {request.run_id for request in asked} == {agent.run.run_id}
     assert [(request.tool, request.agent, dict(request.args)) for request in asked] == [
         ("delete", "Main", {"user": "bob"}),
         ("delete", "Main", {"user": "eve"}),

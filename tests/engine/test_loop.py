@@ -36,7 +36,7 @@ async def test_turns_say_whose_they_are_and_of_which_run() -> None:
     agent = bench(["Hi."])
     session = await agent.ask()
     assert agent.run is not None
-    assert {turn.run_id for turn in session.turns} == {agent.run.facts.run_id}
+    assert {turn.run_id for turn in session.turns} == {agent.run.run_id}
     assert [turn.agent for turn in session.turns] == ["Main", "Main"]
     assert session.turns[1].model == "scripted/main"
     assert session.turns[1].usage is not None
@@ -221,7 +221,7 @@ async def test_usage_is_added_up() -> None:
     agent = bench([{"usage": used, **calls("get_time")}, {"usage": used, "text": "Noon."}], tools=[get_time])
     await agent.ask()
     assert agent.run is not None
-    usage = agent.run.facts.usage
+    usage = agent.run.usage
     assert (usage.input_tokens, usage.output_tokens, usage.usd) == (20, 10, 1.0)
 
 

@@ -11,27 +11,26 @@ import pytest
 import auwgent
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import (
-    ADDED,
     CALL_SETTINGS,
     HOOKS,
-    RESERVED,
-    SETTABLE,
-    SETTABLE_AT_START,
+    NAMES,
+    AgentState,
     AuwgentMiddleware,
     Context,
     Middleware,
-    Place,
-    RunFacts,
+    RunState,
     check_context,
 )
 from auwgent.session import Session, Text, Turn, Usage
 
-READ_ONLY = sorted(RESERVED - {*SETTABLE, *SETTABLE_AT_START})
+RESERVED = {key for key, name in NAMES.items() if name.is_reserved}
+ADDED = NAMES.keys() - RESERVED
+READ_ONLY = sorted(key for key in RESERVED if not NAMES[key].settable)
 
 
-def facts(**more: Any) -> RunFacts:
+def state(**more: Any) -> RunState:
     session = Session(id="s1", user_id="u1", stack=["Main"], turns=[Turn(role="user", content="Hi")])
-    return RunFacts(
+    return RunState(
         **{
             "run_id": "r1",
             "root_agent": "Main",
@@ -44,8 +43,8 @@ def facts(**more: Any) -> RunFacts:
     )
 
 
-def context(run: RunFacts | None = None, **place: Any) -> Context:
-    return Context(run or facts(), Place(**{"agent": "Main", "stack": ("Main",), **place}))
+def context(run: RunState | None = None, **agent: Any) -> Context:
+    return Context(run or state(), AgentState(**{"active": "Main", "stack": ("Main",), **agent}))
 
 
 def test_values_are_read_as_from_a_dict_by_attribute_and_with_get() -> None:
@@ -65,8 +64,8 @@ def test_what_is_missing_is_an_error_of_its_form() -> None:
 
 
 def test_notes_are_set_in_every_way_and_shared_by_all_agents_of_a_run() -> None:
-    run = facts()
-    ctx, other = context(run), context(run, agent="Helper")
+    run = state()
+    ctx, other = context(run), context(run, active="Helper")
     ctx["trace_id"] = "t1"
     ctx.count = 1
     ctx.update(size=3)
@@ -84,7 +83,7 @@ def test_threads_that_begin_a_list_at_once_share_it() -> None:
             both_have_looked.wait(5)
             raise KeyError(key)
 
-    ctx = context(facts(values=Values(color="blue")))
+    ctx = context(state(values=Values(color="blue")))
     with ThreadPoolExecutor(2) as threads:
         one, other = threads.map(lambda number: ctx.setdefault("seen", [number]), range(2))
     assert one is other is ctx.seen
@@ -108,8 +107,8 @@ def test_two_runs_never_share() -> None:
 
 
 def test_the_facts_of_the_run_are_there() -> None:
-    run = facts(usage=Usage(input_tokens=3))
-    ctx = context(run, agent="Joker", stack=("Main", "Joker"), system_prompt="You joke.", raw_block="Ha")
+    run = state(usage=Usage(input_tokens=3))
+    ctx = context(run, active="Joker", stack=("Main", "Joker"), system_prompt="You joke.", raw_block="Ha")
     assert (ctx.sessionId, ctx.userId, ctx.runId, ctx.rootAgent) == ("s1", "u1", "r1", "Main")
     assert (ctx.activeAgent, ctx.stack, ctx.systemPrompt, ctx.rawBlock) == (
         "Joker",
@@ -129,7 +128,7 @@ def test_everything_in_it_can_be_listed_and_read() -> None:
 
 @pytest.mark.parametrize("name", READ_ONLY)
 def test_the_facts_are_read_only(name: str) -> None:
-    ctx = context(settable=SETTABLE)
+    ctx = context(setting="onLLMStart")
     with pytest.raises(AttributeError, match=f"ctx.{name} is read-only"):
         ctx[name] = 1
     with pytest.raises(AttributeError, match=f"ctx.{name} is read-only"):
@@ -140,35 +139,35 @@ def test_the_facts_are_read_only(name: str) -> None:
 def test_settings_of_a_call_may_be_set_only_where_they_count(name: str) -> None:
     with pytest.raises(AttributeError, match="onLLMStart"):
         setattr(context(), name, "x")
-    ctx = context(settable=SETTABLE)
+    ctx = context(setting="onLLMStart")
     setattr(ctx, name, "x")
     assert ctx[name] == "x"
 
 
 def test_on_error_the_system_prompt_may_not_be_set() -> None:
-    ctx = context(settable=CALL_SETTINGS)
+    ctx = context(setting="onError")
     ctx.model = "openai/x"
     with pytest.raises(AttributeError, match=r"ctx\.systemPrompt may be set in onLLMStart only"):
         ctx.systemPrompt = "x"
 
 
 def test_the_input_may_be_set_at_the_start_only() -> None:
-    ctx = context(settable=SETTABLE_AT_START)
+    ctx = context(setting="onRunStart")
     ctx.input = [{"type": "text", "text": "Hi"}]
     assert ctx.input == [Text(text="Hi")]
     with pytest.raises(AttributeError, match=r"ctx\.input may be set in onRunStart only"):
-        context(settable=SETTABLE).input = "x"
+        context(setting="onLLMStart").input = "x"
 
 
 def test_settings_of_a_call_belong_to_one_agent_at_work() -> None:
-    run = facts()
-    one, other = context(run, settable=SETTABLE), context(run, settable=SETTABLE)
+    run = state()
+    one, other = context(run, setting="onLLMStart"), context(run, setting="onLLMStart")
     one.model = "openai/x"
     assert other.model is None
 
 
 def test_the_session_on_ctx_cannot_change_that_of_the_run() -> None:
-    run = facts()
+    run = state()
     session = context(run).session
     session.turns.clear()
     session.stack.append("Joker")
@@ -180,7 +179,7 @@ def test_the_session_on_ctx_cannot_change_that_of_the_run() -> None:
 
 
 def test_the_session_on_ctx_is_as_it_is_now() -> None:
-    run = facts()
+    run = state()
     ctx = context(run)
     run.session.turns.append(Turn(role="assistant", content="Hello"))
     assert [turn.text for turn in ctx.session.turns] == ["Hi", "Hello"]
@@ -202,13 +201,13 @@ def test_usage_cannot_be_talked_down() -> None:
 def test_the_user_is_the_runs_or_the_one_of_the_context(
     user_id: str, values: dict[str, Any], expected: str
 ) -> None:
-    ctx = context(facts(user_id=user_id, values=values))
+    ctx = context(state(user_id=user_id, values=values))
     assert ctx.userId == ctx.get("userId") == ctx["userId"] == expected
 
 
 @pytest.mark.parametrize("name", ["setContext", "set_context"])
 def test_the_runs_context_can_be_replaced(name: str) -> None:
-    run = facts()
+    run = state()
     ctx = context(run)
     ctx["note"] = 1
     ctx[name]({"size": 3})
@@ -234,7 +233,7 @@ async def test_texts_are_embedded_by_the_runs_model() -> None:
     async def embed(texts: Any) -> list[list[float]]:
         return [[float(len(text))] for text in texts]
 
-    ctx = context(facts(embed=embed))
+    ctx = context(state(embed=embed))
     assert await ctx.embed("abc") == [3.0]
     assert await ctx.embedBatch(["a", "ab"]) == [[1.0], [2.0]]
 
@@ -245,7 +244,7 @@ async def test_embedding_without_a_model_says_what_is_missing() -> None:
 
 
 def test_it_says_who_it_is_and_shows_no_values() -> None:
-    assert repr(context(facts(values={"key": "secret"}))) == "<ctx of run r1, agent 'Main', running>"
+    assert repr(context(state(values={"key": "secret"}))) == "<ctx of run r1, agent 'Main', running>"
 
 
 def test_the_base_has_every_hook_and_none_does_anything() -> None:
@@ -272,4 +271,4 @@ def test_the_documented_names_are_the_same_class() -> None:
 @pytest.mark.parametrize("name", sorted(ADDED))
 def test_what_goes_beyond_the_contract_gives_way_to_values_of_the_users(name: str) -> None:
     check_context({name: "mine"})
-    assert context(facts(values={name: "mine"}))[name] == "mine"
+    assert context(state(values={name: "mine"}))[name] == "mine"

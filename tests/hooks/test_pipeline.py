@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Literal
+from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
@@ -18,8 +19,8 @@ from auwgent.errors import (
     StoreError,
     ToolError,
 )
-from auwgent.hooks.answers import Decision, Verdict
-from auwgent.hooks.context import Context, Middleware, Place, RunFacts
+from auwgent.hooks.answers import Asked, Decision, Failure, Piece, Verdict
+from auwgent.hooks.context import HOOKS, AgentState, Context, Middleware, RunState
 from auwgent.hooks.pipeline import Chain, Installed, Pipeline
 from auwgent.session import Session, Turn
 
@@ -27,8 +28,8 @@ SESSION = Session(id="s1", user_id="u1", stack=["Main"])
 
 
 def context(agent: str = "Main", session: Session = SESSION) -> Context:
-    facts = RunFacts(run_id="r1", root_agent="Main", user_id="u1", session=session, input="Hi")
-    return Context(facts, Place(agent, (agent,)))
+    state = RunState(run_id="r1", root_agent="Main", user_id="u1", session=session, input="Hi")
+    return Context(state, AgentState(agent, (agent,)))
 
 
 def one(
@@ -60,8 +61,16 @@ def _method(does: Any, waits: bool) -> Callable[..., Any]:
 async def started(*installed: Installed, ctx: Context | None = None) -> Chain:
     """The chain of a run that has begun."""
     chain = Pipeline(installed).begin()
-    await chain.run_start(SESSION, ctx or context(), lambda session: session)
+    await chain.start(SESSION, ctx or context(), lambda session: session)
     return chain
+
+
+async def prompt_of(chain: Chain, prompt: str, ctx: Context | None = None) -> str:
+    return (await chain.fire("onLLMStart", ctx or context(), Asked(prompt))).prompt
+
+
+async def judge(chain: Chain, name: str, value: dict[str, Any], ctx: Context | None = None) -> Verdict:
+    return await chain.fire("onIntent", ctx or context(), Verdict(name, value))
 
 
 async def fire(chain: Chain, hook: str, ctx: Context | None = None) -> Any:
@@ -70,17 +79,17 @@ async def fire(chain: Chain, hook: str, ctx: Context | None = None) -> Any:
         case "onCheckpoint":
             return await chain.checkpoint(SESSION, ctx, {"at": "llm_start"})
         case "onLLMStart":
-            return await chain.llm_start("Hi", ctx)
+            return await prompt_of(chain, "Hi", ctx)
         case "onIntentPartial":
-            return await chain.intent_partial("response_text", {}, ctx)
+            return await chain.fire(hook, ctx, Piece("response_text", {}))
         case "onIntent":
-            return await chain.intent("tool_call", {}, ctx)
+            return await judge(chain, "tool_call", {}, ctx)
         case "onLLMEnd":
-            return await chain.llm_end({}, ctx)
+            return await chain.fire(hook, ctx, {})
         case "onRunComplete":
-            return await chain.run_complete(SESSION, ctx)
+            return await chain.complete(SESSION, ctx)
         case "onError":
-            return await chain.error(ValueError("x"), SESSION, ctx)
+            return (await chain.fire(hook, ctx, Failure(ValueError("x"), SESSION))).decision
     raise AssertionError(hook)
 
 
@@ -127,7 +136,7 @@ async def test_plain_and_async_hooks_may_be_mixed() -> None:
         one({"onLLMStart": lambda prompt, ctx: prompt + "1"}),
         one({"onLLMStart": lambda prompt, ctx: prompt + "2"}, waits=True),
     )
-    assert await chain.llm_start("Hi", context()) == "Hi12"
+    assert await prompt_of(chain, "Hi") == "Hi12"
 
 
 @pytest.mark.parametrize(
@@ -143,14 +152,14 @@ async def test_plain_and_async_hooks_may_be_mixed() -> None:
 )
 def test_a_misspelt_hook_is_refused_with_the_one_that_is_meant(name: str, meant: str) -> None:
     wrong = type("Guard", (), {"onRunComplete": noting([], ""), name: noting([], "")})
-    with pytest.raises(ConfigError, match=f"'Guard' has a method '{name}', which is no hook") as refused:
+    with pytest.raises(ConfigError, match=f"'Guard' has a method '{name}', which is not a hook") as refused:
         Installed.of(wrong())
     assert f"did you mean '{meant}'?" in str(refused.value)
 
 
 def test_methods_of_other_names_are_the_classs_own() -> None:
     own = ("only_errors", "online", "once", "onMessage", "onConnect", "_onRunstart", "on_event", "note")
-    fields = {name: noting([], "") for name in own} | {"onStart": 5}
+    fields = {name: noting([], "") for name in (*own, "onLLMEnd")} | {"onStart": 5}
     instance = type("Guard", (), fields)()
     assert Installed.of(instance).instance is instance
 
@@ -184,7 +193,7 @@ async def test_a_returned_session_replaces_the_runs_and_later_middleware_gets_it
             one({"onRunStart": lambda session, ctx: session}),
         ]
     ).begin()
-    session = await chain.run_start(SESSION, context(), adopt)
+    session = await chain.start(SESSION, context(), adopt)
     assert session == other
     assert seen == [other]
     assert adopted == [other] * 3
@@ -194,18 +203,18 @@ async def test_a_session_that_a_hook_changes_in_place_may_not_become_anothers() 
     session = Session(id="s1", user_id="u1")
     chain = Pipeline([one({"onRunStart": lambda session, ctx: setattr(session, "user_id", "u2")})]).begin()
     with pytest.raises(MiddlewareError, match="another user"):
-        await chain.run_start(session, context(), lambda session: session)
+        await chain.start(session, context(), lambda session: session)
 
 
 async def test_a_dict_of_its_form_is_a_session_and_what_it_leaves_out_stays() -> None:
     chain = Pipeline([one({"onRunStart": {"turns": [{"role": "user", "content": "before"}]}})]).begin()
-    session = await chain.run_start(SESSION, context(), lambda session: session)
+    session = await chain.start(SESSION, context(), lambda session: session)
     assert (session.id, session.user_id, session.turns[0].text) == ("s1", "u1", "before")
 
 
 async def test_a_session_object_without_owner_and_id_gets_the_runs() -> None:
     chain = Pipeline([one({"onRunStart": Session(stack=["Main", "Joker"])})]).begin()
-    session = await chain.run_start(SESSION, context(), lambda session: session)
+    session = await chain.start(SESSION, context(), lambda session: session)
     assert (session.id, session.user_id, session.stack) == ("s1", "u1", ["Main", "Joker"])
 
 
@@ -216,7 +225,7 @@ async def test_turns_may_be_put_into_the_session_as_dicts() -> None:
         session.turns.append({"role": "user", "content": "from a dict"})
 
     chain = Pipeline([one({"onRunStart": put})]).begin()
-    assert await chain.run_start(session, context(), lambda session: session) is session
+    assert await chain.start(session, context(), lambda session: session) is session
     assert isinstance(session.turns[0], Turn)
 
 
@@ -255,21 +264,21 @@ async def test_each_gets_the_prompt_as_the_one_before_left_it() -> None:
         one({"onLLMStart": None}),
         one({"onLLMStart": lambda prompt, ctx: f"{prompt}!"}),
     )
-    assert await chain.llm_start("hi", context()) == "HI!"
+    assert await prompt_of(chain, "hi") == "HI!"
 
 
 @pytest.mark.parametrize("name", ["tool_call", "workflow_call", "helper_call"])
 async def test_a_call_can_be_skipped_or_answered(name: str) -> None:
     value = {"type": "add", "args": {}, "id": "c1"}
-    skipped = await (await started(one({"onIntent": {"skip": True}}))).intent(name, value, context())
-    assert skipped == Verdict(value, skip=True)
-    answered = await (await started(one({"onIntent": {"result": None}}))).intent(name, value, context())
-    assert answered == Verdict(value, overridden=True, result=None)
+    skipped = await judge(await started(one({"onIntent": {"skip": True}})), name, value)
+    assert skipped == Verdict(name, value, skip=True)
+    answered = await judge(await started(one({"onIntent": {"result": None}})), name, value)
+    assert answered == Verdict(name, value, overridden=True, result=None)
 
 
 async def test_an_intent_of_the_users_own_can_be_skipped() -> None:
     chain = await started(one({"onIntent": {"skip": True}}))
-    assert await chain.intent("Loud", {"words": "Hm"}, context()) == Verdict({"words": "Hm"}, skip=True)
+    assert await judge(chain, "Loud", {"words": "Hm"}) == Verdict("Loud", {"words": "Hm"}, skip=True)
 
 
 async def test_all_are_told_of_a_call_and_a_skip_holds() -> None:
@@ -279,7 +288,7 @@ async def test_all_are_told_of_a_call_and_a_skip_holds() -> None:
         one({"onIntent": {"result": 5}}),
         one({"onIntent": noting(seen, "told")}),
     )
-    assert (await chain.intent("tool_call", {}, context())).skip
+    assert (await judge(chain, "tool_call", {})).skip
     assert seen == ["told"]
 
 
@@ -300,7 +309,7 @@ async def test_a_replaced_result_is_what_later_middleware_sees(name: str, key: s
         one({"onIntent": lambda name, value, ctx: seen.append(value)}),
     )
     before = {key: "old", "id": "c1"}
-    verdict = await chain.intent(name, before, context())
+    verdict = await judge(chain, name, before)
     expected = {key: "new", "id": "c1"} | ({"overridden": True} if overridden else {})
     assert verdict.value == expected
     assert seen == [expected]
@@ -310,7 +319,7 @@ async def test_a_replaced_result_is_what_later_middleware_sees(name: str, key: s
 @pytest.mark.parametrize("returned", [None, {}, {"skip": False}])
 async def test_an_intent_without_an_answer_stays(returned: Any) -> None:
     chain = await started(one({"onIntent": returned}))
-    assert await chain.intent("tool_result", {"result": 1}, context()) == Verdict({"result": 1})
+    assert await judge(chain, "tool_result", {"result": 1}) == Verdict("tool_result", {"result": 1})
 
 
 @pytest.mark.parametrize(
@@ -326,7 +335,6 @@ async def test_an_intent_without_an_answer_stays(returned: Any) -> None:
         ("tool_error", {"result": "x"}, "for 'tool_error'; it may return None: change its value"),
         ("tool_skipped", {"skip": True}, "for 'tool_skipped'; it may return None: this intent only tells"),
         ("model_retry", {"skip": True}, "for 'model_retry'; it may return None: this intent only tells"),
-        ("error", {"skip": True}, "for 'error'; it may return None: this intent only tells"),
         (
             "Loud",
             {"result": {}},
@@ -338,14 +346,14 @@ async def test_an_intent_without_an_answer_stays(returned: Any) -> None:
 async def test_a_wrong_answer_to_an_intent_is_named(name: str, returned: Any, problem: str) -> None:
     chain = await started(one({"onIntent": returned}, "Guard"))
     with pytest.raises(MiddlewareError, match=problem) as refused:
-        await chain.intent(name, {}, context())
+        await judge(chain, name, {})
     assert (refused.value.middleware, refused.value.hook) == ("Guard", "onIntent")
 
 
 async def test_a_wrong_prompt_is_named() -> None:
     chain = await started(one({"onLLMStart": 5}, "Rag"))
     with pytest.raises(MiddlewareError, match="returned int from onLLMStart; it may return a string or None"):
-        await chain.llm_start("Hi", context())
+        await prompt_of(chain, "Hi")
 
 
 # onError
@@ -439,7 +447,7 @@ async def test_with_on_error_warn_a_wrong_answer_changes_nothing(
     chain = await started(one({hook: returned}, "Audit", on_error="warn"))
     if hook != "onRunStart":
         outcome = await fire(chain, hook)
-        assert outcome in ("Hi", Verdict({}), None)
+        assert outcome in ("Hi", Verdict("tool_call", {}), None)
     assert "Audit" in caplog.text
 
 
@@ -475,7 +483,7 @@ async def test_one_whose_start_failed_or_was_not_reached_sits_the_run_out() -> N
         ]
     ).begin()
     with pytest.raises(MiddlewareError, match="disk"):
-        await chain.run_start(SESSION, context(), lambda session: session)
+        await chain.start(SESSION, context(), lambda session: session)
     for hook in hooks:
         await fire(chain, hook)
     assert seen == ["first onRunComplete", "first onCheckpoint"]
@@ -580,7 +588,7 @@ async def test_they_are_opened_in_order_and_closed_in_reverse() -> None:
     pipeline = Pipeline(
         [
             one({"open": noting(seen, "open a"), "close": noting(seen, "close a")}),
-            one({}),
+            one({"onLLMEnd": None}),
             one({"open": noting(seen, "open b"), "close": noting(seen, "close b")}, waits=True),
         ]
     )
@@ -635,3 +643,103 @@ async def test_a_failure_to_close_is_logged_and_the_others_are_closed(
     ).close()
     assert seen == ["close a"]
     assert "middleware 'Store' failed to close: OSError: gone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "target", [5, {"Main": 1}, ["Main", 5], object()], ids=["number", "dict", "list", "thing"]
+)
+def test_a_target_of_another_kind_is_refused_by_name(target: Any) -> None:
+    with pytest.raises(ConfigError, match=r"'Shooter' has a `target` that is .*, not the name of an agent"):
+        Installed.of(type("Shooter", (), {"target": target, "onLLMEnd": noting([], "")})())
+
+
+class TestObjectsThatAnswerToEverything:
+    """Mocks and the like: what they were not given on purpose limits nothing."""
+
+    @pytest.mark.parametrize("kind", [MagicMock, AsyncMock])
+    async def test_a_mock_is_asked_at_each_hook(self, kind: type[MagicMock]) -> None:
+        mock = kind()
+        for hook in HOOKS:
+            getattr(mock, hook).return_value = None
+        chain = await started(Installed.of(mock))
+        for hook in (*LISTED, *REVERSED):
+            await fire(chain, hook)
+        assert [getattr(mock, hook).called for hook in HOOKS] == [True] * len(HOOKS)
+
+    async def test_a_mock_with_a_target_is_for_that_agent(self) -> None:
+        mock = MagicMock(target="Helper")
+        chain = await started(Installed.of(mock))
+        await fire(chain, "onLLMEnd", context("Main"))
+        assert not mock.onLLMEnd.called
+        await fire(chain, "onLLMEnd", context("Helper"))
+        assert mock.onLLMEnd.called
+
+    async def test_what_wraps_a_middleware_is_for_its_agents(self) -> None:
+        seen: list[str] = []
+
+        class Wrapped:
+            inner = one({"onLLMEnd": noting(seen, "called")}, target=None).instance
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.inner, name)
+
+        Wrapped.inner.target = ["Helper"]
+        chain = await started(Installed.of(Wrapped()))
+        await fire(chain, "onLLMEnd", context("Main"))
+        assert seen == []
+        await fire(chain, "onLLMEnd", context("Helper"))
+        assert seen == ["called"]
+
+
+class Counter(Middleware):
+    """Its hook is put on the instance, and is an object that can be called."""
+
+    def __init__(self, hook: Any) -> None:
+        self.onLLMEnd = hook  # type: ignore[method-assign]
+
+
+async def test_a_hook_may_be_any_object_that_can_be_called() -> None:
+    seen: list[str] = []
+
+    class Count:
+        def __call__(self, response: Any, ctx: Any) -> None:
+            seen.append("called")
+
+    await fire(await started(Installed.of(Counter(Count()))), "onLLMEnd")
+    assert seen == ["called"]
+
+
+def test_what_cannot_be_called_is_refused_as_a_hook() -> None:
+    with pytest.raises(ConfigError, match="onLLMEnd of 'Counter' is str, not a method"):
+        Installed.of(Counter("my_app.count"))
+
+
+@pytest.mark.parametrize(
+    "thing", [len, "my_app.Audit", {"onLLMEnd": print}], ids=["function", "text", "dict"]
+)
+def test_what_has_no_hook_at_all_is_refused(thing: Any) -> None:
+    with pytest.raises(ConfigError, match="is not a middleware: it has none of the hooks onRunStart"):
+        Installed.of(thing)
+
+
+class Panic(BaseException):
+    """What native libraries raise."""
+
+
+@pytest.mark.parametrize("hook", ["onRunStart", *AFTER_START])
+async def test_what_a_native_library_raises_in_a_hook_is_its_failure(hook: str) -> None:
+    error = await failure_of(one({hook: Panic("at the disco")}, "Guard"), hook)
+    assert str(error) == f"middleware 'Guard' failed in {hook}: Panic: at the disco"
+
+
+@pytest.mark.parametrize("through", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+async def test_only_what_ends_a_program_or_a_task_goes_through(through: type[BaseException]) -> None:
+    with pytest.raises(through):
+        await fire(await started(one({"onLLMEnd": through()})), "onLLMEnd")
+
+
+@pytest.mark.parametrize("name", ["model_call", "paused", "error"])
+@pytest.mark.parametrize("returned", [{"skip": True}, {"result": "x"}, "anything"])
+async def test_what_is_returned_for_an_intent_that_only_tells_is_ignored(name: str, returned: Any) -> None:
+    chain = await started(one({"onIntent": returned}))
+    assert await judge(chain, name, {"x": 1}) == Verdict(name, {"x": 1})

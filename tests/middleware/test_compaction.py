@@ -225,7 +225,7 @@ async def test_a_summary_stands_for_what_is_left_out_and_grows_with_it() -> None
     assert {one.name for one in agent.partials} == {"response_text"}
     assert all("A summary." not in one.value["snapshot"]["text"] for one in agent.partials)
     assert agent.run is not None
-    assert agent.run.facts.usage.input_tokens > session.turns[-1].usage.input_tokens  # type: ignore[union-attr]
+    assert agent.run.usage.input_tokens > session.turns[-1].usage.input_tokens  # type: ignore[union-attr]
     for number in range(3):
         agent.models.by_name["small"].requests.clear()
         session = await agent.ask(f"Next {number}", session=session)

@@ -50,7 +50,7 @@ def asking(retrieve: Any, *more: Any, **config: Any) -> Bench:
         middleware=[*more, retrieve],
         **{"prompt": PROMPT, "context": {"name": "Ada"}, **config},
     )
-    agent.services(embed=by_words)
+    agent.change(embed=by_words)
     return agent
 
 
@@ -87,7 +87,7 @@ class TestConformance(Conformance):
                 "clerk": ["ok"],
             }
             agent = bench(scripts, helpers=helper, middleware=[retrieve])
-            agent.services(embed=by_words)
+            agent.change(embed=by_words)
             await agent.ask("How do cats sleep?")
         assert agent.requests("clerk")[0].system == f"[1] cats.md\n{TEXTS['cats.md']}"
 
@@ -153,7 +153,7 @@ async def test_the_embedding_model_reads_what_redact_left() -> None:
     retrieve = await filled()
     async with closing(retrieve):
         agent = asking(retrieve, Redact())
-        agent.services(embed=listening)
+        agent.change(embed=listening)
         await agent.ask("I am ada@example.com")
     assert read == ["I am [EMAIL_1]"]
 

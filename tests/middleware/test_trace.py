@@ -118,9 +118,9 @@ class TestSpans:
             "gen_ai.agent.name": "Main",
             "gen_ai.provider.name": "scripted",
             "gen_ai.conversation.id": "s1",
-            "auwgent.run.id": agent.run.facts.run_id,
-            "gen_ai.usage.input_tokens": agent.run.facts.usage.input_tokens,
-            "gen_ai.usage.output_tokens": agent.run.facts.usage.output_tokens,
+            "auwgent.run.id": agent.run.run_id,
+            "gen_ai.usage.input_tokens": agent.run.usage.input_tokens,
+            "gen_ai.usage.output_tokens": agent.run.usage.output_tokens,
             "gen_ai.usage.cache_read.input_tokens": 8,
             "gen_ai.usage.reasoning.output_tokens": 1,
             "auwgent.usage.usd": 0.5,
@@ -313,7 +313,7 @@ async def test_metrics_tell_tokens_and_durations(there: Collector) -> None:
         "gen_ai.request.model": "main",
     }
     assert agent.run is not None
-    used = agent.run.facts.usage
+    used = agent.run.usage
     tokens = there.points("gen_ai.client.token.usage")
     assert {**chat, "gen_ai.token.type": "input", "count": 2, "sum": used.input_tokens} in tokens
     assert {**chat, "gen_ai.token.type": "output", "count": 2, "sum": used.output_tokens} in tokens

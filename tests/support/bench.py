@@ -10,8 +10,8 @@ from typing import Any
 from auwgent.assembly import build
 from auwgent.config import load
 from auwgent.engine.agent import Approver, BackOff
-from auwgent.engine.engine import Engine
-from auwgent.engine.run import Order, Run, Services
+from auwgent.engine.run import carry_out
+from auwgent.engine.state import Order, Run, Services
 from auwgent.errors import ConfigError
 from auwgent.hooks.pipeline import Pipeline
 from auwgent.intents import Handlers, Intent
@@ -56,8 +56,8 @@ class Models:
 class Bench:
     """One agent, and what its last run showed."""
 
-    def __init__(self, engine: Engine, models: Models, values: Mapping[str, Any]) -> None:
-        self.engine = engine
+    def __init__(self, services: Services, models: Models, values: Mapping[str, Any]) -> None:
+        self.services = services
         self.values = values  # of [context]
         self.models = models
         self.intents: list[Intent] = []  # of the last run
@@ -77,16 +77,16 @@ class Bench:
 
         values = {**self.values, **(context or {})}
         order["whole"] = not stream
-        self.run = Run(self.engine.services, Order(input=input, values=values, **order), sink)
-        return await self.engine.carry_out(self.run)
+        self.run = Run(self.services, Order(input=input, values=values, **order), sink)
+        return await carry_out(self.run)
 
-    def services(self, **changed: Any) -> None:
+    def change(self, **changed: Any) -> None:
         """Change what the runs to come share."""
-        self.engine = Engine(replace(self.engine.services, **changed))
+        self.services = replace(self.services, **changed)
 
     def limit(self, **limits: Any) -> None:
         """Change limits, also to what a config would refuse for a model without a price."""
-        self.services(limits=replace(self.engine.services.limits, **limits))
+        self.change(limits=replace(self.services.limits, **limits))
 
     @property
     def heard(self) -> list[tuple[str, dict[str, Any]]]:
@@ -151,7 +151,7 @@ def bench(
         approver=approver,
         back_off=BackOff(first=0.0, longest=0.0),
     )
-    return Bench(Engine(services), models, tables.get("context", {}))
+    return Bench(services, models, tables.get("context", {}))
 
 
 def calls(*named: str | tuple[str, Any], text: str = "") -> dict[str, Any]:

@@ -28,7 +28,7 @@ async def _chat(talk: Talk) -> None:
 
 
 async def _converse(talk: Talk) -> None:
-    history = talk.agent.config.folder / ".auwgent" / "history" if talk.store else None
+    history = talk.agent.config.folder / ".auwgent" / "history" if talk.agent.store else None
     keyboard = Keyboard(talk, history)
     talk.note(f"{talk.agent.config.agent.name} on {talk.model}. /help lists the commands, Ctrl-D leaves.")
     while not talk.leaves:
@@ -43,5 +43,5 @@ async def _converse(talk: Talk) -> None:
         else:
             await talk.say(text.removeprefix("/"))
         talk.console.print()
-    if talk.store and talk.session:
+    if talk.agent.store and talk.session:
         print(f"session: {talk.session.id}", file=sys.stderr)

@@ -64,17 +64,17 @@ async def _session(talk: Talk, argument: str) -> None:
         ("turns", str(len(talk.session.turns) if talk.session else 0)),
         ("speaking", " › ".join(talk.session.stack) if talk.session else root),
         ("model", talk.model),
-        ("kept", "yes" if talk.store else "no: this config has no session store"),
+        ("kept", "yes" if talk.agent.store else "no: this config has no session store"),
     ]
     _print(talk, rows)
 
 
 async def _go_to(talk: Talk, session_id: str) -> None:
-    if talk.store is None:
+    if talk.agent.store is None:
         talk.note("This config keeps no sessions.")
         return
     try:
-        talk.go_to(await talk.store.get(talk.user_id, session_id))
+        talk.go_to(await talk.agent.store.get(talk.user_id, session_id))
     except SessionNotFound as error:
         talk.tell(error)
         return
@@ -87,10 +87,10 @@ async def _new(talk: Talk, argument: str) -> None:
 
 
 async def _sessions(talk: Talk, argument: str) -> None:
-    if talk.store is None:
+    if talk.agent.store is None:
         talk.note("This config keeps no sessions.")
         return
-    found = await talk.store.list_sessions(talk.user_id, limit=LISTED)
+    found = await talk.agent.store.list_sessions(talk.user_id, limit=LISTED)
     rows = []
     for one in found:
         here = "* " if one.id == talk.session_id else ""
@@ -210,9 +210,9 @@ def _first_line(text: str) -> str:
 
 
 async def _ids(talk: Talk, typed: str) -> Iterable[str]:
-    if talk.store is None:
+    if talk.agent.store is None:
         return ()
-    return [one.id for one in await talk.store.list_sessions(talk.user_id, limit=MOST)]
+    return [one.id for one in await talk.agent.store.list_sessions(talk.user_id, limit=MOST)]
 
 
 async def _models(talk: Talk, typed: str) -> Iterable[str]:

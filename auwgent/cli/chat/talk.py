@@ -20,7 +20,6 @@ from auwgent.render.base import Outcome
 from auwgent.render.terminal import harmless
 from auwgent.runtime import Runtime, Stream
 from auwgent.session import Session, Usage, new_id
-from auwgent.store.base import SessionStore
 
 
 class Talk:
@@ -54,20 +53,15 @@ class Talk:
         named = config.models.get(config.agent.model)
         return str(named.use) if named is not None else config.agent.model
 
-    @property
-    def store(self) -> SessionStore | None:
-        """Where sessions are kept, if they are kept anywhere."""
-        return next((one for one in self.agent.middleware if isinstance(one, SessionStore)), None)
-
     async def begin(self) -> None:
         """Open the agent, and find the session to go on with."""
         await self.agent.open()
         self.agent.preload()
         if self.request.last:
             self._session_id = await newest(self.agent, self.request)
-        if self.store is not None:
+        if self.agent.store is not None:
             with contextlib.suppress(SessionNotFound):
-                self.session = await self.store.get(self.user_id, self._session_id)
+                self.session = await self.agent.store.get(self.user_id, self._session_id)
 
     async def end(self) -> None:
         """Close the agent."""

@@ -1,0 +1,383 @@
+"""The state of one run: its session, its ctx, its limits, and the way out for its intents."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff, Limits
+from auwgent.errors import LimitExceeded, MiddlewareError, ProviderError, ToolError
+from auwgent.hooks.answers import Verdict
+from auwgent.hooks.context import AgentState, Context, Embed, RunState
+from auwgent.hooks.pipeline import Chain, Pipeline, describe
+from auwgent.intents import Handlers, Intent
+from auwgent.models.base import ModelRequest, ModelSpec, Reply, Route
+from auwgent.session import (
+    Part,
+    Session,
+    ToolCall,
+    Turn,
+    new_id,
+    now,
+    paired,
+    place_of_result,
+    skipped_result,
+    spoken_by,
+    unknown_result,
+)
+from auwgent.tools.base import Tool
+
+log = logging.getLogger("auwgent.engine")
+
+Sink = Callable[[Intent], Awaitable[None]]
+
+
+class ModelSource(Protocol):
+    """Where the engine gets its models: by configured name or `provider/model`, with settings for one call."""
+
+    def get(self, model: str | ModelSpec, /, **settings: Any) -> Route: ...
+
+    def spec(self, name: str) -> ModelSpec: ...
+
+    def window(self, name: str, /, **settings: Any) -> int | None:
+        """Tokens that the model and its fallbacks can read, where that is known."""
+        ...
+
+    def keeps_schema(self, name: str, has_tools: bool, /, **settings: Any) -> bool:
+        """Whether the model and its fallbacks make answers fit a schema by themselves, also beside tools."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every run of an agent shares."""
+
+    agents: Mapping[str, Agent]
+    root: str
+    pipeline: Pipeline
+    models: ModelSource
+    limits: Limits
+    handlers: Handlers
+    partial_handlers: Handlers
+    embed: Embed | None = None
+    approver: Approver | None = None
+    back_off: BackOff = BackOff()  # noqa: RUF009 - frozen
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller wants of one run."""
+
+    input: str | list[Part] | None  # None: go on with an interrupted session, without new input
+    session_id: str | None = None
+    user_id: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    session: Session | None = None  # where to begin, unless a middleware has it stored
+    whole: bool = False  # ask models for whole answers instead of streams
+    run_id: str = field(default_factory=new_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The session as `onRunStart` left it: where a forced `run_start` begins again."""
+
+    stack: tuple[str, ...]
+    turns: int
+    system_prompt: str
+
+
+class Run(RunState):
+    """One run. Helpers within it share this object; each agent at work has a `Frame`."""
+
+    def __init__(self, services: Services, order: Order, sink: Sink | None) -> None:
+        session = order.session.model_copy(deep=True) if order.session is not None else Session()
+        session.id, session.user_id = order.session_id or session.id, order.user_id
+        session.stack = session.stack or [services.root]
+        super().__init__(
+            run_id=order.run_id,
+            root_agent=services.root,
+            user_id=order.user_id,
+            session=session,
+            input=order.input,
+            values=dict(order.values),
+            embed=services.embed,
+            ask_model=self.ask_aside,
+            ask_user=self.ask_for_hook,
+        )
+        self.services = services
+        self.sink = sink
+        self.chain: Chain = services.pipeline.begin()
+        # Only of a stream can it be told whether the provider is still there, and what it had said when it broke.
+        self.streams = not order.whole
+        self.start: Start | None = None  # None until `onRunStart` is over
+        self.base: Frame | None = None  # the agent that took the input; its prompt is the session's
+        self.forced: dict[str, dict[str, Any]] = {}  # by agent: what an onError hook put in force
+        self.is_changed = False  # whether the last of those hooks put any in force
+        self.llm_calls = 0
+        self.restarts = 0
+        self.segments = 0  # streamed blocks so far
+        self.seq = 0  # of the newest intent
+        self.unfinished: dict[int, tuple[str, list[str]]] = {}  # frame -> (agent, text so far) of an answer
+        self.stopped: Exception | None = None  # first error of a workflow's tool; no workflow may hide it
+        self.ended: set[Frame] = set()  # agents whose turn is over
+        self.authors: dict[str, Frame] = {}  # turn id -> the agent at work that it belongs to
+        self.approved: dict[str, tuple[str, Any]] = {}  # call id -> the call the user said yes to for a hook
+        self.begun: set[str] = set()  # ids of the calls that are or were under way
+        self.call_ids: set[str] = set()  # that no other call may have
+
+    @property
+    def shows_partials(self) -> bool:
+        """Whether anybody but the hooks wants to see pieces."""
+        return self.sink is not None or bool(self.services.partial_handlers)
+
+    def frame(self, agent: Agent, stack: tuple[str, ...], caller: Frame | None = None) -> Frame:
+        """Put an agent to work, under its caller where it has one."""
+        return Frame(agent.name, stack, run=self, agent=agent, caller=caller, before=frozenset(self.ended))
+
+    def record(self, turn: Turn) -> None:
+        """Append a turn. A tool's result goes before those of later calls of the same message."""
+        for change in self.turn_changes:
+            _of_a_hook(change, turn)
+        turns = self.session.turns
+        turn.run_id = self.run_id
+        turns.insert(place_of_result(turn, turns), turn) if turn.role == "tool" else turns.append(turn)
+
+    def arguments(self, call: ToolCall) -> dict[str, Any]:
+        """What a call is executed with: the arguments that are recorded, as hooks want them changed."""
+        args = deepcopy(call.args)
+        for change in self.argument_changes:
+            args = _of_a_hook(change, call.name, args)
+        return args
+
+    def close_calls(self) -> None:
+        """Give every call a result, so that the history is valid. Those of this run that never began are skipped."""
+
+        def missing(turn: Turn, call: ToolCall) -> Turn:
+            is_own = turn.run_id == self.run_id
+            return (
+                skipped_result(turn, call)
+                if is_own and call.id not in self.begun
+                else unknown_result(turn, call)
+            )
+
+        self.session.turns[:] = paired(self.session.turns, missing, where_said=True)
+
+    def open_calls(self) -> list[ToolCall]:
+        """Close the calls of a run that died, but for those that may still be made; gives these.
+
+        A store that knows which calls had begun says so in `ctx["interrupted"]`. Of the last message of the agent
+        that goes on, idempotent ones may be made again, and where the run is to go on without new input also those
+        that never began.
+        """
+        begun = self.notes.get("interrupted")
+        if begun is None:
+            self.close_calls()
+            return []
+        said = [turn for turn in self.session.turns if turn.role != "tool"]
+        last = said[-1] if said and said[-1].agent == self.session.stack[-1] else None
+        still: list[ToolCall] = []
+
+        def missing(turn: Turn, call: ToolCall) -> Turn | None:
+            known = begun.get(call.id)
+            if turn is last and (known["idempotent"] if known else self.input is None):
+                still.append(call)
+                return None
+            return unknown_result(turn, call) if known else skipped_result(turn, call)
+
+        self.session.turns[:] = paired(self.session.turns, missing, where_said=True)
+        return still
+
+    def keep_unfinished(self, frame: Frame | None = None) -> None:
+        """Turn what was said of broken-off answers into turns: one frame's, or all."""
+        for key in [id(frame)] if frame is not None else list(self.unfinished):
+            agent, pieces = self.unfinished.pop(key, ("", []))
+            if text := "".join(pieces):
+                try:
+                    self.record(Turn(role="assistant", content=text, agent=agent))
+                except MiddlewareError as error:  # a run that ends anyway; better no text than one unchanged
+                    log.warning("what %r said last is not kept: %s", agent, error)
+
+    async def emit(self, name: str, value: dict[str, Any], agent: str, *, partial: bool = False) -> None:
+        """Hand an intent to the handlers and to whoever iterates the stream; the hooks have been asked about it."""
+        handlers = self.services.partial_handlers if partial else self.services.handlers
+        if self.sink is None and not handlers:
+            return
+        self.seq += 1
+        intent = Intent(name, value, agent, self.run_id, self.seq, now(), partial)
+        if handlers:
+            await handlers.emit(intent)
+        if self.sink is not None:
+            await self.sink(intent)
+
+    def count_call(self) -> None:
+        """Before each model call: every limit that a call could break."""
+        limits, usage = self.services.limits, self.usage
+        self.llm_calls += 1
+        if limits.llm_calls is not None and self.llm_calls > limits.llm_calls:
+            raise _limit("llm_calls", limits.llm_calls, "model calls")
+        spent = usage.input_tokens + usage.output_tokens
+        if limits.tokens is not None and spent >= limits.tokens:
+            raise _limit("tokens", limits.tokens, "tokens")
+        if limits.usd is not None and usage.usd is None:
+            raise LimitExceeded(
+                f"`limits.usd` = {limits.usd:g} cannot be kept: what the run has cost is not known, because a model "
+                "it has asked has no price; give it one with `price` under [models]",
+                key="limits.usd",
+            )
+        if limits.usd is not None and usage.usd is not None and usage.usd >= limits.usd:
+            raise _limit("usd", limits.usd, "US dollars")
+
+    async def ask_approver(self, agent: str, call: Mapping[str, Any]) -> bool:
+        """Ask the user whether a call, as a `*_call` intent describes it, may happen. Nobody there: it may not."""
+        request = ApprovalRequest(self.run_id, call["id"], agent, call["type"], deepcopy(call["args"]))
+        if self.services.approver is None:
+            return False
+        answer = self.services.approver(request)
+        return (await answer if inspect.isawaitable(answer) else answer) is True
+
+    async def ask_for_hook(self, agent: str, call: Mapping[str, Any]) -> bool:
+        """Ask the user for a hook. A yes is for this call with these arguments, and good for one time."""
+        allowed = await self.ask_approver(agent, call)
+        if allowed:
+            self.approved[call["id"]] = call["type"], deepcopy(call["args"])
+        return allowed
+
+    async def ask_aside(self, agent: str, prompt: str, model: str | None, system: str) -> str:
+        """A model call of a middleware: it counts like any other, but is neither shown nor recorded."""
+        self.count_call()
+        asked = self.services.models.get(model or self.services.agents[agent].model)
+        request = ModelRequest(system=system, turns=[Turn(role="user", content=prompt)], stream=False)
+        async with aclosing(asked.ask(request)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Reply):
+                    self.usage += piece.usage
+                    return piece.text
+        raise no_answer(asked.spec)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Frame(AgentState):
+    """One agent at work within a run: what it may call, and which turns its model is shown."""
+
+    run: Run
+    agent: Agent
+    caller: Frame | None = None
+    ctx: Context = field(init=False)
+    remote: Mapping[str, Tool] | None = None  # of its servers; None until they were asked
+    before: frozenset[Frame] = frozenset()  # those that were done when it began
+    repairs: int = 0  # how often its structured answer was sent back
+    asides: set[str] = field(default_factory=set)  # ids of user turns written by the engine
+    last_call: tuple[str, str] | None = None
+    repeats: int = 0  # of the last call, in a row
+
+    def __post_init__(self) -> None:
+        self.ctx = Context(self.run, self)
+
+    @property
+    def depth(self) -> int:
+        """How many agents have called one another to get here."""
+        return 0 if self.caller is None else self.caller.depth + 1
+
+    def record(self, turn: Turn) -> None:
+        """Append a turn of this agent."""
+        turn.agent = self.agent.name
+        self.run.authors[turn.id] = self
+        self.run.record(turn)
+
+    def view(self) -> list[Turn]:
+        """What its model is shown: the turns it took part in, but for those of the same agent called beside it."""
+        authors = self.run.authors
+        return [
+            turn
+            for turn in spoken_by(self.run.session.turns, self.agent.name)
+            if (author := authors.get(turn.id)) in (None, self) or author in self.before
+        ]
+
+    def count_tool(self, name: str, arguments: str) -> None:
+        """Before each tool call of the model: the same one over and over is a loop."""
+        call = (name, arguments)
+        self.repeats = self.repeats + 1 if call == self.last_call else 1
+        self.last_call = call
+        allowed = self.run.services.limits.repeats
+        if allowed is not None and self.repeats > allowed:
+            raise LimitExceeded(
+                f"the model called {name!r} with the same arguments more than {allowed} times in a row; "
+                "`limits.repeats` allows no more",
+                key="limits.repeats",
+            )
+
+    async def tools(self) -> dict[str, Tool]:
+        """The agent's own tools, those of its servers, and those it inherits from its caller."""
+        if self.remote is None:
+            self.remote = {}
+            if self.agent.remote is not None:
+                found = await self.agent.remote()
+                self.remote = found.tools
+                for failure in found.failures:  # the run goes on without those that cannot be reached
+                    verdict = await self.ask("error", {"message": failure, "kind": "mcp"})
+                    await self.emit("error", verdict.value)
+        tools = {**self.agent.tools, **self.remote}
+        inherit = self.agent.inherit
+        if self.caller is not None and inherit:
+            for name, tool in (await self.caller.tools()).items():
+                if inherit is True or name in (inherit or ()):
+                    tools.setdefault(name, tool)
+        return tools
+
+    async def checkpoint(self, at: Literal["llm_start", "tool_start", "tool_end"], **what: Any) -> None:
+        """Let middleware save. `ctx["checkpoint"]` tells it what is about to happen, or has happened."""
+        await self.run.chain.checkpoint(
+            self.run.session, self.ctx, {"at": at, "agent": self.agent.name, **what}
+        )
+
+    async def ask(self, name: str, value: dict[str, Any]) -> Verdict:
+        """Ask the hooks about an intent before it takes effect."""
+        return await self.run.chain.fire("onIntent", self.ctx, Verdict(name, value))
+
+    async def emit(self, name: str, value: dict[str, Any]) -> None:
+        """Hand an intent of this agent to everybody outside; the hooks have been asked about it."""
+        await self.run.emit(name, value, self.agent.name)
+
+
+@asynccontextmanager
+async def deadline(limits: Limits, began: float) -> AsyncIterator[None]:
+    """What is done within is cancelled when the run that began then, by the loop's clock, is over its limit."""
+    try:
+        async with asyncio.timeout_at(None if limits.seconds is None else began + limits.seconds) as clock:
+            yield
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        raise _limit("seconds", limits.seconds or 0, "seconds") from None
+
+
+def no_answer(spec: ModelSpec) -> ProviderError:
+    """The error for a model that yielded no reply."""
+    return ProviderError(
+        f"{spec.name} ended without an answer",
+        provider=spec.provider,
+        model=spec.name,
+        fault="broken_stream",
+        retryable=True,
+    )
+
+
+def _limit(key: str, value: float, unit: str) -> LimitExceeded:
+    return LimitExceeded(f"the run reached `limits.{key}` = {value:g} {unit}", key=f"limits.{key}")
+
+
+def _of_a_hook(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function that a hook has left on ctx. A `ToolError` is for the model to read."""
+    try:
+        return function(*args)
+    except ToolError:
+        raise
+    except Exception as error:
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        raise MiddlewareError(f"{name} failed: {describe(error)}", middleware=name, hook="ctx") from error
