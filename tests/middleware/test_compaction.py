@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from auwgent import auwgent
 from auwgent.errors import LimitExceeded, ProviderError
 from auwgent.middleware import Compaction, SQLModelSessions
-from auwgent.middleware.shortening import KEY, LEFT_OUT, SUMMARY
-from auwgent.session import Session, Turn, Usage
+from auwgent.middleware.compaction.shortening import KEY, LEFT_OUT, SUMMARY
+from auwgent.session import Media, Session, Text, Turn, Usage
 from tests.middleware.conformance import Conformance, at_work, over_http
 from tests.support.aimock import Aimock
+from tests.support.answering import Answer, provider, texts_of
 from tests.support.bench import Bench, Hook, bench, calls, check_history, short
 from tests.support.raw_server import raw_server, whole
 
@@ -259,11 +261,176 @@ async def test_calls_for_summaries_count_in_limits() -> None:
         await agent.ask("Now", session=history(10))
 
 
-async def test_a_summary_longer_than_what_it_stands_for_is_not_used() -> None:
+async def test_a_summary_that_was_paid_for_is_used_also_where_it_is_longer_than_short_turns() -> None:
     replies: dict[str, list[Any]] = {"main": [ECHO], "small": [LONG]}
     agent = bench(replies, middleware=[Compaction(turns=8, strategy="summarise", model="small")])
     await agent.ask("Now", session=history(10))
+    assert sent(agent)[0] == f"user: {SUMMARY}\n\n{LONG.strip()}"
+
+
+async def test_a_summary_that_is_too_long_is_cut_to_the_room_there_is() -> None:
+    replies: dict[str, list[Any]] = {"main": [ECHO], "small": [{"when": "", "text": LONG * 9}]}
+    agent = bench(replies, middleware=[Compaction(tokens=2000, strategy="summarise", model="small")])
+    await agent.ask("Now", session=history(10, LONG))
+    turns = agent.requests()[-1].turns
+    assert turns[0].text.startswith(f"{SUMMARY}\n\nword word")
+    assert 1000 < sum(len(turn.text) for turn in turns) / 4 < 2000
+
+
+async def test_where_there_is_no_room_for_a_summary_none_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    agent = echo(Compaction(tokens=700, strategy="summarise", model="small"), prompt=LONG)
+    await agent.ask("x" * 700, session=history(10))
+    assert agent.requests("small") == []
+    assert "no room for one" in caplog.text
+
+
+@pytest.mark.parametrize("useless", ["", "  \n", "I'm sorry, but I can't help with that.", "Lo siento, no puedo."])
+async def test_a_summary_that_says_nothing_or_refuses_is_not_used(
+    useless: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    summaries = iter(["Allergic to nuts.", useless])
+
+    def reply(body: dict[str, Any]) -> str:
+        return next(summaries) if "Sum it up" in texts_of(body)[-1] else "ok"
+
+    async with provider(reply) as server:
+        compaction = {"use": "auwgent.middleware.Compaction", "turns": 8, "strategy": "summarise"}
+        models = {"main": server.model(via="direct")}
+        async with auwgent({"middleware": [compaction], "agent": {"model": "main"}, "models": models}) as agent:
+            session = history(10)
+            for _ in range(4):
+                session = await agent.run("Next", session=session)
+        assert next(summaries, None) is None
+        assert texts_of(server.bodies[-1])[0] == f"{SUMMARY}\n\nAllergic to nuts."
+    assert "without a summary: the model " in caplog.text
+
+
+@pytest.mark.parametrize("name", ["openai/test", "anthropic/claude-test"])
+@pytest.mark.parametrize("end", ["length", "content_filter"])
+async def test_a_summary_that_was_cut_or_filtered_is_not_used(
+    name: str, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def reply(body: dict[str, Any]) -> Answer | str:
+        asked = [one for one in texts_of(body) if "Sum it up" in one]
+        return Answer("Allergic to", end=end) if asked else "ok"
+
+    async with provider(reply) as server:
+        compaction = {"use": "auwgent.middleware.Compaction", "turns": 4, "strategy": ["summarise"]}
+        config = {"middleware": [compaction], "agent": {"model": "main"}, "models": {"main": server.model(name)}}
+        async with auwgent(config) as agent:
+            await agent.run("Now", session=history(6))
+        assert texts_of(server.bodies[-1])[0] == LEFT_OUT
+    assert "without a summary" in caplog.text
+
+
+async def test_one_huge_turn_is_summed_up_in_parts_and_the_good_parts_stay() -> None:
+    """The model of summaries reads 4,000 tokens, and is told so by nobody but the provider."""
+
+    def reply(body: dict[str, Any]) -> Answer | str:
+        said = "".join(texts_of(body))
+        if len(said) > 16_000:
+            return Answer("maximum context length is 4000 tokens", status=400, code="context_length_exceeded")
+        if "Sum it up" not in said:
+            return "ok"
+        return "The budget is 500 EUR." if "500 EUR" in said else Answer("Server error", status=500)
+
+    async with provider(reply) as server:
+        small = server.model("openai/small")
+        compaction = {
+            "use": "auwgent.middleware.Compaction",
+            "tokens": 3000,
+            "strategy": "summarise",
+            "model": "small",
+        }
+        models = {"main": server.model(), "small": small}
+        session = history(2, "My budget is 500 EUR.")
+        session.turns += history(2, "log " * 20_000).turns
+        async with auwgent({"middleware": [compaction], "agent": {"model": "main"}, "models": models}) as agent:
+            session = await agent.run("go on", session=session)
+        assert session.text == "ok"
+        assert texts_of(server.bodies[-1]) == [f"{SUMMARY}\n\nThe budget is 500 EUR.", "go on"]
+
+
+def constraint(number: int) -> str:
+    return f"Rule {number}: niemals mehr als {number} Tomaten, weil ich Nr. {number} nicht mag."
+
+
+def honest(body: dict[str, Any]) -> str:
+    """A model of summaries that keeps all rules it is shown, and nothing else."""
+    asked = texts_of(body)[-1]
+    if "Sum it up" not in asked:
+        return "Verstanden. " + "Bla bla. " * 20
+    rules = dict.fromkeys(re.findall(r"Rule \d+: [^.]*Nr\. \d+ nicht mag\.", asked))
+    return " ".join(rules)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("name", ["openai/test", "anthropic/claude-test"])
+async def test_twenty_constraints_survive_two_hundred_turns(name: str, stream: bool, tmp_path: Path) -> None:
+    store = {
+        "use": "auwgent.middleware.SQLModelSessions",
+        "url": f"sqlite:///{tmp_path / 's.db'}",
+        "window": 60,
+    }
+    compaction = {"use": "auwgent.middleware.Compaction", "tokens": 2500, "strategy": ["truncate", "summarise"]}
+    async with provider(honest) as server:
+        models = {"main": server.model(name, via="direct")}
+        config = {"middleware": [store, compaction], "agent": {"model": "main"}, "models": models}
+        async with auwgent(config) as agent:
+            for turn in range(100):
+                words = constraint(turn // 5) if turn % 5 == 0 else f"Und {turn}? " + "Noch mehr Worte. " * 20
+                await agent.run(words, session_id="s", whole=not stream)
+        seen = "".join(texts_of(server.bodies[-1]))
+        assert [n for n in range(20) if constraint(n) not in seen] == []
+        asked = sum("Sum it up" in texts_of(body)[-1] for body in server.bodies)
+        assert 3 < asked < 20
+        assert max(sum(map(len, texts_of(body))) / 4 for body in server.bodies) < 3000
+
+
+async def test_a_fork_goes_on_from_the_summary_that_held_there(tmp_path: Path, url: str) -> None:
+    summaries = iter(["First.", "Second.", "Third.", "Fourth.", "Fifth."])
+
+    def reply(body: dict[str, Any]) -> str:
+        return next(summaries) if "Sum it up" in texts_of(body)[-1] else "ok"
+
+    async with provider(reply) as server:
+        compaction = {"use": "auwgent.middleware.Compaction", "turns": 6, "strategy": "summarise"}
+        store = SQLModelSessions(url)
+        config = {
+            "middleware": [store, compaction],
+            "agent": {"model": "main"},
+            "models": {"main": server.model(via="direct")},
+        }
+        async with auwgent(config) as agent:
+            for turn in range(4):
+                await agent.run(f"{turn}", session_id="s")
+            assert texts_of(server.bodies[-1])[0].endswith("First.")
+            await store.fork("", "s", "t")
+            for turn in range(3):
+                await agent.run(f"more {turn}", session_id="s")
+            assert texts_of(server.bodies[-1])[0].endswith("Second.")
+            await agent.run("In the fork", session_id="t")
+            assert texts_of(server.bodies[-1])[0].endswith("First.")
+
+
+async def test_a_file_that_the_provider_counts_as_long_is_known_to_be_long() -> None:
+    session = history(6)
+    pdf = Media(type="file", data="JVBERi0=", mime_type="application/pdf", name="report.pdf")
+    session.turns[0].content = [Text(text="Read this"), pdf]
+    session.turns[-1].usage = Usage(input_tokens=90_000, output_tokens=10)
+    agent = echo(Compaction(tokens=80_000))
+    await agent.ask("Now", session=session)
     assert sent(agent)[0] == f"user: {LEFT_OUT}"
+    assert len(sent(agent)) == 6  # nothing else had to go
+
+
+async def test_what_a_provider_adds_to_each_request_is_not_taken_for_the_users_words() -> None:
+    """Twenty thousand tokens of its own beside a short conversation: a few more words are not thousands."""
+    session = history(6)
+    session.turns[-1].usage = Usage(input_tokens=20_000, output_tokens=10)
+    agent = echo(Compaction(tokens=22_000))
+    await agent.ask("Now, " + "word " * 200, session=session)
+    assert len(sent(agent)) == 7
 
 
 async def test_twice_in_a_row_nothing_freed_ends_the_run(caplog: pytest.LogCaptureFixture) -> None:

@@ -32,10 +32,16 @@ class Mark(BaseModel):
 
 
 class Size(NamedTuple):
-    """How much is sent."""
+    """How much is sent. `media` is the part of the tokens that files, images and audio have."""
 
     tokens: int
     turns: int
+    media: int = 0
+
+    @property
+    def text(self) -> int:
+        """The tokens of all that is text."""
+        return self.tokens - self.media
 
 
 Fits = Callable[[Size], bool]
@@ -172,26 +178,35 @@ def transcript(turns: Sequence[Turn]) -> list[str]:
         calls = [
             f"[calls {call.name} with {json.dumps(call.args, default=str)}]" for call in turn.tool_calls or ()
         ]
-        lines.append(f"{speaker}: {' '.join([turn.text, *calls]).strip()}")
+        media = [f"[{part.type}{f' {part.name}' if part.name else ''}]" for part in _media(turn)]
+        lines.append(f"{speaker}: {' '.join([turn.text, *media, *calls]).strip()}")
     return lines
 
 
 def _size(turns: Sequence[Turn]) -> Size:
-    return Size(sum(map(_turn_tokens, turns)), len(turns))
+    media = sum(map(_media_tokens, turns))
+    return Size(sum(map(_text_tokens, turns)) + media, len(turns), media)
 
 
 def _change(size: Size, gone: Size, instead: Size) -> Size:
-    return Size(size.tokens - gone.tokens + instead.tokens, size.turns - gone.turns + instead.turns)
+    return Size(*(had - less + more for had, less, more in zip(size, gone, instead, strict=True)))
 
 
-def _turn_tokens(turn: Turn) -> int:
+def _text_tokens(turn: Turn) -> int:
     tokens = TURN_TOKENS + _tokens(turn.text)
     for call in turn.tool_calls or ():
         tokens += TURN_TOKENS + estimate(call.name, call.args)
-    if isinstance(turn.content, list):
-        tokens += sum(MEDIA_TOKENS[part.type] for part in turn.content if isinstance(part, Media))
     thoughts = {key: value for key, value in (turn.provider_data or {}).items() if key != KEY}
     return tokens + estimate(thoughts)
+
+
+def _media_tokens(turn: Turn) -> int:
+    return sum(MEDIA_TOKENS[part.type] for part in _media(turn))
+
+
+def _media(turn: Turn) -> list[Media]:
+    content = turn.content if isinstance(turn.content, list) else ()
+    return [part for part in content if isinstance(part, Media)]
 
 
 def _tokens(text: str) -> int:
