@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support.serving import serving
@@ -17,7 +17,7 @@ class Answer:
     """What is answered. `status` other than 200: `text` is the error's message; `breaks`: the connection is cut."""
 
     text: str = ""
-    input_tokens: int = 10
+    input_tokens: int | None = None  # None: a token for each four characters that were sent
     output_tokens: int = 10
     end: str = "stop"
     status: int = 200
@@ -55,7 +55,9 @@ class Provider:
             return _whole(writer, *self._embedded(body))
         self.bodies.append(body)
         said = self.reply(body)
-        answer = Answer(said) if isinstance(said, str) else said
+        answer = replace(Answer(said) if isinstance(said, str) else said)
+        if answer.input_tokens is None:
+            answer.input_tokens = 1 + sum(map(len, texts_of(body))) // 4
         wire = _anthropic if path.endswith("/messages") else _openai
         if answer.status != 200:
             error = {"message": answer.text, "type": "invalid_request_error", "code": answer.code}

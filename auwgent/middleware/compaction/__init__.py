@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from auwgent.errors import LimitExceeded, ProviderError
 from auwgent.hooks.context import Context
-from auwgent.middleware.options import Count, Options, checked
 from auwgent.middleware.compaction.shortening import KEY, Conversation, Fits, Mark, Size, estimate, transcript
 from auwgent.middleware.compaction.sizes import Limit, Measure
 from auwgent.middleware.compaction.summaries import CHUNK, TOKENS_A_WORD, WORDS, summed_up
-from auwgent.session import Session, Turn, new_id
+from auwgent.middleware.kept import Configured, Count, Given, option
+from auwgent.session import Session, Turn
 
 log = logging.getLogger("auwgent.middleware")
 
@@ -27,18 +27,11 @@ SUMMARY_SHARE = 0.25  # of a limit in tokens is room for a summary, at most
 MARGIN = 16  # tokens around a summary
 SHORTEST = 50  # tokens: for less room no summary is asked for
 
+_ORDER = (
+    Field(strict=False, min_length=1),
+    BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+)
 _MARKS: TypeAdapter[dict[str, Mark]] = TypeAdapter(dict[str, Mark])
-
-
-class CompactionOptions(Options):
-    share: Annotated[float, Field(gt=0, le=1, strict=False)] | None
-    tokens: Count | None
-    turns: Count | None
-    keep: Annotated[float, Field(gt=0, lt=1)]
-    strategy: Annotated[tuple[Strategy, ...], Field(strict=False, min_length=1)]
-    model: str | None
-    window: Count | None
-    result_chars: Annotated[int, Field(ge=40)]
 
 
 @dataclass(slots=True)
@@ -58,7 +51,7 @@ class Notes:
             self.is_new = False
 
 
-class Compaction:
+class Compaction(Configured):
     """Shortens what a model is sent when it grows beyond a limit; the session keeps every turn.
 
     The limit is a number of `turns`, of `tokens`, or a `share` of the model's window (0.8 unless something is
@@ -79,36 +72,24 @@ class Compaction:
     How far it got is kept with the turn that comes next, for later runs.
     """
 
-    name = "compaction"
+    name: ClassVar[str] = "compaction"
 
-    def __init__(
-        self,
-        share: float | None = None,
-        tokens: int | None = None,
-        turns: int | None = None,
-        keep: float = 0.5,
-        strategy: Strategy | Sequence[Strategy] = ("truncate", "drop"),
-        model: str | None = None,
-        window: int | None = None,
-        result_chars: int = 1000,
-    ) -> None:
-        if share is None and tokens is None and turns is None:
-            share = 0.8
-        order = [strategy] if isinstance(strategy, str) else strategy
-        self._options = checked(
-            CompactionOptions,
-            share=share,
-            tokens=tokens,
-            turns=turns,
-            keep=keep,
-            strategy=order,
-            model=model,
-            window=window,
-            result_chars=result_chars,
-        )
-        if model is not None and "summarise" not in self._options.strategy:
+    share: Annotated[float, Field(gt=0, le=1, strict=False)] | None = None
+    tokens: Count | None = None
+    turns: Count | None = None
+    keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    strategy: Annotated[Given[Strategy | Sequence[Strategy], tuple[Strategy, ...]], *_ORDER] = option(
+        default=("truncate", "drop")
+    )
+    model: str | None = None
+    window: Count | None = None
+    result_chars: Annotated[int, Field(ge=40)] = 1000
+
+    def __post_init__(self) -> None:
+        if self.share is None and self.tokens is None and self.turns is None:
+            self.share = 0.8
+        if self.model is not None and "summarise" not in self.strategy:
             raise ValueError('`model` is for the strategy "summarise"')
-        self._note = f"compaction {new_id()}"  # of a run on its ctx; each instance has its own
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> None:
         """Send less, if it is too much."""
@@ -143,12 +124,12 @@ class Compaction:
         return {"forceStart": "llm_start"}
 
     def _notes(self, ctx: Context) -> Notes:
-        notes: Notes | None = ctx.get(self._note)
+        notes: Notes | None = ctx.get(self.run_key)
         if notes is None:
             # A store that reads the newest turns alone may not read the one that the marks were left on again.
             marks = _left_by_earlier_runs(ctx.session.turns)
             is_new = bool(marks) and ctx.get("unreadUsage") is not None
-            ctx[self._note] = notes = Notes(marks, is_new)
+            ctx[self.run_key] = notes = Notes(marks, is_new)
             ctx.changeTurns(notes.leave_on)
         return notes
 
@@ -162,29 +143,28 @@ class Compaction:
             messages,
             pinned={turn.id for turn in messages} - stored,
             question=question.id if question is not None else "",
-            chars=self._options.result_chars,
+            chars=self.result_chars,
         )
 
     def _limit(self, ctx: Context, notes: Notes) -> Limit:
         """The smallest of what was asked for, what the model can read, and what it has refused."""
-        options = self._options
-        window = options.window or ctx.contextWindow
+        window = self.window or ctx.contextWindow
         learned = notes.learned.get(str(ctx.model))
-        tokens = [options.tokens, learned]
-        if options.share is not None and window is not None:
-            tokens.append(int(options.share * min(window, learned or window)))
-        return Limit(min((one for one in tokens if one is not None), default=None), options.turns)
+        tokens = [self.tokens, learned]
+        if self.share is not None and window is not None:
+            tokens.append(int(self.share * min(window, learned or window)))
+        return Limit(min((one for one in tokens if one is not None), default=None), self.turns)
 
     async def _shorter(
         self, ctx: Context, conversation: Conversation, mark: Mark, limit: Limit, size: Measure
     ) -> Mark:
         """A mark with which the conversation has the size to keep, or comes as near to it as can be."""
-        target = limit.part(self._options.keep)
+        target = limit.part(self.keep)
 
         def fits(rough: Size) -> bool:
             return target.allows(size.real(rough))
 
-        for strategy in self._options.strategy:
+        for strategy in self.strategy:
             match strategy:
                 case "truncate":
                     mark = conversation.truncated(mark, fits)
@@ -212,7 +192,7 @@ class Compaction:
         summary = await summed_up(
             mark.summary,
             transcript(conversation.between(mark, cut)),
-            lambda prompt: ctx.ask(prompt, model=self._options.model),
+            lambda prompt: ctx.ask(prompt, model=self.model),
             words=words,
             tokens=min(CHUNK, limit.tokens or CHUNK),
         )

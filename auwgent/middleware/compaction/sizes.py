@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from auwgent.hooks.context import Context
 from auwgent.middleware.compaction.shortening import Conversation, Mark, Size, estimate
 
-DENSEST = 4.0  # tokens to one that we estimate: no text has more tokens than bytes
+# The provider's tokens to ours, in text: none has more tokens than bytes, nor one for more than 32 bytes on average.
+DENSEST, THINNEST = 4.0, 0.125
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Measure:
     """From our rough estimate of messages to what the whole request has, with system prompt and tools.
 
     What a provider has counted is believed. Where it is more than text can be, the rest is of the media, or of what
-    the provider adds to each request.
+    the provider adds to each request; where it is less, it has counted a part of the request only.
     """
 
     beside: int  # tokens of all that is not messages, estimated
@@ -65,6 +66,8 @@ class Measure:
         ratio = counted / (text + sent.media)
         if ratio > DENSEST:
             return cls(beside, more=counted - text)
+        if ratio < THINNEST:
+            return cls(beside)
         return cls(beside, ratio, ratio)
 
     def real(self, size: Size) -> Size:
