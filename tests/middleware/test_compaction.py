@@ -277,14 +277,18 @@ async def test_a_summary_that_is_too_long_is_cut_to_the_room_there_is() -> None:
     assert 1000 < sum(len(turn.text) for turn in turns) / 4 < 2000
 
 
-async def test_where_there_is_no_room_for_a_summary_none_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+async def test_where_there_is_no_room_for_a_summary_none_is_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     agent = echo(Compaction(tokens=700, strategy="summarise", model="small"), prompt=LONG)
     await agent.ask("x" * 700, session=history(10))
     assert agent.requests("small") == []
     assert "no room for one" in caplog.text
 
 
-@pytest.mark.parametrize("useless", ["", "  \n", "I'm sorry, but I can't help with that.", "Lo siento, no puedo."])
+@pytest.mark.parametrize(
+    "useless", ["", "  \n", "I'm sorry, but I can't help with that.", "Lo siento, no puedo."]
+)
 async def test_a_summary_that_says_nothing_or_refuses_is_not_used(
     useless: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -296,7 +300,9 @@ async def test_a_summary_that_says_nothing_or_refuses_is_not_used(
     async with provider(reply) as server:
         compaction = {"use": "auwgent.middleware.Compaction", "turns": 8, "strategy": "summarise"}
         models = {"main": server.model(via="direct")}
-        async with auwgent({"middleware": [compaction], "agent": {"model": "main"}, "models": models}) as agent:
+        async with auwgent(
+            {"middleware": [compaction], "agent": {"model": "main"}, "models": models}
+        ) as agent:
             session = history(10)
             for _ in range(4):
                 session = await agent.run("Next", session=session)
@@ -327,7 +333,9 @@ async def test_one_huge_turn_is_summed_up_in_parts_and_the_good_parts_stay() -> 
         models = {"main": server.model(), "small": small}
         session = history(2, "My budget is 500 EUR.")
         session.turns += history(2, "log " * 20_000).turns
-        async with auwgent({"middleware": [compaction], "agent": {"model": "main"}, "models": models}) as agent:
+        async with auwgent(
+            {"middleware": [compaction], "agent": {"model": "main"}, "models": models}
+        ) as agent:
             session = await agent.run("go on", session=session)
         assert session.text == "ok"
         assert texts_of(server.bodies[-1]) == [f"{SUMMARY}\n\nThe budget is 500 EUR.", "go on"]
@@ -353,7 +361,11 @@ async def test_twenty_constraints_survive_two_hundred_turns(name: str, stream: b
         "url": f"sqlite:///{tmp_path / 's.db'}",
         "window": 60,
     }
-    compaction = {"use": "auwgent.middleware.Compaction", "tokens": 2500, "strategy": ["truncate", "summarise"]}
+    compaction = {
+        "use": "auwgent.middleware.Compaction",
+        "tokens": 2500,
+        "strategy": ["truncate", "summarise"],
+    }
     async with provider(honest) as server:
         models = {"main": server.model(name, **({"via": "direct"} if name.startswith("openai") else {}))}
         config = {"middleware": [store, compaction], "agent": {"model": "main"}, "models": models}

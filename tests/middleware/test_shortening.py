@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auwgent.middleware.compaction.shortening import EVERYTHING, KEY, LEFT_OUT, Conversation, Mark, Size, estimate
+from auwgent.middleware.compaction.shortening import (
+    EVERYTHING,
+    KEY,
+    LEFT_OUT,
+    Conversation,
+    Mark,
+    Size,
+    estimate,
+)
 from auwgent.models import wire
 from auwgent.models.base import ModelRequest, ModelSpec
 from auwgent.session import Media, Text, ToolCall, Turn, paired

@@ -110,13 +110,19 @@ def _whole(writer: asyncio.StreamWriter, status: int, value: Any) -> None:
 
 
 def _openai(answer: Answer) -> tuple[Any, list[dict[str, Any]]]:
-    used = {"prompt_tokens": answer.input_tokens, "completion_tokens": answer.output_tokens}
-    usage = {**used, "total_tokens": sum(used.values())}
+    into, out = answer.input_tokens or 0, answer.output_tokens
+    usage = {"prompt_tokens": into, "completion_tokens": out, "total_tokens": into + out}
     base = {"id": "c", "created": 1, "model": "m"}
-    choice = {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": answer.end}
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": answer.text},
+        "finish_reason": answer.end,
+    }
     whole = {**base, "object": "chat.completion", "choices": [choice], "usage": usage}
     chunk = {**base, "object": "chat.completion.chunk"}
-    deltas: list[tuple[Any, str | None]] = [({"role": "assistant", "content": one}, None) for one in _pieces(answer)]
+    deltas: list[tuple[Any, str | None]] = [
+        ({"role": "assistant", "content": one}, None) for one in _pieces(answer)
+    ]
     events = [
         {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
         for delta, end in [*deltas, ({}, answer.end)]
@@ -130,7 +136,12 @@ def _anthropic(answer: Answer) -> tuple[Any, list[dict[str, Any]]]:
     stop = ENDS[answer.end]
     content = [{"type": "text", "text": answer.text}] if answer.text else []
     whole = {**message, "content": content, "stop_reason": stop, "usage": usage}
-    start = {**message, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
+    start: dict[str, Any] = {
+        **message,
+        "content": [],
+        "stop_reason": None,
+        "usage": {**usage, "output_tokens": 1},
+    }
     events: list[dict[str, Any]] = [
         {"type": "message_start", "message": start},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},

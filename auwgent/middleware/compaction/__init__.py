@@ -180,7 +180,9 @@ class Compaction(Configured):
         self, ctx: Context, conversation: Conversation, mark: Mark, fits: Fits, limit: Limit, size: Measure
     ) -> Mark:
         """Cut, with a summary of what is left out, unless there would be no room for one."""
-        words = WORDS if limit.tokens is None else min(WORDS, int(limit.tokens * SUMMARY_SHARE / TOKENS_A_WORD))
+        words = (
+            WORDS if limit.tokens is None else min(WORDS, int(limit.tokens * SUMMARY_SHARE / TOKENS_A_WORD))
+        )
         more = max(0, words * TOKENS_A_WORD - estimate(mark.summary))
         cut = conversation.cut(mark, lambda rough: fits(rough._replace(tokens=rough.tokens + more)))
         if cut.cut == mark.cut:
@@ -226,4 +228,3 @@ def _left_by_earlier_runs(turns: Sequence[Turn]) -> dict[str, Mark]:
             except ValidationError:
                 return {}
     return {}
-

@@ -55,7 +55,11 @@ class Measure:
             if usage is None or usage.estimated or not usage.input_tokens:
                 continue
             earlier = conversation.sent_before(index)
-            return cls._by(usage.input_tokens, beside, earlier.size(mark)) if earlier.knows(mark) else cls(beside)
+            return (
+                cls._by(usage.input_tokens, beside, earlier.size(mark))
+                if earlier.knows(mark)
+                else cls(beside)
+            )
         return cls(beside)
 
     @classmethod
