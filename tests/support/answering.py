@@ -1,4 +1,4 @@
-"""A provider over HTTP that a function answers for: on OpenAI's and Anthropic's wire, streamed and whole, and with vectors."""
+"""A provider over HTTP that a function answers for: on two wires, streamed and whole, and with vectors."""
 
 from __future__ import annotations
 
