@@ -287,24 +287,22 @@ def _no_such_module(name: str, parent: types.ModuleType | None) -> NoSuchModule:
 
     head, _, tail = name.rpartition(".")
     if parent is not None:
-        near = _did_you_mean(tail, [module.name for module in iter_modules(getattr(parent, "__path__", ()))])
+        near = _near(tail, [module.name for module in iter_modules(getattr(parent, "__path__", ()))])
         return NoSuchModule(f"no such module: {name!r} ({head!r} exists)", near)
     folders = _current[-1] if _current else ()
     known = {module.name for module in iter_modules(folders)} | {_top(module) for module in sys.modules}
-    near = _did_you_mean(tail, sorted(known - sys.stdlib_module_names))
+    near = _near(tail, sorted(known - sys.stdlib_module_names))
     where = f"neither installed nor in {', '.join(folders)}" if folders else "not installed"
     return NoSuchModule(f"no such module: {name!r}", near or f"it is {where}")
 
 
 def _no_such_name(owner: Any, name: str) -> NoSuchName:
     if not isinstance(owner, types.ModuleType):
-        return NoSuchName(
-            f"{getattr(owner, '__name__', owner)!r} has no {name!r}", _did_you_mean(name, dir(owner))
-        )
+        return NoSuchName(f"{getattr(owner, '__name__', owner)!r} has no {name!r}", _near(name, dir(owner)))
     if _exists(f"{owner.__name__}.{name}", owner):
         return _is_module(f"{owner.__name__}.{name}")
     read = getattr(owner, "__file__", None)
-    hint = _did_you_mean(name, dir(owner)) or (f"it was read from {read}" if read else "")
+    hint = _near(name, dir(owner)) or (f"it was read from {read}" if read else "")
     return NoSuchName(f"module {owner.__name__!r} has no {name!r}", hint)
 
 
@@ -312,8 +310,7 @@ def _is_module(path: str) -> NoSuchName:
     return NoSuchName(f"{path!r} is a module", f"name something in it: `{path}.Name`")
 
 
-def _did_you_mean(name: str, known: Sequence[str]) -> str:
-    from difflib import get_close_matches
+def _near(name: str, known: Iterable[str]) -> str:
+    from auwgent.words import did_you_mean  # late: an `import auwgent` loads no more than it must
 
-    near = get_close_matches(name, [other for other in known if not other.startswith("__")], n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
+    return did_you_mean(name, [other for other in known if not other.startswith("__")])

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auwgent.errors import ConfigError
 from auwgent.session import Media, Part, Text
+from auwgent.words import misfits
 
 Input = str | Sequence[Any] | None
 MediaType = Literal["image", "file", "audio"]
@@ -31,7 +32,7 @@ def content_of(input: Input) -> str | list[Part] | None:
     try:
         return _PARTS.validate_python([_part(part) for part in parts])
     except ValidationError as error:
-        problems = "; ".join(f"part {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+        problems = misfits(error.errors(), inside="input")
         raise ConfigError(f"the input is neither a text nor a list of typed parts: {problems}") from None
 
 

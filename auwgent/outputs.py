@@ -15,7 +15,8 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from auwgent.models.base import OutputSpec
-from auwgent.models.schema import checker, misfit, shortened, tidy
+from auwgent.models.schema import SHOWN, checker, tidy
+from auwgent.words import cut, misfit
 
 _PROBLEMS = 10  # named at once
 _KIND, _RESPONSE = "type", "response"  # the names of the `response_schema` intent
@@ -145,7 +146,7 @@ def _parsed(text: str) -> Any:
             return from_json(candidate)
         except ValueError as error:
             first = first or error
-    raise OutputError(f"not valid JSON: {first}; the answer begins {shortened(repr(text))}")
+    raise OutputError(f"not valid JSON: {first}; the answer begins {cut(repr(text), SHOWN)}")
 
 
 def _candidates(text: str) -> Iterator[str]:
@@ -177,7 +178,7 @@ def _of_type(kind: Any) -> _Variant:
             live = adapter.validate_json(to_json(value))  # as JSON: a strict model takes dates as text then
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False)
-            raise OutputError(_listed([misfit(problem) for problem in problems])) from error
+            raise OutputError(_listed([misfit(problem, shown=SHOWN) for problem in problems])) from error
         except PydanticSerializationError as error:
             raise OutputError(f"not valid JSON: {error}") from error
         return adapter.dump_python(live, mode="json", by_alias=True), live

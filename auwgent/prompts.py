@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_json
 
 from auwgent.errors import ConfigError, Problem
+from auwgent.words import nearest
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template, Undefined, nodes
@@ -227,8 +227,8 @@ def _missing_values(missing: Sequence[Undefined], ctx: Mapping[str, Any]) -> Mis
     near = []
     for name in names:
         # Not for `ctx.order.total`: only the values themselves are known by name.
-        known = get_close_matches(name.removeprefix("ctx."), ctx, n=1) if name.count(".") < 2 else []
-        near += [f"did you mean ctx.{one}?" for one in known if f"ctx.{one}" != name]
+        known = nearest(name.removeprefix("ctx."), ctx) if name.count(".") < 2 else None
+        near += [f"did you mean `ctx.{known}`?"] if known and f"ctx.{known}" != name else []
     return MissingValues(names, "; ".join([*near, _HINT]))
 
 

@@ -1,4 +1,4 @@
-"""The secrets of this process, and texts without them.
+"""What is secret: by its name, by its shape, in an address, or known to this process; and texts without it.
 
 Users' own classes are given keys and passwords by the config, and may put them into what they raise. So every text
 that leaves by an error passes here.
@@ -6,13 +6,144 @@ that leaves by an error passes here.
 
 from __future__ import annotations
 
+import difflib
+import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
 from weakref import WeakSet
 
-SHORTEST = 6  # characters; shorter values are words like "blue"
 MASK = "***"
+SHORTEST = 6  # characters; shorter values are words like "blue"
 PLACEHOLDERS = frozenset(("ollama", "lm-studio", "not-needed"))  # given as keys where none is wanted
+
+# --- names -----------------------------------------------------------------------------------------------------
+
+_WORDS = (
+    r"(?:api|access|account|auth|encryption|license|master|private|service|shared|signing|subscription)[_-]?key"
+    r"|token(?!s)|secret|passw(?:or)?d|passphrase|credential|authori[sz]ation|cookie"
+)
+_IS_SECRET = re.compile(rf"(?:.*[^a-z])?(?:{_WORDS}|pwd)s?|pass", re.IGNORECASE)
+_IN_CAMELS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_MAY_BE_SECRET = re.compile(
+    rf"{_WORDS}|passw|private|bearer|^key$|^pwd$|headers$|^env$|(?:^|_)auth$", re.IGNORECASE
+)
+_SECRET_TABLES = ("api_keys", "api_key", "encryption_key", "headers")
+
+
+def is_secret_name(name: object) -> bool:
+    """Whether a field of that name holds a secret, as `password`, `clientSecret` and `X-Api-Key` do."""
+    return _IS_SECRET.fullmatch(_IN_CAMELS.sub("_", str(name))) is not None
+
+
+@lru_cache(1024)
+def may_be_secret_name(name: str) -> bool:
+    """Whether a field of that name may hold a secret in a config: `env`, `basic_auth` and misspelt names, too."""
+    return bool(
+        _MAY_BE_SECRET.search(name)
+        or difflib.get_close_matches(name.lower(), _SECRET_TABLES, n=1, cutoff=0.75)
+    )
+
+
+def is_secret(key: Iterable[str | int]) -> bool:
+    """Whether the value at a key of a config is secret by a name in it."""
+    return any(isinstance(part, str) and may_be_secret_name(part) for part in key)
+
+
+# --- shapes ----------------------------------------------------------------------------------------------------
+
+# The keys of our providers, then those of common clouds, forges and services. No look-around: a text that is still
+# being written must be judged by them, too.
+KEY_SHAPES = (
+    r"sk-[A-Za-z0-9_-]{20,}+",  # OpenAI, Anthropic, OpenRouter, DeepSeek …
+    r"(?:pk|sess)-[A-Za-z0-9_-]{20,}+",
+    r"AIza[A-Za-z0-9_-]{30,}+",  # Google
+    r"AQ\.[A-Za-z0-9_-]{20,}+",
+    r"ya29\.[A-Za-z0-9_-]{20,}+",
+    r"GOCSPX-[A-Za-z0-9_-]{20,}+",
+    r"gsk_[A-Za-z0-9]{16,}+",  # Groq
+    r"xai-[A-Za-z0-9_-]{16,}+",
+    r"pplx-[A-Za-z0-9]{16,}+",  # Perplexity
+    r"nvapi-[A-Za-z0-9_-]{16,}+",
+    r"csk-[A-Za-z0-9]{16,}+",  # Cerebras
+    r"fw_[A-Za-z0-9]{16,}+",  # Fireworks
+    r"tgp_v1_[A-Za-z0-9_-]{16,}+",  # Together
+    r"r8_[A-Za-z0-9]{16,}+",  # Replicate
+    r"(?:hf|api_org)_[A-Za-z0-9]{16,}+",
+    r"(?:ABSK|bedrock-api-key-)[A-Za-z0-9+/=_-]{16,}+",
+    r"(?:jina|tvly|esecret|lsv2_pt|lsv2_sk|pcsk|vck|dapi|ntn|figd|nfp|rpa|secret-token)[_-][A-Za-z0-9_-]{20,}+",
+    r"dapi[a-f0-9]{32}",  # Databricks
+    r"pa-[A-Za-z0-9_-]{40,}+",  # Voyage
+    r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}",  # AWS
+    r"gh[opsur]_[A-Za-z0-9]{30,}+",
+    r"github_pat_[A-Za-z0-9_]{30,}+",
+    r"gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|oas)-[A-Za-z0-9_.-]{20,}+",
+    r"AT(?:ATT3|CTT3|BB)[A-Za-z0-9_=-]{20,}+",  # Atlassian
+    r"(?:xox[abceoprs]|xapp)-[A-Za-z0-9-]{10,}+",  # Slack
+    r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,}+",  # Stripe
+    r"whsec_[A-Za-z0-9+/=]{20,}+",
+    r"do[opr]_v1_[a-f0-9]{40,}+",  # DigitalOcean
+    r"hv[bsr]\.[A-Za-z0-9_-]{20,}+",  # Vault
+    r"(?:npm|glc|glsa|sbp|sntry[su]|shp(?:at|ss|ca|pa)|rubygems|lin_api|dckr_pat|pscale_(?:tkn|pw))_[A-Za-z0-9_=.-]{20,}+",
+    r"(?:HRKU|NRAK|PMAK|xkeysib|sq0(?:atp|csp))-[A-Za-z0-9_-]{20,}+",
+    r"pypi-[A-Za-z0-9_-]{50,}+",
+    r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}",  # SendGrid
+    r"AGE-SECRET-KEY-1[A-Z0-9]{50,}+",
+)
+_KEY = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(KEY_SHAPES)})")
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}+(?:\.[\w-]*+){0,2}")
+_BEARER = re.compile(
+    r"(?P<before>\b(?:[Bb]earer|BEARER|Basic) )(?P<secret>(?=[^\s\"',;]*[\d._=+/-][^\s\"',;])[^\s\"',;]{6,})"
+)
+_LIKE_KEY = re.compile(  # shorter ones, and those that a provider has masked in its own way
+    r"\b(?:(?:sk|pk|rk|gsk|xai|csk|hf|fw|r8|gh[a-z]|xox[a-z])[-_]|AIza|AKIA)(?=[\w.-]*[\d*])[\w*.-]{8,}"
+)
+_RANDOM = re.compile(r"\b(?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[A-Za-z0-9_-]{40,}")
+
+# --- addresses -------------------------------------------------------------------------------------------------
+
+_URL_PASSWORD = re.compile(
+    # Up to the last @: some passwords hold one, or a slash, though they should not. A port is no password.
+    r"(?P<before>(?:(?:https?|wss?)://[^\s/@:\"'<>]*:(?!\d{1,5}[/?#])"
+    r"|(?!https?:|wss?:)\b[a-z][a-z0-9+.-]*://[^\s/@:\"'<>]*:))(?P<secret>[^\s\"'<>]+)(?=@)",
+    re.IGNORECASE,
+)
+_URL_TOKEN = re.compile(r"(?P<before>https?://)(?P<secret>[^\s/@:\"'<>]+)(?=@)", re.IGNORECASE)
+_QUERY = re.compile(
+    r"(?P<before>[?&;][^=&\s\"']*(?:key|token|secret|passw|pwd|sig|auth|credential)[^=&\s\"']*=)(?P<secret>[^&\s\"'<>]+)",
+    re.IGNORECASE,
+)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?P<user>.*)@[^@]*", re.IGNORECASE | re.DOTALL)
+_PIECES = re.compile(r"[@/:?#]")
+_IN_URLS = (_URL_PASSWORD, _URL_TOKEN, _QUERY)
+
+# --- arguments of programs -------------------------------------------------------------------------------------
+
+_ARGUMENTS = ("args", "arguments", "argv", "command")  # lists of a program's arguments
+_FLAG = re.compile(r"-{1,2}(?P<name>[A-Za-z][\w-]*)")
+_ASSIGNED = re.compile(  # --token …, --api-key=…, API_KEY=…, Authorization: Bearer …
+    rf"(?P<before>(?:(?<![\w-])--?[\w-]*(?:{_WORDS})[\w-]*\s+|\b[\w-]*(?:{_WORDS})[\w-]*\s*[=:]\s*)(?:(?:Bearer|Basic)\s+)?)"
+    r"(?P<secret>[^\s\"',;]+)",
+    re.IGNORECASE,
+)
+_VARIABLES_ONLY = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|\s)*")
+
+
+def is_argument(key: tuple[str | int, ...]) -> bool:
+    """Whether a key holds one of a program's arguments."""
+    return len(key) > 1 and isinstance(key[-1], int) and key[-2] in _ARGUMENTS
+
+
+def follows_flag(arguments: Any, index: int) -> bool:
+    """Whether the argument stands behind one such as `--api-key`."""
+    before = arguments[index - 1] if index else None
+    flag = _FLAG.fullmatch(before) if isinstance(before, str) else None
+    return flag is not None and may_be_secret_name(flag["name"])
+
+
+# --- texts without secrets -------------------------------------------------------------------------------------
 
 
 class KnownSecrets:
@@ -32,7 +163,7 @@ class KnownSecrets:
         return f"<{len(self._values)} secrets>"
 
     def found_in(self, text: str) -> set[str]:
-        """Those that stand in the text."""
+        """Return those that stand in the text."""
         return {value for value in self._values if value in text}
 
 
@@ -40,11 +171,89 @@ _alive: WeakSet[KnownSecrets] = WeakSet()
 _lock = threading.Lock()
 
 
-def scrubbed(text: str) -> str:
-    """The text without the secrets of all that is alive."""
+def scrubbed(text: str, secrets: Iterable[str | None] = ()) -> str:
+    """Return the text without these secrets, those of all that is alive, and what has the shape of one."""
     with _lock:
         alive = list(_alive)
-    found = {value for secrets in alive for value in secrets.found_in(text)}
+    found = {value for known in alive for value in known.found_in(text)}
+    found |= {value for value in secrets if value and len(value) >= SHORTEST and value in text}
     for value in sorted(found, key=len, reverse=True):  # one may be a part of another
         text = text.replace(value, MASK)
+    for pattern in (*_IN_URLS, _BEARER):
+        text = pattern.sub(rf"\g<before>{MASK}", text)
+    for pattern in (_KEY, _LIKE_KEY, _JWT):
+        text = pattern.sub(MASK, text)
     return text
+
+
+def without_secrets(content: Any) -> Any:
+    """Return plain data without the values of fields whose names say that they are secret."""
+    if isinstance(content, Mapping):
+        return {
+            str(name): MASK if is_secret_name(name) else without_secrets(value)
+            for name, value in content.items()
+        }
+    if isinstance(content, list | tuple):
+        return [without_secrets(value) for value in content]
+    return content
+
+
+def masked(text: str) -> str:
+    """Return the text with everything that looks like a secret hidden, at unchanged length."""
+    for pattern in _IN_URLS:
+        text = pattern.sub(_hide, text)
+    for pattern in (_KEY, _LIKE_KEY, _JWT, _RANDOM):
+        text = pattern.sub(lambda match: "*" * len(match[0]), text)
+    return text
+
+
+def masked_argument(text: str) -> str:
+    """Return a program's argument, with the values of what sounds secret in it hidden, at unchanged length."""
+    return masked(_ASSIGNED.sub(_hide, text))
+
+
+def hidden(value: str) -> str:
+    """Return a value as it is written, hidden at unchanged length; quotation marks and variables stay."""
+    if not holds_literal(value.strip("'\" ")):
+        return value
+    begin = value[:1] if value[:1] in ("'", '"') else ""
+    end = begin if len(value) > 1 and value.endswith(begin) else ""
+    return begin + "*" * (len(value) - len(begin) - len(end)) + end
+
+
+def holds_literal(text: str) -> bool:
+    """Whether there is more in it than `${VARIABLES}`, whose names may be shown."""
+    return not _VARIABLES_ONLY.fullmatch(text)
+
+
+def _hide(match: re.Match[str]) -> str:
+    secret = match["secret"]
+    return match["before"] + ("*" * len(secret) if holds_literal(secret) else secret)
+
+
+def secrets_in(tree: Any, *, is_known: bool = False) -> Iterator[str]:
+    """Yield the secret values in a tree of the config: all at keys that say so, else those in addresses."""
+    match tree:
+        case Mapping():
+            for name, value in tree.items():
+                yield from secrets_in(value, is_known=is_known or may_be_secret_name(str(name)))
+        case list() | tuple():
+            for index, value in enumerate(tree):
+                yield from secrets_in(value, is_known=is_known or follows_flag(tree, index))
+        case str():
+            if is_known:
+                yield tree
+                yield tree.rpartition(" ")[2]  # Bearer …
+            yield from secrets_of_url(tree)
+
+
+def secrets_of_url(url: str) -> Iterator[str]:
+    """Yield passwords, tokens and keys in an address, or a text with addresses: as written, decoded, and in pieces.
+
+    Who reads an address with a raw `@` or `/` in its password tells a piece of it as the host or the path.
+    """
+    found = [match["secret"] for pattern in _IN_URLS for match in pattern.finditer(url)]
+    if whole := _URL.fullmatch(url):  # then a space in it does not end it
+        found.append(whole["user"].partition(":")[2])
+    for secret in found:
+        yield from (secret, unquote(secret), *_PIECES.split(secret))

@@ -22,9 +22,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
-MISFITS, SHOWN = 3, 20  # how many misfits are told, and how long a text may be to be shown there
+from auwgent import words
 
 Outcome = Literal["ok", "error", "skipped", "denied", "unknown"]
 Role = Literal["user", "assistant", "tool"]
@@ -204,45 +203,22 @@ class Session(BaseModel):
 
 
 def misfits(error: ValidationError, place: str = "") -> str:
-    """What keeps data from being a session: which field of which turn, and what would be right. Shows no texts."""
-    found: dict[str, str] = {}
+    """Say what keeps data from being a session: which field of which turn, and what would be right. Shows no texts."""
+    problems = []
     for problem in error.errors(include_url=False):
-        where, words = _misfit(problem, place)
-        if not (
-            isinstance(problem["input"], list) and problem["type"] == "string_type"
-        ):  # then it tried parts
-            found.setdefault(where, words)
-    told = [f"{where}: {words}" for where, words in list(found.items())[:MISFITS]]
-    more = len(found) - len(told)
-    return "; ".join([*told, f"and {more} more"] if more else told)
-
-
-def _misfit(problem: ErrorDetails, place: str) -> tuple[str, str]:
-    kind, value, steps = problem["type"], problem["input"], [*problem["loc"]]
-    if "content" in steps:  # pydantic names the variants it tried: a text, or parts by their type
-        at = steps.index("content")
-        steps[at + 1 :] = steps[at + 2 : at + 3] + steps[at + 4 :]
-    where = place
-    for step in steps:
-        where += f"[{step}]" if isinstance(step, int) else f".{step}" if where else step
-    given = (
-        repr(value) if isinstance(value, str | None) and len(value or "") <= SHOWN else type(value).__name__
+        if isinstance(problem["input"], list) and problem["type"] == "string_type":
+            continue  # then parts were tried, too
+        steps = [*problem["loc"]]
+        if "content" in steps:  # pydantic names the variants it tried: a text, or parts by their type
+            at = steps.index("content")
+            steps[at + 1 :] = steps[at + 2 : at + 3] + steps[at + 4 :]
+        problem["loc"] = tuple(steps)
+        if steps[-1:] == ["content"] and problem["type"] in ("string_type", "list_type"):
+            problem |= {"type": "content", "msg": "should be a text or a list of parts"}
+        problems.append(problem)
+    return words.misfits(
+        problems, whole="the session", inside=place, known=lambda steps: _fields_at(steps, place)
     )
-    match kind:
-        case "missing":
-            return where, "missing"
-        case "extra_forbidden":
-            return where, f"unknown; there are {', '.join(_fields_at(steps[:-1], place))}"
-        case "literal_error":
-            return where, f"should be {problem['ctx']['expected']}, not {given}"
-        case "string_type" | "list_type" if steps[-1:] == ["content"]:
-            return where, f"should be a text or a list of parts, not {type(value).__name__}"
-        case "model_type" | "model_attributes_type":
-            return where, f"should be a dict, not {type(value).__name__}"
-        case "union_tag_invalid":
-            return where, f"its type should be one of {problem['ctx']['expected_tags']}"
-    words = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return where or "session", words[:1].lower() + words[1:]
 
 
 def _fields_at(steps: Sequence[Any], place: str) -> Iterable[str]:

@@ -292,7 +292,7 @@ async def test_a_tool_that_does_not_exist_is_told_to_the_model(here: Path, wire:
     weather, seen, read, _ = await reads_of(wire, streams, Called("get_wether", '{"city": "Paris"}'))
     assert weather.asked == []
     assert [name for name, _ in seen] == ["tool_error", "response_text"]
-    assert "did you mean 'get_weather'" in read[0]
+    assert "did you mean `get_weather`" in read[0]
 
 
 @pytest.mark.filterwarnings(

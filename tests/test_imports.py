@@ -110,9 +110,9 @@ def test_what_is_no_dotted_path(tmp_path: Path, path: str) -> None:
 def test_no_such_module_names_the_part_that_is_missing(write: Write) -> None:
     folder = write("my_app/audit.py")
     assert str(failure("my_ap.audit.Audit", folder)) == "no such module: 'my_ap'"
-    assert failure("my_ap.audit.Audit", folder).hint == "did you mean 'my_app'?"
+    assert failure("my_ap.audit.Audit", folder).hint == "did you mean `my_app`?"
     assert str(failure("my_app.audti.Audit", folder)) == "no such module: 'my_app.audti' ('my_app' exists)"
-    assert failure("my_app.audti:Audit", folder).hint == "did you mean 'audit'?"
+    assert failure("my_app.audti:Audit", folder).hint == "did you mean `audit`?"
     nowhere = failure("zzzzzz.Audit", folder)
     assert isinstance(nowhere, NoSuchModule)
     assert nowhere.hint == f"it is neither installed nor in {folder}"
@@ -122,7 +122,7 @@ def test_no_such_name_says_where_it_looked(write: Write) -> None:
     folder = write("my_app/audit.py", "class Audit:\n    def hook(self): ...\n")
     error = failure("my_app.audit.Audti", folder)
     assert isinstance(error, NoSuchName)
-    assert (str(error), error.hint) == ("module 'my_app.audit' has no 'Audti'", "did you mean 'Audit'?")
+    assert (str(error), error.hint) == ("module 'my_app.audit' has no 'Audti'", "did you mean `Audit`?")
     assert failure("my_app.audit.zzz", folder).hint == f"it was read from {folder / 'my_app' / 'audit.py'}"
     assert str(failure("my_app.audit:Audit.hok", folder)) == "'Audit' has no 'hok'"
 

@@ -96,11 +96,11 @@ def test_json_is_found_between_what_models_put_around_it(answer: str) -> None:
 
 def test_every_problem_of_an_answer_is_named_for_the_model() -> None:
     assert refusal(Report, '{"title": "LOUD", "score": -1, "due": "soon"}') == (
-        "title: Value error, do not shout, not 'LOUD'; "
-        "score: Input should be greater than or equal to 0, not -1; "
-        "due: Input should be a valid date or datetime, input is too short, not 'soon'"
+        "`title`: do not shout, not 'LOUD'; "
+        "`score` should be greater than or equal to 0, not -1; "
+        "`due` should be a valid date or datetime, input is too short, not 'soon'"
     )
-    assert refusal(Tree, {"name": "a", "children": [{}]}) == "children.0.name: required, but missing"
+    assert refusal(Tree, {"name": "a", "children": [{}]}) == "`children[0].name` is missing"
 
 
 @pytest.mark.parametrize("answer", ["", "I cannot do that.", '{"title": "a"', '["a" "b"]'])
@@ -177,12 +177,9 @@ def test_a_union_that_was_written_as_one_is_the_same() -> None:
 
 
 def test_a_wrong_answer_to_a_union_is_judged_by_what_it_says_it_is() -> None:
-    assert (
-        refusal([Report, Refusal], {"type": "Report", "response": {"title": "a"}})
-        == "score: required, but missing"
-    )
+    assert refusal([Report, Refusal], {"type": "Report", "response": {"title": "a"}}) == "`score` is missing"
     both = refusal([Report, Tree], {"response": {"title": "a"}})
-    assert both == "as Report: score: required, but missing; as Tree: name: required, but missing"
+    assert both == "as Report: `score` is missing; as Tree: `name` is missing"
 
 
 def test_a_json_schema_checks_the_answer_as_it_is_written() -> None:

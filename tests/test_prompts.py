@@ -81,7 +81,7 @@ def test_all_missing_values_are_named_at_once() -> None:
     assert caught.value.names == ("ctx.user_name", "ctx.plan")
     (problem,) = caught.value.problems
     assert problem.message == "no value for ctx.user_name, ctx.plan, which the prompt needs"
-    assert problem.hint.startswith("did you mean ctx.usr_name?; values come from [context]")
+    assert problem.hint.startswith("did you mean `ctx.usr_name`?; values come from [context]")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_is_missing_deep_inside_is_named_by_its_place() -> None:
 
 
 def test_a_forgotten_ctx_is_recognised() -> None:
-    with pytest.raises(MissingValues, match=r"no value for user_name, .*\n.*did you mean ctx.user_name\?"):
+    with pytest.raises(MissingValues, match=r"no value for user_name, .*\n.*did you mean `ctx.user_name`\?"):
         Prompt("{{ user_name }}").render({"user_name": "Ada"})
 
 

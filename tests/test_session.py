@@ -278,28 +278,34 @@ def test_content_that_is_none_is_an_empty_text() -> None:
 @pytest.mark.parametrize(
     ("session", "words"),
     [
-        ({"messages": []}, "messages: unknown; there are id, user_id, version, system_prompt, stack, turns"),
-        ({"turns": "none"}, "turns: should be a valid list"),
-        ({"turns": [5]}, "turns[0]: should be a dict, not int"),
-        ({"turns": [{"content": "Hi"}]}, "turns[0].role: missing"),
+        (
+            {"messages": []},
+            "`messages` is unknown; known here: id, user_id, version, system_prompt, stack, turns",
+        ),
+        ({"turns": "none"}, "`turns` should be a list, not 'none'"),
+        ({"turns": [5]}, "`turns[0]` should be a table, not 5"),
+        ({"turns": [{"content": "Hi"}]}, "`turns[0].role` is missing"),
         (
             {"turns": [{"role": "user"}, {"role": "system"}]},
-            "turns[1].role: should be 'user', 'assistant' or 'tool', not 'system'",
+            "`turns[1].role` should be 'user', 'assistant' or 'tool', not 'system'",
         ),
         (
             {"turns": [{"role": "user", "content": 5}]},
-            "turns[0].content: should be a text or a list of parts, not int",
+            "`turns[0].content` should be a text or a list of parts, not 5",
         ),
-        ({"turns": [{"role": "user", "content": [{"type": "text"}]}]}, "turns[0].content[0].text: missing"),
+        (
+            {"turns": [{"role": "user", "content": [{"type": "text"}]}]},
+            "`turns[0].content[0].text` is missing",
+        ),
         (
             {"turns": [{"role": "user", "content": [{"type": "image_url"}]}]},
-            "turns[0].content[0]: its type should be one of 'text', 'image', 'file', 'audio'",
+            "`turns[0].content[0]` should have one of these types: 'text', 'image', 'file', 'audio'",
         ),
         (
             {"turns": [{"role": "assistant", "tool_calls": [{"id": "c1", "function": {}, "name": "add"}]}]},
-            "turns[0].tool_calls[0].function: unknown; there are id, name, args, raw_args",
+            "`turns[0].tool_calls[0].function` is unknown; known here: id, name, args, raw_args",
         ),
-        ({"turns": [{"role": "tool"}]}, "turns[0]: a tool turn needs tool_call_id"),
+        ({"turns": [{"role": "tool"}]}, "`turns[0]`: a tool turn needs tool_call_id"),
     ],
 )
 def test_what_is_wrong_is_told_by_turn_and_field(session: dict[str, Any], words: str) -> None:
@@ -311,7 +317,7 @@ def test_what_is_wrong_is_told_by_turn_and_field(session: dict[str, Any], words:
 def test_of_much_that_is_wrong_a_part_is_told() -> None:
     with pytest.raises(ValidationError) as refused:
         Session.model_validate({"turns": [5] * 10})
-    assert misfits(refused.value).endswith("turns[2]: should be a dict, not int; and 7 more")
+    assert misfits(refused.value).endswith("`turns[2]` should be a table, not 5; and 7 more")
 
 
 def test_a_session_of_another_version_is_refused() -> None:

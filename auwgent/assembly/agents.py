@@ -8,7 +8,6 @@ from typing import Any
 from auwgent.assembly.tools import is_mcp, remote, tool, tools
 from auwgent.assembly.workbench import Key, Workbench
 from auwgent.config import AgentConfig, HelperConfig, ToolEntry
-from auwgent.config.keys import did_you_mean, written
 from auwgent.config.tables import TextFile
 from auwgent.engine.agent import ANSWER, Agent, CustomIntent, Workflow
 from auwgent.errors import ToolError
@@ -19,6 +18,7 @@ from auwgent.prompts import Prompt, read_prompt
 from auwgent.session import Turn
 from auwgent.tools.function import check_name
 from auwgent.tools.mcp import McpServers
+from auwgent.words import did_you_mean, written
 
 TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")  # of JSON Schema
 

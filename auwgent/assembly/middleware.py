@@ -10,8 +10,9 @@ from typing import Any
 from auwgent.assembly.workbench import Key, Workbench, name_of
 from auwgent.config import MiddlewareEntry
 from auwgent.hooks.context import HOOKS, METHODS, misspelt_hooks
-from auwgent.hooks.pipeline import Installed, describe
+from auwgent.hooks.pipeline import Installed
 from auwgent.middleware.kept import InFolder
+from auwgent.words import describe
 
 
 def middleware(bench: Workbench, more: Sequence[Installed]) -> list[Installed]:

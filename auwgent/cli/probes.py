@@ -20,11 +20,11 @@ from auwgent.cli.inventory import Finding, Report
 from auwgent.cli.progress import Progress
 from auwgent.config import Config
 from auwgent.errors import AuwgentError
-from auwgent.hooks.pipeline import describe
 from auwgent.models.base import ModelRequest, ModelSpec, Reply
 from auwgent.models.litellm import library
 from auwgent.session import Turn
 from auwgent.tools.mcp import McpTools
+from auwgent.words import describe
 
 SECONDS = 20.0  # that a middleware's check may take
 PROMPT = "Answer with the one word OK."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from datetime import datetime
@@ -16,10 +15,11 @@ from pydantic import ValidationError
 from auwgent.cli import options
 from auwgent.cli.stores import SINCE, local, plain, with_store
 from auwgent.errors import ConfigError, SessionNotFound
+from auwgent.files import write_new
 from auwgent.render import conversation
 from auwgent.render.page import page
 from auwgent.render.terminal import harmless, paint, wants_colour
-from auwgent.session import Session, new_id
+from auwgent.session import Session, misfits, new_id
 from auwgent.store.base import Hit, SessionInfo, SessionStore
 
 LISTED = 20
@@ -239,9 +239,7 @@ def _get(config: Path, user: str | None, session_id: str | None) -> Session:
 def _write_new(path: Path, text: str) -> None:
     """Write a file that its owner alone can read. One that is there is left as it is."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        write_new(path, text)
     except OSError as error:
         raise click.FileError(str(path), error.strerror) from error
 
@@ -251,10 +249,9 @@ def _read(file: TextIO) -> Session:
     try:
         return Session.model_validate(json.load(file))
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, one['loc'])) or 'session'}: {one['msg']}" for one in error.errors()]
-        raise ConfigError(f"{name} holds no session: {'; '.join(wrong[:5])}") from None
+        raise ConfigError(f"{name} does not hold a session: {misfits(error)}") from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{name} holds no JSON: {error}") from None
+        raise ConfigError(f"{name} does not hold JSON: {error}") from None
 
 
 def _tell(as_json: bool, words: str | None, **facts: Any) -> None:

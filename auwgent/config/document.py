@@ -10,9 +10,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from auwgent.config.keys import Finding, Key, lookup, provider_name, written
+from auwgent.config.keys import Finding, Key, lookup, provider_name
 from auwgent.config.positions import Positions
-from auwgent.config.secrets import (
+from auwgent.config.syntax import mistake, shown
+from auwgent.errors import ConfigError, Problem
+from auwgent.secrecy import (
     follows_flag,
     hidden,
     is_argument,
@@ -20,8 +22,7 @@ from auwgent.config.secrets import (
     masked,
     masked_argument,
 )
-from auwgent.config.syntax import mistake, shown
-from auwgent.errors import ConfigError, Problem
+from auwgent.words import written
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from auwgent.config.keys import Finding, Key, did_you_mean, names_at, nearest, written
-from auwgent.config.secrets import is_secret
+from auwgent.config.keys import Finding, Key, names_at
 from auwgent.config.tables import VARIANTS
+from auwgent.secrecy import is_secret
+from auwgent.words import SHOWN, did_you_mean, expected, kind_of, nearest, written
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-_EXPECTED = {
-    "string_type": "a string",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "tuple_type": "a list",
-    "dict_type": "a table",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-}
 
 
 def explain(error: ErrorDetails, root: type[BaseModel]) -> Finding:
@@ -39,19 +26,15 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> Finding:
         case "missing":
             return _missing(key)
         case "kind":
-            return _wrong_kind(key, f"{error['msg']}, not {_kind_of(value)}", root)
+            return _wrong_kind(key, f"{error['msg']}, not {kind_of(value)}", root)
         case "refused":
             return Finding(key, f"`{name}` {error['msg']}", about="table")
         case "literal_error":
             return _not_among(key, error, value)
-        case "string_too_short":
-            return Finding(key, f"`{name}` may not be empty")
         case "invalid_key":
             return Finding(key[:-1], f"`{written(key[:-1])}`: keys should be strings", about="key")
-        case _ if kind in _EXPECTED:
-            return _wrong_kind(key, f"should be {_EXPECTED[kind]}, not {_kind_of(value)}", root)
-    words = error["msg"].removeprefix("Input ")
-    return Finding(key, f"`{name}` {words[:1].lower()}{words[1:]}")
+    hint = _trap(key, root) if kind.endswith("_type") else ""
+    return Finding(key, f"`{name}`{expected(error, shown=0)}", hint)
 
 
 def place_of(error: ErrorDetails) -> Key:
@@ -101,32 +84,7 @@ def _wrong_kind(key: Key, words: str, root: type[BaseModel]) -> Finding:
 
 
 def _not_among(key: Key, error: ErrorDetails, value: Any) -> Finding:
-    expected = error.get("ctx", {}).get("expected", "")
-    choices = [choice.strip("' ") for choice in expected.replace(" or ", ", ").split(", ")]
-    near = nearest(value, choices) if isinstance(value, str) else None
-    given = f", not {value!r}" if isinstance(value, (str, int, float)) and not is_secret(key) else ""
-    return Finding(
-        key, f"`{written(key)}` should be {expected}{given}", f"did you mean {near!r}?" if near else ""
-    )
-
-
-def _kind_of(value: Any) -> str:
-    match value:
-        case str():
-            return "a string"
-        case bool():
-            return str(value).lower()
-        case int():
-            return "a whole number"
-        case float():
-            return "a number with a fraction"
-        case list() | tuple():
-            return "a list"
-        case Mapping():
-            return "a table"
-        case date() | time():
-            return "a date or time"
-        case None:
-            return "nothing"
-        case _:
-            return f"an object of {type(value).__name__}"
+    allowed = error.get("ctx", {}).get("expected", "").replace(" or ", ", ").split(", ")
+    near = nearest(value, [one.strip("' ") for one in allowed]) if isinstance(value, str) else None
+    words = expected(error, shown=0 if is_secret(key) else SHOWN)
+    return Finding(key, f"`{written(key)}`{words}", f'did you mean "{near}"?' if near else "")

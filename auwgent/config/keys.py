@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import types
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -13,8 +10,6 @@ from pydantic import BaseModel
 
 Key = tuple[str | int, ...]  # ("agent", "tools", 1, "approve")
 Aspect = Literal["key", "value", "table"]  # what of a key a problem is about; "table": something it lacks
-
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +20,6 @@ class Finding:
     message: str
     hint: str = ""
     about: Aspect = "value"
-
-
-def written(key: Key) -> str:
-    """As a user would write it: `agent.tools[1].approve`."""
-    text = ""
-    for part in key:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            name = part if _BARE.fullmatch(part) else f'"{part}"'
-            text += f".{name}" if text else name
-    return text
 
 
 def lookup(tree: Any, key: Key) -> tuple[bool, Any]:
@@ -95,23 +78,6 @@ def _is_structure(annotation: Any) -> bool:
 
 def _is_table(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`did you mean …?` where a known name is near, else nothing."""
-    near = nearest(name, known)
-    return f"did you mean `{near}`?" if near else ""
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like it: the same but for case, `-` and `_`, or a few letters away."""
-    names = list(known)
-    same = [other for other in names if _plain(other) == _plain(name)]
-    return next(iter(same or difflib.get_close_matches(name, names, n=1)), None)
-
-
-def _plain(name: str) -> str:
-    return name.replace("-", "").replace("_", "").casefold()
 
 
 def provider_name(name: str) -> str:

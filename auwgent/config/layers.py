@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from auwgent.config.document import Document
-from auwgent.config.keys import Aspect, Finding, Key, lookup, written
+from auwgent.config.keys import Aspect, Finding, Key, lookup
 from auwgent.config.overrides import Overrides
 from auwgent.config.references import Used, used
 from auwgent.config.variables import Unset, expand, same
 from auwgent.errors import Problem
+from auwgent.words import written
 
 _ECHO = "scripted/echo"
 # Without one of these a table cannot stand, so where one is lacking a table not in use is left out.

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from auwgent.config import references
 from auwgent.config.document import Document, read
 from auwgent.config.explain import explain, place_of
-from auwgent.config.keys import Finding, Key, did_you_mean
+from auwgent.config.keys import Finding, Key
 from auwgent.config.layers import Layers, Part, part, profile_names
 from auwgent.config.overrides import from_environment, from_options
 from auwgent.config.settings import Config, under_way
 from auwgent.errors import ConfigError, Problem
+from auwgent.words import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

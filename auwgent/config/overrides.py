@@ -11,9 +11,10 @@ from typing import Any, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from auwgent.config.keys import Finding, Key, annotations_at, lookup, names_at, written
-from auwgent.config.secrets import masked
+from auwgent.config.keys import Finding, Key, annotations_at, lookup, names_at
 from auwgent.errors import Problem
+from auwgent.secrecy import masked
+from auwgent.words import written
 
 PREFIX = "AUWGENT_"
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from auwgent.config.keys import Finding, Key, did_you_mean, provider_name, written
+from auwgent.config.keys import Finding, Key, provider_name
+from auwgent.words import did_you_mean, written
 
 Tree = Mapping[str, Any]
 

@@ -14,7 +14,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from auwgent.config.keys import Aspect, Finding, Key
 from auwgent.config.layers import Layers
 from auwgent.config.references import used
-from auwgent.config.secrets import secrets_in
 from auwgent.config.tables import (
     AgentConfig,
     EmbeddingConfig,
@@ -29,7 +28,7 @@ from auwgent.config.tables import (
     Secrets,
 )
 from auwgent.errors import Problem
-from auwgent.secrecy import KnownSecrets
+from auwgent.secrecy import KnownSecrets, secrets_in
 
 DEFAULT_MIDDLEWARE = "auwgent.middleware.SQLModelSessions"
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, SecretStr
 
 from auwgent.config.keys import Key
 from auwgent.config.positions import Positions
-from auwgent.config.secrets import MASK, follows_flag, is_argument, is_secret, masked, masked_argument
 from auwgent.config.settings import Config
 from auwgent.config.tables import Entry, MiddlewareEntry
+from auwgent.secrecy import MASK, follows_flag, is_argument, is_secret, masked, masked_argument
 
 
 def show(config: Config, *, origin: bool = False) -> str:

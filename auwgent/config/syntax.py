@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from auwgent.config.positions import head_ending_at
-from auwgent.config.secrets import hidden, is_secret, masked_argument
+from auwgent.secrecy import hidden, is_secret, masked_argument
 
 
 class Place(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from typing import Any
 from auwgent.engine.capabilities import Capability, Ending
 from auwgent.engine.state import Frame
 from auwgent.errors import ToolError
-from auwgent.hooks.pipeline import describe
 from auwgent.session import Outcome, ToolCall, Turn
 from auwgent.tools.function import result_text
+from auwgent.words import describe, did_you_mean
 
 SKIPPED = "This call was skipped: it was not allowed to run. Go on without it."
 DENIED = "This call was denied: the user did not approve it. Go on without it."
@@ -208,6 +207,5 @@ async def _refused(
 
 
 def _unknown(name: str, offered: Mapping[str, Capability]) -> str:
-    near = difflib.get_close_matches(name, offered, n=1, cutoff=0.8)
-    guess = f"did you mean {near[0]!r}? " if near else ""
-    return f"there is no tool {name!r}; {guess}there are: {', '.join(offered) or 'none'}"
+    guess = did_you_mean(name, offered)
+    return f"there is no tool {name!r}; {guess}{' ' * bool(guess)}there are: {', '.join(offered) or 'none'}"

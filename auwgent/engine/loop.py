@@ -14,11 +14,11 @@ from auwgent.engine.capabilities import Capability, Ending, nothing_to_run
 from auwgent.engine.state import Frame
 from auwgent.errors import LimitExceeded, ProviderError, ToolError
 from auwgent.hooks.context import Context
-from auwgent.hooks.pipeline import describe
 from auwgent.models.base import ToolSpec
 from auwgent.outputs import OutputError
 from auwgent.session import ToolCall, Turn, encodable, new_id
 from auwgent.tools.base import Tool
+from auwgent.words import describe
 
 REPAIRS = 2  # how often an answer that does not fit its schema is sent back
 TASK = {

@@ -20,11 +20,11 @@ from auwgent.errors import (
     ToolError,
 )
 from auwgent.hooks.answers import Decision
-from auwgent.hooks.pipeline import describe
 from auwgent.prompts import MissingValues
 from auwgent.secrecy import scrubbed
 from auwgent.session import Session, ToolCall, Turn
 from auwgent.tools.function import result_text
+from auwgent.words import describe
 
 log = logging.getLogger("auwgent.engine")
 

@@ -15,7 +15,7 @@ from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff, Limi
 from auwgent.errors import LimitExceeded, MiddlewareError, ProviderError, ToolError
 from auwgent.hooks.answers import Verdict
 from auwgent.hooks.context import AgentState, Context, Embed, RunState
-from auwgent.hooks.pipeline import Chain, Pipeline, describe
+from auwgent.hooks.pipeline import Chain, Pipeline
 from auwgent.intents import Handlers, Intent
 from auwgent.models.base import ModelRequest, ModelSpec, Reply, Route
 from auwgent.session import (
@@ -32,6 +32,7 @@ from auwgent.session import (
     unknown_result,
 )
 from auwgent.tools.base import Tool
+from auwgent.words import describe
 
 log = logging.getLogger("auwgent.engine")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -15,6 +14,7 @@ from pydantic import TypeAdapter
 from auwgent.errors import ConfigError
 from auwgent.models.base import Reply, ToolSpec
 from auwgent.session import Session, Turn, Usage
+from auwgent.words import nearest
 
 HOOKS = (
     "onRunStart",
@@ -90,10 +90,10 @@ def misspelt_hooks(instance: Any) -> dict[str, str]:
         letters = name.replace("_", "").lower()
         if name in HOOKS or name.startswith("_") or not letters.startswith("on"):
             continue
-        near = difflib.get_close_matches(letters, by_letters, n=1, cutoff=NEAR)
-        is_like = letters in by_letters or (near and re.match("on[A-Z]", name))
-        if is_like and callable(inspect.getattr_static(instance, name, None)):
-            meant[name] = by_letters[near[0]]
+        near = nearest(letters, by_letters, cutoff=NEAR)
+        is_like = letters in by_letters or re.match("on[A-Z]", name)
+        if near and is_like and callable(inspect.getattr_static(instance, name, None)):
+            meant[name] = by_letters[near]
     return meant
 
 

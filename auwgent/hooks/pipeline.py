@@ -22,8 +22,8 @@ from auwgent.errors import (
 )
 from auwgent.hooks.answers import Piece, decided, judged, prompted, started_session
 from auwgent.hooks.context import HOOKS, METHODS, Context, Middleware, answers_to_anything, misspelt_hooks
-from auwgent.secrecy import scrubbed
 from auwgent.session import Session
+from auwgent.words import describe
 
 log = logging.getLogger("auwgent.middleware")
 
@@ -266,12 +266,6 @@ async def _call(
         raise MiddlewareError(
             f"middleware {one.name!r} failed in {hook}: {describe(error)}", middleware=one.name, hook=hook
         ) from error
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line: its type, and its words where it has any, without secrets."""
-    words = scrubbed(" ".join(str(error).split()))
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _meant(one: Installed, ctx: Context) -> bool:

@@ -8,29 +8,23 @@ import hmac
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from auwgent.files import appending, locked
 from auwgent.hooks.context import Context
 from auwgent.middleware.kept import Configured, Given, option
+from auwgent.secrecy import without_secrets
 from auwgent.session import Session, now
 
 Content = Literal["texts", "arguments", "results"]
 
 FIRST = "0" * 64  # what the first record of a file is sealed with
 BLOCK = 64 * 1024  # bytes read at a time while looking for the last line
-MASK = "***"
-
-# Whatever is included, the values of arguments with such a name are not written.
-_SECRET = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token$|api_?key|credential|authorization|cookie", re.IGNORECASE
-)
 
 _OURS = re.compile(r"response_\w+|(tool|workflow|helper)_(call|result|skipped)|tool_error|model_retry|error")
 
@@ -94,7 +88,7 @@ class Audit(Configured):
         if content is None:
             return {}
         if _KIND[field] in self.include:
-            return {field: masked(content)}
+            return {field: without_secrets(content)}
         text = content if isinstance(content, str) else json.dumps(content, default=str)
         return {f"{field}_length": len(text)}
 
@@ -111,17 +105,10 @@ class Audit(Configured):
         await asyncio.to_thread(self._append, record)
 
     def _append(self, record: dict[str, Any]) -> None:
-        path = self.beside(self.path)
-        if not path.parent.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            with locked(file):
-                _append_sealed(file, record, self._seal)
-                if self.fsync:
-                    os.fsync(file)
-        finally:
-            os.close(file)
+        with appending(self.beside(self.path)) as file, locked(file):
+            _append_sealed(file, record, self._seal)
+            if self.fsync:
+                os.fsync(file)
 
 
 class Seal:
@@ -202,17 +189,6 @@ def _wrong(record: dict[str, Any], last: str, torn: str, number: int, seal: Seal
     return ""
 
 
-def masked(content: Any) -> Any:
-    """The content without the values of arguments whose names say that they are secret."""
-    if isinstance(content, Mapping):
-        return {
-            str(name): MASK if _SECRET.search(str(name)) else masked(value) for name, value in content.items()
-        }
-    if isinstance(content, list | tuple):
-        return [masked(value) for value in content]
-    return content
-
-
 def to_line(record: Mapping[str, Any]) -> str:
     """The one form in which a record may stand in a file."""
     return json.dumps(record, separators=(",", ":"), default=str)
@@ -282,32 +258,3 @@ def _read(data: bytes) -> dict[str, Any] | None:
         return None
     whole = isinstance(record, dict) and {"hash", "number", "previous"} <= record.keys()
     return record if whole and to_line(record).encode() + b"\n" == data else None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    @contextmanager
-    def locked(file: int, *, shared: bool = False) -> Iterator[None]:
-        """Let no other process write meanwhile; a byte far behind the end stands for the file."""
-        place = os.lseek(file, 0, os.SEEK_CUR)
-        os.lseek(file, 2**40, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_LOCK, 1)
-        os.lseek(file, place, os.SEEK_SET)
-        try:
-            yield
-        finally:
-            os.lseek(file, 2**40, os.SEEK_SET)
-            msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    @contextmanager
-    def locked(file: int, *, shared: bool = False) -> Iterator[None]:
-        """Let no other process write meanwhile, nor read unless `shared`."""
-        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)

@@ -24,10 +24,11 @@ from typing import (
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from auwgent import store
-from auwgent.config.secrets import is_secret
 from auwgent.hooks.context import Middleware
+from auwgent.secrecy import is_secret
 from auwgent.session import new_id, now
 from auwgent.spans import Span
+from auwgent.words import SHOWN, misfit
 
 if TYPE_CHECKING:
     from auwgent.store.database import Database
@@ -162,7 +163,11 @@ def checked(form: type[BaseModel], options: dict[str, Any]) -> dict[str, Any]:
     try:
         return dict(form.model_validate(options))
     except ValidationError as error:
-        raise ValueError("; ".join(_told(problem) for problem in error.errors())) from None
+        told = [
+            misfit(one, whole="the options", shown=0 if is_secret(one["loc"]) else SHOWN)
+            for one in error.errors()
+        ]
+        raise ValueError("; ".join(told)) from None
 
 
 @cache
@@ -172,13 +177,3 @@ def _form(cls: Any) -> type[BaseModel]:
         name: (one.annotation, ...) for name, one in cls.__signature__.parameters.items()
     }
     return create_model(f"{cls.__name__}Options", __base__=Options, **fields)
-
-
-def _told(problem: Any) -> str:
-    place = ".".join(str(step) for step in problem["loc"])
-    words = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        return f"there is no option `{place}`"
-    is_shown = isinstance(problem["input"], str | int | float | bool) and not is_secret(problem["loc"])
-    shown = f", not {problem['input']!r}" if is_shown else ""
-    return f"`{place}`: {words[:1].lower()}{words[1:]}{shown}" if place else words

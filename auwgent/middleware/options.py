@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from auwgent.config.secrets import is_secret
+from auwgent.secrecy import is_secret
+from auwgent.words import SHOWN, misfit
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -26,17 +27,17 @@ def checked(model: type[Checked], /, **options: Any) -> Checked:
     try:
         return model.model_validate(options)
     except ValidationError as error:
-        raise ValueError("; ".join(_told(problem) for problem in error.errors())) from None
-
-
-def _told(problem: Any) -> str:
-    place = ".".join(str(step) for step in problem["loc"])
-    words = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        return f"there is no option `{place}`"
-    is_shown = isinstance(problem["input"], str | int | float | bool) and not is_secret(problem["loc"])
-    shown = f", not {problem['input']!r}" if is_shown else ""
-    return f"`{place}`: {words[:1].lower()}{words[1:]}{shown}" if place else words
+        problems = error.errors()
+        told = [
+            misfit(
+                one,
+                whole="the options",
+                known=lambda _: model.model_fields,
+                shown=0 if is_secret(one["loc"]) else SHOWN,
+            )
+            for one in problems
+        ]
+        raise ValueError("; ".join(told)) from None
 
 
 def parse_span(text: Any) -> timedelta:

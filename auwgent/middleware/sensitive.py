@@ -7,28 +7,16 @@ from typing import NamedTuple
 
 import regex
 
-TIMEOUT = 2.0  # seconds that one pattern may take for one text; what takes longer ends the run
+from auwgent.secrecy import KEY_SHAPES, is_secret_name
 
-API_KEYS = (
-    r"sk-(?:ant-|proj-|or-)?[A-Za-z0-9_-]{20,}+",
-    r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,}+",
-    r"gh[opsu]_[A-Za-z0-9]{30,}+",
-    r"github_pat_[A-Za-z0-9_]{30,}+",
-    r"glpat-[A-Za-z0-9_-]{20,}+",
-    r"xox[abeoprs]-[A-Za-z0-9-]{10,}+",
-    r"(?:AKIA|ASIA)[A-Z0-9]{16}",
-    r"AIza[A-Za-z0-9_-]{35}",
-    r"(?:hf|npm)_[A-Za-z0-9]{30,}+",
-    r"pypi-[A-Za-z0-9_-]{50,}+",
-    r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}",
-)
+TIMEOUT = 2.0  # seconds that one pattern may take for one text; what takes longer ends the run
 
 # A group `secret` is the part that counts; without one it is the whole match. Look-arounds see one character at
 # most, so that a text under way can be judged.
 PATTERNS: Mapping[str, str] = {
     "private_key": r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]*+-----END [A-Z ]{0,20}PRIVATE KEY-----",
     "jwt": r"(?<![\w-])eyJ[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]*+",
-    "api_key": rf"(?<![A-Za-z0-9])(?:{'|'.join(API_KEYS)})(?![A-Za-z0-9])",
+    "api_key": rf"(?<![A-Za-z0-9])(?:{'|'.join(KEY_SHAPES)})(?![A-Za-z0-9])",
     "password": (
         r"(?i)(?<![a-z0-9])(?:password|passwd|passphrase|client_secret|api[_-]?key|access_token)"
         r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?P<secret>[^\s\"',;]{6,}+)"
@@ -68,11 +56,6 @@ CHECKS: Mapping[str, Callable[[str], bool]] = {"card": is_card, "iban": is_iban,
 
 PLACEHOLDER = regex.compile(r"\[([A-Z][A-Z_]*)_(\d+)\]")  # what stands for a secret, and is none itself
 
-# What has such a name is a password, whatever it looks like.
-SECRET_NAME = regex.compile(
-    r"(?i)(?:.*[^a-z])?(?:password|passwd|passphrase|secret|token|credentials?|authorization|cookie|api_?-?key)"
-)
-
 
 class Span(NamedTuple):
     """A secret in a text. `begin` and `end` are those of the match, which may be more than the secret."""
@@ -98,7 +81,7 @@ class Finder:
 
     def is_secret_name(self, name: object) -> bool:
         """Whether a field of that name holds a password."""
-        return self._knows_passwords and SECRET_NAME.fullmatch(str(name)) is not None
+        return self._knows_passwords and is_secret_name(name)
 
     def spans(self, text: str, begin: int = 0) -> list[Span]:
         """What is found from there on, in order; of two that overlap the one that begins first, or else the longer."""

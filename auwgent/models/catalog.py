@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from auwgent.config.keys import nearest
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.imports import late
 from auwgent.models import prices, wire
@@ -28,6 +27,7 @@ from auwgent.models.providers import (
 )
 from auwgent.models.resilience import Cooldowns, ResilientModel
 from auwgent.secrecy import KnownSecrets
+from auwgent.words import nearest
 
 
 class Catalog:

@@ -18,10 +18,10 @@ from urllib.parse import parse_qsl, urlsplit
 from auwgent.errors import PASSING, Fault, ProviderError
 from auwgent.models.base import ModelSpec
 from auwgent.models.providers import key_places
+from auwgent.secrecy import scrubbed
 from auwgent.session import now
 
 WORDS = 300  # characters of the provider's own words
-SECRET = 6  # characters a configured value must have to be struck out; shorter ones are words like "blue"
 
 # The first of an exception's classes that is here counts.
 BY_CLASS: dict[str, Fault] = {
@@ -182,7 +182,7 @@ def _error(
     if status is not None:
         text += f" (HTTP {status})"
     if words:
-        text += f" {'The provider says' if status else 'Details'}: {scrubbed(words, spec)}"
+        text += f" {'The provider says' if status else 'Details'}: {scrubbed(words, _secrets(spec))}"
     return ProviderError(
         text,
         provider=spec.provider,
@@ -313,26 +313,12 @@ def _message_in(text: str) -> str:
     return message if isinstance(message, str) and message else text
 
 
-_LIKE_A_KEY = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|hf|key|AIza)[-_A-Za-z0-9]{0,8}[-_][\w*.-]{6,}|\bAIza[\w-]{10,}"
-    r"|(?<=bearer )\S+|(?<=basic )\S+|(?<=[?&]key=)[^&\s\"']+|(?<=token=)[^&\s\"']+",
-    re.IGNORECASE,
-)
-
-
-def scrubbed(text: str, spec: ModelSpec) -> str:
-    """`text` without the keys, headers and URL secrets of `spec`, and without what looks like a key."""
-    for secret in sorted(_secrets(spec), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return _LIKE_A_KEY.sub("***", text)
-
-
 def _secrets(spec: ModelSpec) -> set[str]:
     parts = urlsplit(spec.base_url or "")
     extra = spec.params.get("extra_headers") or {}
     found = {spec.api_key, parts.password, parts.username, *spec.headers.values(), *extra.values()}
     found |= {value for _, value in parse_qsl(parts.query)}
-    return {value for value in found if isinstance(value, str) and len(value) >= SECRET}
+    return {value for value in found if isinstance(value, str)}
 
 
 def _address(spec: ModelSpec) -> str:

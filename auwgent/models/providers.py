@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from auwgent.config.keys import did_you_mean, nearest
 from auwgent.models.base import ModelSpec
 from auwgent.models.listed import provider_names
+from auwgent.words import did_you_mean, nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic_core import ErrorDetails
+from auwgent.words import cut
 
 _OF_SCHEMAS = ("properties", "patternProperties", "dependentSchemas")  # name -> schema
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -16,7 +16,7 @@ _SINGLE = (
 )
 _DROPPED = ("title", "$defs", "definitions", "discriminator", "$schema", "$id", "$comment")
 _REFERENCE = re.compile(r"#/(?:\$defs|definitions)/(?P<name>.+)")
-_SHOWN = 80  # characters of a wrong value that the model is shown
+SHOWN = 80  # characters of a wrong value that the model is shown
 
 
 def tidy(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def checker(schema: Mapping[str, Any]) -> Callable[[Any], list[str]]:
 
     def misfits(data: Any) -> list[str]:
         errors = sorted(validator.iter_errors(data), key=lambda error: error.json_path)
-        return [f"{error.json_path}: {shortened(error.message)}" for error in errors]
+        return [f"{error.json_path}: {cut(error.message, SHOWN)}" for error in errors]
 
     return misfits
 
@@ -62,19 +62,6 @@ def _refuse_remote(schema: Any) -> None:
     if isinstance(schema, Mapping | list):
         for inner in schema.values() if isinstance(schema, Mapping) else schema:
             _refuse_remote(inner)
-
-
-def misfit(problem: ErrorDetails) -> str:
-    """One thing that pydantic found wrong, in words that a model can act on."""
-    place = ".".join(str(part) for part in problem["loc"]) or "the whole"
-    if problem["type"] == "missing":
-        return f"{place}: required, but missing"
-    return f"{place}: {problem['msg']}, not {shortened(repr(problem['input']))}"
-
-
-def shortened(text: str) -> str:
-    """The text, or its beginning where it is long."""
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
 class _Tidy:

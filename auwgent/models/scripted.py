@@ -39,6 +39,7 @@ from auwgent.models.base import (
     TextPiece,
 )
 from auwgent.session import Usage
+from auwgent.words import misfits
 
 REMEMBERED = 1000  # requests
 ECHO: Mapping[str, Any] = {"replies": ["You said: {user}"], "repeat": True}
@@ -262,7 +263,7 @@ def read(spec: ModelSpec) -> Script:
     try:
         return Script.model_validate({**found, **spec.params})
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        wrong = misfits(error.errors(), whole="the script")
         raise ConfigError(f"the script of {spec.name!r} is wrong: {wrong}") from error
 
 

@@ -5,18 +5,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, Protocol, TypeGuard, runtime_checkable
 
-from auwgent.errors import ConfigError
+from auwgent.errors import ConfigError, StoreError
 from auwgent.hooks.context import answers_to_anything
 from auwgent.session import Session, Usage
 from auwgent.spans import Span
 
 OnBusy = Literal["queue", "reject", "fork"]
 UsageBy = Literal["model", "agent", "day", "session"]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell an `OSError` as the `StoreError` of a database that cannot be created or written."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path}: the database cannot be created or written: {error.strerror}") from error
 
 
 def parse_age(what: str, text: str) -> Span:

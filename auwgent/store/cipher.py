@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from sqlalchemy.engine import URL
 
 from auwgent.errors import ConfigError, StoreError
-from auwgent.store.files import draft
+from auwgent.files import draft
+from auwgent.store.base import writing
 
 KEYRING = "keyring:"
 SERVICE = "auwgent"  # whose keys they are in the keyring
@@ -95,7 +96,7 @@ def encrypt(path: Path, key: SecretStr) -> bool:
         if not _is_plain(path):
             _check(path, key)
             return False
-        with draft(path) as new, closing(_connect(path)) as plain:
+        with writing(path), draft(path) as new, closing(_connect(path)) as plain:
             plain.execute("PRAGMA main.locking_mode = EXCLUSIVE")  # until it is closed
             plain.execute("PRAGMA main.journal_mode = DELETE")  # refused while others have it open
             plain.execute("ATTACH DATABASE ? AS encrypted KEY ?", (str(new), resolve(key)))

@@ -22,8 +22,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from sqlalchemy.pool import StaticPool
 
 from auwgent.errors import ConfigError, StoreError
+from auwgent.files import FILE, draft, make_file
 from auwgent.store import cipher, survey
-from auwgent.store.files import draft, make_private
+from auwgent.store.base import writing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -114,7 +115,16 @@ class Database:
             return
         if self._key is not None:
             cipher.resolve(self._key)  # without it there would be an empty file
-        make_private(self.path)
+        with writing(self.path):
+            make_file(self.path)
+            for file in (
+                self.path,
+                *(self.path.with_name(f"{self.path.name}-{part}") for part in ("wal", "shm")),
+            ):
+                with contextlib.suppress(
+                    FileNotFoundError, PermissionError
+                ):  # another user's file is his affair
+                    file.chmod(FILE)
 
     def encrypt_file(self) -> bool:
         """Encrypt the SQLite file, which nobody has open, and its copies; False where that is done."""
@@ -127,7 +137,7 @@ class Database:
 
     def copy_file(self, target: Path) -> None:
         """Copy the SQLite database, as it is in one moment. If several do so at once, the first copy stays."""
-        with draft(target) as copy:
+        with writing(target), draft(target) as copy:
             self._alone("VACUUM INTO '" + str(copy).replace("'", "''") + "'")
             with contextlib.suppress(FileExistsError):
                 os.link(copy, target)

@@ -8,18 +8,18 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import Enum
 from math import isfinite
 from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
 
 from auwgent.errors import ToolError
-from auwgent.models.schema import misfit, tidy
+from auwgent.models.schema import SHOWN, tidy
+from auwgent.words import misfit
 
 NAME = re.compile(
     r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
@@ -131,15 +131,10 @@ class Arguments:
     def _complaint(self, error: ValidationError) -> str:
         problems = error.errors(include_url=False, include_context=False)
         lines = [f"the arguments of {self._tool} do not fit, so it was not run:"]
-        return "\n".join(lines + [f"- {self._one(problem)}" for problem in problems])
-
-    def _one(self, problem: ErrorDetails) -> str:
-        if problem["type"] != "extra_forbidden" or len(problem["loc"]) > 1:
-            return misfit(problem)
-        given = str(problem["loc"][0])
-        near = get_close_matches(given, self._parameters, n=1)
-        known = f"known are {', '.join(self._parameters)}" if self._parameters else "it takes none"
-        return f"{given}: no such argument; " + (f"did you mean {near[0]}?" if near else known)
+        for problem in problems:
+            known = (lambda _: self._parameters) if len(problem["loc"]) == 1 else None
+            lines.append(f"- {misfit(problem, known=known, shown=SHOWN)}")
+        return "\n".join(lines)
 
 
 def _scope(source: Any) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def test_everything_found_is_told_with_its_place(auwgent: Any, config: Path) -> 
     assert heads[-1] == "auwgent.toml: 4 problems found"
     for words in (
         "module 'my_checked' has no 'Audti'\n",
-        "   = did you mean 'Audit'?\n",
+        "   = did you mean `Audit`?\n",
         "unexpected keyword argument 'size'",
         "'os' belongs to Python's standard library",
         "no such module: 'my_nothing'",

@@ -24,7 +24,7 @@ def test_it_prints_the_effective_config_without_secrets(auwgent: Any, tmp_path: 
     shown = tomllib.loads(done.stdout)
     assert (shown["agent"]["name"], shown["agent"]["prompt"]) == ("Ada", "Return only data.")
     assert (shown["limits"]["tokens"], shown["limits"]["llm_calls"]) == (5, 25)
-    assert shown["api_keys"] == {"openai": "********"}
+    assert shown["api_keys"] == {"openai": "***"}
     assert "a-very-secret-key" not in done.stdout
 
 
@@ -38,7 +38,7 @@ def test_origin_says_which_layer_won(auwgent: Any, tmp_path: Path) -> None:
         'name = "Ada"  # --set agent.name',
         "tokens = 5  # AUWGENT_LIMITS__TOKENS",
         "llm_calls = 25  # default",
-        'openai = "********"  # auwgent.toml:5',
+        'openai = "***"  # auwgent.toml:5',
     ):
         assert line in lines
 

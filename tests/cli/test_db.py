@@ -78,7 +78,7 @@ def test_a_wrong_or_missing_key_is_told_without_any_key(
 
 def test_the_key_is_not_shown(auwgent: Auwgent) -> None:
     code, shown, _ = auwgent("config", "show")
-    assert (code, 'encryption_key = "********"' in shown, KEY in shown) == (0, True, False)
+    assert (code, 'encryption_key = "***"' in shown, KEY in shown) == (0, True, False)
 
 
 def test_without_a_key_there_is_nothing_to_encrypt_with(auwgent: Auwgent, tmp_path: Path) -> None:

@@ -61,13 +61,13 @@ def test_no_secret_is_in_it(file: File) -> None:
     config = load(file(FULL), environ=ENVIRON)
     for text in (show(config), show(config, origin=True), repr(config), str(config)):
         assert CANARY not in text or text in (repr(config), str(config))
-    assert show(config).count("********") >= 6
+    assert show(config).count("***") >= 6
 
 
 def test_of_a_programs_arguments_the_harmless_ones_are_shown(file: File) -> None:
     shown = tomllib.loads(show(load(file(FULL), environ=ENVIRON)))
     hidden = "*" * len(CANARY)
-    assert shown["mcp"]["time"]["args"][1:] == ["--token", "********", f"--api-key={hidden}", "--port", "80"]
+    assert shown["mcp"]["time"]["args"][1:] == ["--token", "***", f"--api-key={hidden}", "--port", "80"]
 
 
 def test_a_secret_may_be_a_number(file: File) -> None:

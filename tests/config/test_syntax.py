@@ -71,3 +71,16 @@ def test_what_may_be_secret_is_hidden_in_a_line_that_does_not_parse(wrong: Wrong
     [problem] = wrong(text)
     assert CANARY not in str(problem)
     assert "*****" in str(problem)
+
+
+def test_a_text_that_is_no_toml_shows_no_secret_either(wrong: Wrong) -> None:
+    for text in (
+        f'[api_keys]\nopenai = "{CANARY}\n',
+        f"[api_keys] # all of them\n\nopenai = {CANARY}\n",
+        f"[models.main]\napi_key = {CANARY}\n",
+        f"[models.main.headers]\nX = '{CANARY}\n",
+        f"api_keys = {{ openai = {CANARY} }}\n",
+        f"[mcp.x.env]\n{CANARY}\n",
+        f"url = https://user:{CANARY}@host\n",
+    ):
+        assert CANARY not in "\n".join(map(str, wrong(text)))

@@ -125,7 +125,7 @@ async def test_plain_functions_run_in_threads_side_by_side() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ({"name": "get_tim", "args": {}}, "there is no tool 'get_tim'; did you mean 'get_time'?"),
+        ({"name": "get_tim", "args": {}}, "there is no tool 'get_tim'; did you mean `get_time`?"),
         ({"name": "add", "args": {"a": "x", "b": 1}}, "a"),
         ({"name": "add", "args": {"a": 1}}, "b"),
         ({"name": "add", "args": {"a": 1, "b": 2, "c": 3}}, "c"),

@@ -234,11 +234,11 @@ async def test_turns_may_be_put_into_the_session_as_dicts() -> None:
     [
         (
             {"turns": [{"role": "nobody"}]},
-            r"turns\[0\]\.role: should be 'user', 'assistant' or 'tool', not 'nobody'",
+            r"`turns\[0\]\.role` should be 'user', 'assistant' or 'tool', not 'nobody'",
         ),
         (
             {"turns": [{"role": "user", "content": 5}]},
-            r"turns\[0\]\.content: should be a text or a list of parts, not int",
+            r"`turns\[0\]\.content` should be a text or a list of parts, not 5",
         ),
         ({"version": 2}, "version"),
         ({"messages": []}, "messages"),

@@ -60,7 +60,7 @@ class TestConformance(Conformance):
 
 
 def test_a_secret_that_is_too_short_is_not_told() -> None:
-    with pytest.raises(ValueError, match="`secret`: string should have at least 16") as caught:
+    with pytest.raises(ValueError, match="`secret` should have at least 16") as caught:
         Audit(secret="canary")
     assert "canary" not in str(caught.value)
 

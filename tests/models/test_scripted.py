@@ -266,9 +266,9 @@ async def test_the_file_is_looked_for_in_the_working_directory_or_the_home(home:
     [
         (None, r"cannot read script\.toml: No such file"),
         ("replies = [", r"script\.toml is no valid toml"),
-        ("answers = []", r"replies: Field required"),
-        ('replies = [{ tex = "x" }]', r"replies\.0\.tex: Extra inputs"),
-        ("replies = [{ error = { state = 1 } }]", r"replies\.0\.error\.state: Extra inputs"),
+        ("answers = []", r"`replies` is missing"),
+        ('replies = [{ tex = "x" }]', r"`replies\[0\]\.tex` is unknown"),
+        ("replies = [{ error = { state = 1 } }]", r"`replies\[0\]\.error\.state` is unknown"),
     ],
 )
 def test_what_is_wrong_with_a_script_is_a_config_error(home: Path, content: str | None, message: str) -> None:

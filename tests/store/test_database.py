@@ -19,7 +19,6 @@ from auwgent import auwgent
 from auwgent.errors import ConfigError, MiddlewareError, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.store.database import Database, parse_url
-from auwgent.store.files import make_private
 from auwgent.testing.runs import Run, stored, talk
 from tests.support.bench import Hook, short
 from tests.support.databases import POSTGRES, database
@@ -54,7 +53,7 @@ def test_a_url_of_another_database_is_refused_without_its_password(kind: str) ->
 def test_a_file_of_another_mode_becomes_private(tmp_path: Path) -> None:
     path = tmp_path / "sessions.db"
     path.touch(mode=0o644)
-    make_private(path)
+    Database(parse_url(f"sqlite:///{path}"), folder=path.parent).create_file()
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -17,6 +17,7 @@ from prompt_toolkit.output import ColorDepth
 from auwgent.cli.chat import slash
 from auwgent.cli.chat.talk import Talk
 from auwgent.errors import AuwgentError
+from auwgent.files import make_file
 
 EXPAND = "/expand"
 
@@ -43,8 +44,7 @@ def _history(path: Path | None) -> History:
     """What was typed, for the next chat; readable by nobody else."""
     if path is None:
         return InMemoryHistory()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    make_file(path)
     return FileHistory(path)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +15,10 @@ from auwgent.cli.chat.talk import Talk
 from auwgent.cli.chat.view import spent
 from auwgent.cli.complete import MOST, names_of_models
 from auwgent.errors import SessionNotFound
+from auwgent.files import write_new
 from auwgent.render.terminal import harmless
 from auwgent.session import Usage
+from auwgent.words import nearest
 
 LISTED = 10  # sessions
 NARROW = 30  # columns that a text needs beside its name
@@ -39,8 +39,8 @@ async def obey(talk: Talk, line: str) -> None:
     name, _, argument = line[1:].partition(" ")
     command = next((one for one in COMMANDS if one.name == name), None)
     if command is None:
-        near = difflib.get_close_matches(name, [one.name for one in COMMANDS], n=1)
-        meant = f"Did you mean /{near[0]}?" if near else "/help lists them."
+        near = nearest(name, [one.name for one in COMMANDS])
+        meant = f"Did you mean /{near}?" if near else "/help lists them."
         talk.note(f"There is no command /{name}. {meant} To say it to the agent, begin with two slashes.")
         return
     await command.run(talk, argument.strip())
@@ -168,20 +168,12 @@ async def _export(talk: Talk, argument: str) -> None:
         return
     name = argument or f"{talk.session_id}.json"
     try:
-        _write(name, json.dumps(talk.session.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n")
+        content = json.dumps(talk.session.model_dump(mode="json"), ensure_ascii=False, indent=2)
+        write_new(Path(name), f"{content}\n")
     except OSError as error:
         talk.note(f"Not written: {name}: {error.strerror}")
     else:
         talk.note(f"Written to {name}.")
-
-
-def _write(name: str, content: str) -> None:
-    """A new file that nobody else may read."""
-    place = Path(name).expanduser()
-    with os.fdopen(
-        os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-    ) as file:
-        file.write(content)
 
 
 async def _quit(talk: Talk, argument: str) -> None:

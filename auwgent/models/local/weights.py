@@ -10,17 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from auwgent.errors import ConfigError, ProviderError
-
-if sys.platform != "win32":
-    import fcntl
+from auwgent.files import appending, locked, make_folder
 
 POLL = 0.1  # seconds between two looks at how far a download is
 
@@ -104,8 +102,11 @@ def pull(name: str, progress: Callable[[float], None], say: Callable[[str], None
     weights, folder = known(name), cache()
     path = cached(name)
     try:
-        _make_private(folder)
-        with _locked(folder, say) as lock:
+        make_folder(folder)
+        with (
+            appending(folder / ".lock") as lock,
+            locked(lock, waiting=lambda: say("waiting for another pull to end")),
+        ):
             if not pulled(name):
                 for left_over in folder.glob(f".{name}-*"):  # by a pull that was killed
                     shutil.rmtree(left_over, ignore_errors=True)
@@ -115,25 +116,6 @@ def pull(name: str, progress: Callable[[float], None], say: Callable[[str], None
     except OSError as error:
         raise _failed(weights, f"{error.filename or folder}: {error.strerror or error}") from error
     return path
-
-
-def _make_private(folder: Path) -> None:
-    folder.parent.parent.mkdir(parents=True, exist_ok=True)
-    for each in (folder.parent, folder):
-        each.mkdir(mode=0o700, exist_ok=True)
-
-
-@contextmanager
-def _locked(folder: Path, say: Callable[[str], None]) -> Iterator[int]:
-    """Holds the folder's lock, and gives its file. Windows has no such lock: there the last pull wins."""
-    with (folder / ".lock").open("w") as file:
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say("waiting for another pull to end")
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()
 
 
 def _download(weights: Weights, folder: Path, progress: Callable[[float], None], lock: int) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from auwgent.files import replace
 
 
 class Pins:
@@ -48,12 +50,5 @@ class Pins:
     def _save(self, known: dict[str, Any]) -> None:
         if self._file is None:
             return
-        fresh = self._file.with_name(f"{self._file.name}.{os.getpid()}")
-        try:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(known, file, indent=1, sort_keys=True)
-            fresh.replace(self._file)
-        except OSError:
-            return
+        with suppress(OSError):
+            replace(self._file, json.dumps(known, indent=1, sort_keys=True))

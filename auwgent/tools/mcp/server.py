@@ -8,8 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from auwgent.errors import ToolError
-
-_SHORTEST_SECRET = 4  # characters; shorter values are part of too many words
+from auwgent.secrecy import scrubbed
 
 
 class McpFailure(ToolError):
@@ -37,10 +36,7 @@ class McpServer:
 
     def scrubbed(self, text: str) -> str:
         """The text without the values of `env` and `headers`, and without what may be secret in `url`."""
-        for secret in sorted(set(self._secrets()), key=len, reverse=True):
-            if len(secret) >= _SHORTEST_SECRET:
-                text = text.replace(secret, "***")
-        return text
+        return scrubbed(text, self._secrets())
 
     def _secrets(self) -> Iterable[str]:
         yield from self.env.values()

@@ -1,10 +1,21 @@
-"""No secret is ever printed: not in errors, not by `config show`."""
+"""What is secret by its name or its shape, and texts without it."""
 
 from __future__ import annotations
 
 import pytest
 
-from auwgent.config.secrets import follows_flag, is_argument, is_secret, masked, masked_argument
+from auwgent.middleware.sensitive import PATTERNS, Finder
+from auwgent.secrecy import (
+    follows_flag,
+    is_argument,
+    is_secret,
+    is_secret_name,
+    masked,
+    masked_argument,
+    scrubbed,
+    secrets_in,
+    without_secrets,
+)
 
 CANARY = "c4n4ry-0123456789"
 
@@ -121,15 +132,68 @@ def test_ordinary_texts_stay_as_they_are(text: str) -> None:
     assert masked(text) == text
 
 
-def test_a_text_that_is_no_toml_shows_no_secret_either(wrong: object) -> None:
-    assert callable(wrong)
-    for text in (
-        f'[api_keys]\nopenai = "{CANARY}\n',
-        f"[api_keys] # all of them\n\nopenai = {CANARY}\n",
-        f"[models.main]\napi_key = {CANARY}\n",
-        f"[models.main.headers]\nX = '{CANARY}\n",
-        f"api_keys = {{ openai = {CANARY} }}\n",
-        f"[mcp.x.env]\n{CANARY}\n",
-        f"url = https://user:{CANARY}@host\n",
-    ):
-        assert CANARY not in "\n".join(map(str, wrong(text)))
+RANDOM = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"
+KEYS = [
+    f"sk-{RANDOM}", f"sk-proj-{RANDOM}", f"sk-ant-api03-{RANDOM}", f"sk-or-v1-{RANDOM}", f"AIza{RANDOM[:35]}",
+    f"AQ.{RANDOM}", f"gsk_{RANDOM}", f"xai-{RANDOM}", f"pplx-{RANDOM}", f"nvapi-{RANDOM}", f"csk-{RANDOM}",
+    f"fw_{RANDOM[:24]}", f"r8_{RANDOM}", f"tgp_v1_{RANDOM}", f"hf_{RANDOM}", f"ABSK{RANDOM}", "AKIAIOSFODNN7EXAMPLE",
+    f"ghp_{RANDOM}", f"github_pat_{RANDOM}", f"glpat-{RANDOM[:20]}", f"xoxb-{RANDOM}", f"xapp-1-{RANDOM}",
+    f"sk_live_{RANDOM}", f"rk_test_{RANDOM}", f"whsec_{RANDOM}", f"npm_{RANDOM}", f"dop_v1_{'a1' * 32}",
+    f"hvs.{RANDOM}",
+    f"SG.{RANDOM[:22]}.{RANDOM}", f"ya29.{RANDOM}", f"GOCSPX-{RANDOM[:28]}", f"dapi{'a1' * 16}", f"glsa_{RANDOM}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_a_provider_a_cloud_or_a_forge_is_known_wherever_secrets_are(key: str) -> None:
+    for text in (key, f"my key is {key}.", f'{{"k": "{key}"}}', f"url?x={key}&y=1"):
+        assert key not in scrubbed(text)
+        assert "***" in scrubbed(text)
+        assert key not in masked(text)
+        assert [span.kind for span in Finder(PATTERNS).spans(text)] == ["api_key"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "task-force-of-the-long-name-of-a-branch",
+        "risk-assessment-of-the-whole-of-the-year",
+        "the bearer token of the provider",
+        "fw_version and r8_register",
+        "550e8400e29b41d4a716446655440000",
+        "http://localhost:8000/users/@me",
+        "write to ada@example.com",
+    ],
+)
+def test_a_text_without_a_secret_stays_as_it_is(text: str) -> None:
+    assert scrubbed(text) == text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:{}@db/x", "postgresql://app:p@{}@db/x", "postgresql://app:p/{}@db/x", "mysql://a:{}/b@h:1/d",
+        "postgresql://db/x?user=a&password={}", "https://{}@host/x", "https://host/?api_key={}&b=1",
+        "redis://:{}@host:6379/0", "http://u:{}@localhost:8000/users/@me",
+    ],
+)  # fmt: skip
+def test_a_password_in_any_form_of_an_address_is_struck_out(url: str) -> None:
+    url = url.format("c4n4ryWord")
+    assert "c4n4ryWord" not in scrubbed(f"cannot reach {url}: refused")
+    assert "c4n4ryWord" in "".join(secrets_in({"url": url}))
+    assert any(secret == "c4n4ryWord" for secret in secrets_in({"url": url}))
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "apiKey", "X-Api-Key", "client_secret", "clientSecret", "pass", "API_TOKEN"]
+)
+def test_a_field_with_such_a_name_holds_a_secret(name: str) -> None:
+    assert is_secret_name(name)
+    assert without_secrets({name: "x", "other": [{name: 1}]}) == {name: "***", "other": [{name: "***"}]}
+
+
+@pytest.mark.parametrize(
+    "name", ["max_tokens", "secretary", "keyword", "passenger", "sort_key", "author", "city", 5]
+)
+def test_a_field_with_another_name_does_not(name: object) -> None:
+    assert not is_secret_name(name)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from auwgent.errors import StoreError
+from auwgent.files import draft
 from auwgent.store.database import Database, parse_url
-from auwgent.store.files import draft, make_private
 
 LEAVES_WAL = """
 import sqlite3, sys
@@ -44,7 +44,7 @@ def test_looking_after_a_file_leaves_the_locks_on_it(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir(mode=0o755)
     with pytest.raises(StoreError, match="folder: the database cannot be created"):
-        make_private(tmp_path / "folder")
+        Database(parse_url(f"sqlite:///{tmp_path}/folder"), folder=tmp_path).create_file()
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
 
 
