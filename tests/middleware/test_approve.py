@@ -40,9 +40,9 @@ def outcomes(agent: Bench) -> list[str | None]:
 class TestConformance(Conformance):
     path = "auwgent.middleware.Approve"
     wrong = (
-        ({"default": "maybe"}, "`default`: input should be 'allow', 'ask' or 'deny', not 'maybe'"),
+        ({"default": "maybe"}, "`default` should be 'allow', 'ask' or 'deny', not 'maybe'"),
         ({"rules": [{"tools": "x"}]}, "`rules.0.then`: field required"),
-        ({"rules": [{"tool": "x", "then": "ask"}]}, "there is no option `rules.0.tool`"),
+        ({"rules": [{"tool": "x", "then": "ask"}]}, "`rules[0].tool` is unknown"),
         ({"rules": [{"args": {"path": 1}, "then": "ask"}]}, "rules.0.args"),
         ({"rule": []}, "its options: rules, default"),
     )

@@ -41,8 +41,8 @@ class TestConformance(Conformance):
     path = "auwgent.middleware.Budget"
     wrong = (
         ({}, "at least one budget: run, session, user, user_day, day"),
-        ({"run": {"usd": -1}}, "`run.usd`: input should be greater than 0, not -1"),
-        ({"run": {"euro": 1}}, "there is no option `run.euro`"),
+        ({"run": {"usd": -1}}, "`run.usd` should be greater than 0, not -1"),
+        ({"run": {"euro": 1}}, "`run.euro` is unknown"),
         ({"run": {"calls": 1.5}}, "run.calls"),
         ({"week": {"usd": 1}}, "its options: run, session, user, user_day, day, unpriced, url"),
         ({"day": {"usd": 1}, "unpriced": "maybe"}, "unpriced"),

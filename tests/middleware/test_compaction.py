@@ -57,7 +57,7 @@ class Sent:
 class TestConformance(Conformance):
     path = "auwgent.middleware.Compaction"
     wrong = (
-        ({"share": 1.5}, "`share`: input should be less than or equal to 1, not 1.5"),
+        ({"share": 1.5}, "`share` should be less than or equal to 1, not 1.5"),
         ({"tokens": 0}, "tokens"),
         ({"keep": 1.0}, "keep"),
         ({"strategy": "shred"}, "strategy.0"),

@@ -83,9 +83,9 @@ def test_options_are_read_as_what_they_mean_and_given_by_place_or_name() -> None
     [
         (
             {"most": 0, "per": "a while"},
-            ["`most`: input should be greater than 0, not 0", "`per`: must be a length"],
+            ["`most` should be greater than 0, not 0", "`per`: must be a length"],
         ),
-        ({"most": "2"}, ["`most`: input should be a valid integer, not '2'"]),
+        ({"most": "2"}, ["`most` should be a whole number, not '2'"]),
         ({"mots": 2}, ["its options: most, per, only, weights, url"]),
         ({"KIND": "x"}, ["its options: most, per, only, weights, url"]),
         ({"per": "99999999w"}, ["`per`: must be a length of time of at most 100 years"]),

@@ -29,7 +29,7 @@ class TestConformance(Conformance):
     path = "auwgent.middleware.RateLimit"
     wrong = (
         ({}, "give `calls`, `runs` or both"),
-        ({"calls": 0}, "`calls`: input should be greater than 0, not 0"),
+        ({"calls": 0}, "`calls` should be greater than 0, not 0"),
         ({"calls": 1, "per": "a while"}, '`per`: must be a length of time such as "30s"'),
         ({"calls": 1, "per": 0}, "`per` must be longer"),
         ({"calls": 1, "by": "moon"}, "by"),

@@ -34,7 +34,7 @@ def listening(memory: Any, **config: Any) -> Bench:
 class TestConformance(Conformance):
     path = "auwgent.middleware.Remember"
     wrong = (
-        ({"limit": 0}, "`limit`: input should be greater than 0, not 0"),
+        ({"limit": 0}, "`limit` should be greater than 0, not 0"),
         ({"into": "my facts"}, "`into`"),
         ({"url": "carrier pigeon"}, "url is no database URL"),
         ({"path": "x"}, "its options: url, limit, into"),

@@ -64,7 +64,7 @@ class Conforming(Retrieve):
 class TestConformance(Conformance):
     path = "auwgent.middleware.Retrieve"
     wrong = (
-        ({"top": 0}, "`top`: input should be greater than 0, not 0"),
+        ({"top": 0}, "`top` should be greater than 0, not 0"),
         ({"min_score": 2}, "`min_score`"),
         ({"into": "my docs"}, "`into`"),
         ({"size": 10}, "`size`"),

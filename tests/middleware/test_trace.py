@@ -58,7 +58,7 @@ class TestConformance(Conformance):
     path = "auwgent.middleware.Trace"
     wrong = (
         ({"endpoint": "localhost"}, "`endpoint`"),
-        ({"content": "yes"}, "`content`: input should be a valid boolean"),
+        ({"content": "yes"}, "`content` should be true or false"),
         ({"flush": "soon"}, '`flush`: must be a length of time such as "30s"'),
         ({"url": "http://x"}, "its options: endpoint, headers, service, content, flush"),
     )
