@@ -14,8 +14,9 @@ from auwgent.models import wire
 from auwgent.models.answer import Answer, reported
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.faults import broken_off, explained
-from auwgent.models.http import Events, HTTPStatusError, patience, proxy_for, read_to_the_end, session
+from auwgent.models.http import HTTPStatusError, head_of, patience, proxy_for, read_to_the_end, session
 from auwgent.models.listed import listed
+from auwgent.models.received import Json, answered, redirected
 from auwgent.models.prices import estimated, known_usd, listed_usd
 from auwgent.models.providers import PROVIDERS, chat_url, family, not_direct, provider
 from auwgent.session import Usage
@@ -38,7 +39,6 @@ FINISHED = {  # any other end is a stop
     "safety": "content_filter",
 }
 BROKE_OFF = ("error", "insufficient_system_resource")  # OpenRouter's and DeepSeek's words for no end at all
-DONE = b"[DONE]"
 
 
 def is_direct(spec: ModelSpec, environ: Mapping[str, str]) -> bool:
@@ -60,28 +60,6 @@ def is_direct(spec: ModelSpec, environ: Mapping[str, str]) -> bool:
             f"{spec.name} cannot be asked via = 'direct': {problem}. Set via to 'litellm' or 'auto'"
         )
     return True
-
-
-class APIError(Exception):
-    """An error that the provider sent in place of an answer, or of a piece of one."""
-
-    def __init__(self, said: Any) -> None:
-        super().__init__(json.dumps({"error": said}))
-        code = said.get("code") if isinstance(said, dict) else None
-        self.status_code = code if isinstance(code, int) else None
-
-
-class Json(dict[str, Any]):
-    """A JSON object that is read by attribute, as LiteLLM's chunks are; what it lacks is None."""
-
-    def __getattr__(self, name: str) -> Any:
-        return self.get(name)
-
-    def __repr__(self) -> str:
-        return f"<Json with {len(self)} keys>"  # what a provider sends may hold the key that it was sent
-
-
-_DECODER = json.JSONDecoder(object_hook=Json)
 
 
 class DirectModel:
@@ -128,25 +106,18 @@ class DirectModel:
             allow_redirects=False,  # the key is for this address
         ) as response:
             if response.status >= 400:
-                raise HTTPStatusError(response, await response.read())
-            if not _is_stream(response, request):
-                yield _read(await response.read())
-                return
-            events = Events()
-            async for data in response.content.iter_any():
-                for event in events.feed(data):
-                    if event == DONE:
-                        await read_to_the_end(response)
-                        return
-                    yield _read(event)
-            for event in events.feed(b"\n\n"):  # some forget to end the last one
-                yield _read(event)
+                raise HTTPStatusError(response, await head_of(response))
+            if response.status >= 300:
+                raise redirected(response.headers.get("Location", ""))
+            async for chunk in answered(response.content.iter_any()):
+                yield chunk
+            await read_to_the_end(response)
 
     def _headers(self) -> Mapping[str, str]:
         from multidict import CIMultiDict
 
         spec = self.spec
-        headers = CIMultiDict({"Content-Type": "application/json"})
+        headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
         if spec.api_key and not urlsplit(self._url).username:
             headers["Authorization"] = f"Bearer {spec.api_key}"
         headers.update(spec.params.get("extra_headers") or {})
@@ -182,28 +153,3 @@ class DirectModel:
         """Tokens by the length of the texts, where none were reported."""
         sent = json.dumps([wire.messages(self.spec, request), wire.tools(self.spec, request)])
         return estimated(sent, answer.written)
-
-
-def _is_stream(response: aiohttp.ClientResponse, request: ModelRequest) -> bool:
-    """Whether events come. Some send them whatever was asked for, and some never do."""
-    if request.stream:
-        return response.content_type != "application/json"
-    return response.content_type == "text/event-stream"
-
-
-def _read(data: bytes) -> Json:
-    """A chunk or a whole answer, in the form in which LiteLLM would have it."""
-    chunk: Json = _DECODER.decode(data.decode())
-    if chunk.error:
-        raise APIError(chunk.error)
-    for choice in chunk.choices or ():
-        message = choice.delta or choice.message
-        if message and isinstance(message.content, list):
-            message["reasoning_content"], message["content"] = _thought_and_said(message.content)
-    return chunk
-
-
-def _thought_and_said(parts: list[Any]) -> tuple[str, str]:
-    """Mistral's content of parts as two texts."""
-    thought = "".join(part.text or "" for one in parts for part in one.thinking or ())
-    return thought, "".join(one.text or "" for one in parts if one.type == "text")

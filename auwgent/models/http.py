@@ -1,20 +1,21 @@
-"""The HTTP client of the direct route: one for each event loop, and the events that it receives."""
+"""The HTTP client of the direct route, one for each event loop, and what its answers are read with."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
+from auwgent.models.received import ERROR_BYTES
+
 if TYPE_CHECKING:
     import aiohttp
 
 LATE_END = 0.2  # seconds that a connection may take to end after the answer has, to be used again
-ERROR_BYTES = 65536  # of an answer with an error, at most
 
 _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]] = (
     WeakKeyDictionary()
@@ -29,26 +30,14 @@ class HTTPStatusError(Exception):
         self.response = SimpleNamespace(status_code=response.status, headers=response.headers)
 
 
-class Events:
-    """Takes a stream of server-sent events apart. Only their data counts here."""
-
-    def __init__(self) -> None:
-        self._line = bytearray()  # one that has begun
-        self._data: list[bytes] = []  # of the event that has begun
-
-    def feed(self, received: bytes) -> Iterator[bytes]:
-        """The data of each event that is whole now."""
-        self._line += received
-        if b"\n" not in received:
-            return
-        *lines, self._line = self._line.split(b"\n")
-        for line in lines:
-            line = line.removesuffix(b"\r")
-            if line.startswith(b"data:"):
-                self._data.append(bytes(line[5:].strip()))
-            elif not line and self._data:
-                yield b"\n".join(self._data)
-                self._data.clear()
+async def head_of(response: aiohttp.ClientResponse) -> bytes:
+    """The beginning of a body, which may have no end."""
+    body = b""
+    async for data in response.content.iter_any():
+        body += data
+        if len(body) >= ERROR_BYTES:
+            break
+    return body[:ERROR_BYTES]
 
 
 async def session() -> aiohttp.ClientSession:
@@ -95,4 +84,5 @@ async def read_to_the_end(response: aiohttp.ClientResponse) -> None:
     """Let the connection be used again, where it ends soon."""
     with suppress(Exception):  # the answer is there; a connection that does not end is simply not used again
         async with asyncio.timeout(LATE_END):
-            await response.read()
+            async for _ in response.content.iter_any():
+                pass

@@ -1,0 +1,384 @@
+"""What a provider really sent, bounded, taken apart and made regular before either route reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import urlsplit
+
+from auwgent.errors import Fault
+
+ANSWER_BYTES = 32 * 2**20  # of a whole answer, or of all events of one
+EVENT_BYTES = 16 * 2**20  # of one event
+ERROR_BYTES = 65536  # of an error, at most
+MOST_TOKENS = 10**9  # in one call; a count beyond is a mistake
+LATE_USAGE = 5.0  # seconds that what follows the end of an answer may take
+
+DONE = b"[DONE]"
+BOM = b"\xef\xbb\xbf"
+
+
+
+class Json(dict[str, Any]):
+    """A JSON object that is read by attribute, as LiteLLM's chunks are; what it lacks is None."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+    def __repr__(self) -> str:
+        return f"<Json with {len(self)} keys>"  # what a provider sends may hold the key that it was sent
+
+
+# What stands for a status where an error says it in words.
+STATUS_OF: Mapping[str, int] = {
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "context_length_exceeded": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "unauthenticated": 401,
+    "insufficient_credits": 402,
+    "billing_error": 402,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "not_found": 404,
+    "model_not_found": 404,
+    "timeout_error": 408,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limited": 429,
+    "insufficient_quota": 429,
+    "resource_exhausted": 429,
+    "too_many_requests": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "internal": 500,
+    "unavailable": 503,
+    "service_unavailable": 503,
+    "deadline_exceeded": 504,
+    "overloaded_error": 529,
+}
+
+
+class APIError(Exception):
+    """An error that the provider sent in place of an answer, or of a piece of one."""
+
+    def __init__(self, said: Any, status: int | None = None) -> None:
+        try:
+            text = json.dumps({"error": said})
+        except (RecursionError, ValueError, TypeError):
+            text = "an error that cannot be read"
+        super().__init__(text[:ERROR_BYTES])
+        self.status_code = status
+
+
+class Unusable(Exception):
+    """What came cannot be an answer; `told` is for the user, behind the name of the model."""
+
+    def __init__(self, told: str, fault: Fault = "protocol") -> None:
+        super().__init__(told)
+        self.told = told
+        self.fault: Fault = fault
+
+
+def redirected(location: str) -> Unusable:
+    """A redirect, which is not followed: the key and the conversation are for the configured address."""
+    parts = urlsplit(location)
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path
+    return Unusable(
+        f"points to {place[:200] or 'nowhere'}. Redirects are not followed: give the address itself as base_url"
+    )
+
+
+class Event(bytes):
+    """The data of an event, or a whole body."""
+
+    name = ""
+    is_whole = False
+
+
+class Events:
+    """Takes a stream of server-sent events apart. Only their data and names count here."""
+
+    def __init__(self) -> None:
+        self._line = bytearray()  # one that has begun
+        self._data: list[bytes] = []  # of the event that has begun
+        self._size = 0
+        self._name = ""
+        self._follows_cr = False
+
+    def feed(self, received: bytes) -> Iterator[Event]:
+        """The data of each event that is whole now."""
+        if b"\r" in received or self._follows_cr:
+            received = self._with_plain_ends(received)
+        self._line += received
+        self._size += len(received)
+        if self._size > EVENT_BYTES:
+            raise Unusable(f"sent an event of more than {EVENT_BYTES >> 20} MB")
+        if b"\n" not in received:
+            return
+        *lines, self._line = self._line.split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._data.append(bytes(line[5:].strip()))
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip().decode(errors="replace")
+            elif not line:
+                if self._data:
+                    event = Event(b"\n".join(self._data))
+                    event.name = self._name
+                    yield event
+                    self._data.clear()
+                self._name = ""
+        self._size = len(self._line) + sum(map(len, self._data))
+
+    def _with_plain_ends(self, received: bytes) -> bytes:
+        """Lines may end with CR LF, LF or CR."""
+        if self._follows_cr and received.startswith(b"\n"):
+            received = received[1:]
+        self._follows_cr = received.endswith(b"\r")
+        return received.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def close(self) -> Iterator[Event]:
+        """Some forget to end the last one."""
+        return self.feed(b"\n\n")
+
+
+class _Whole:
+    """A body that is no stream of events."""
+
+    def __init__(self) -> None:
+        self._body = bytearray()
+
+    def feed(self, received: bytes) -> Iterator[Event]:
+        self._body += received
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        event = Event(self._body)
+        event.is_whole = True
+        self._body.clear()
+        yield event
+
+
+async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
+    """The events of a body, or the body as one where it is none of events, whatever its content type says."""
+    total, head = 0, b""
+    parser: Events | _Whole | None = None
+    async for data in chunks:
+        total += len(data)
+        if total > ANSWER_BYTES:
+            raise Unusable(f"sent an answer of more than {ANSWER_BYTES >> 20} MB")
+        if parser is None:
+            head += data
+            data = head.removeprefix(BOM).lstrip()
+            if not data or BOM.startswith(head):
+                continue
+            parser = _Whole() if data[:1] in b"{[<" else Events()
+        for event in parser.feed(data):
+            yield event
+    for event in parser.close() if parser is not None else ():
+        yield event
+
+
+async def answered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Json, None]:
+    """The pieces of an answer in OpenAI's chat format, or the whole of it, in one and the same form.
+
+    Once the model has said that it is done, nothing that may follow or fail to follow can take the answer away.
+    """
+    has_ended = has_begun = False
+    async with aclosing(events(chunks)) as found:
+        while True:
+            try:
+                async with asyncio.timeout(LATE_USAGE if has_ended else None):
+                    event = await anext(found, None)
+                if event is None or event == DONE:
+                    return
+                if event.name == "error":
+                    raise APIError(*_wrong(decoded(event)))
+                if not event.is_whole and event[:1] not in b"{[":
+                    continue  # a sign of life
+                chunk = tidied(decoded(event))
+            except APIError:
+                raise
+            except Exception:
+                if has_ended:
+                    return
+                raise
+            for choice in chunk["choices"]:
+                if has_begun and choice.message and not event.is_whole:
+                    choice["delta"] = Json()  # all that was said, once more
+                has_begun |= bool(choice.delta)
+                has_ended |= bool(choice.finish_reason)
+            yield chunk
+
+
+_DECODER = json.JSONDecoder(object_hook=Json)
+
+
+def decoded(data: bytes) -> Any:
+    """JSON of a provider's. What it is not able to be is told as a wrong answer, not by what Python says."""
+    try:
+        return _DECODER.decode(data.decode(errors="replace"))
+    except RecursionError:
+        raise Unusable("sent an answer that is nested too deeply") from None
+
+
+def tidied(sent: Any) -> Json:
+    """A chunk or a whole answer in OpenAI's chat format, as it should be. Raises where it is none, or an error."""
+    if not isinstance(sent, Json):
+        raise Unusable("sent JSON that is not an answer")
+    if failure := failure_in(sent):
+        raise failure
+    choices = sent.choices or []
+    if not isinstance(choices, list) or not all(isinstance(one, Json) for one in choices):
+        raise Unusable("sent `choices` that are not a list of objects")
+    usage = next((one for one in _usages(sent, choices) if isinstance(one, Json)), None)
+    chunk = Json(sent)
+    chunk["choices"] = [_choice(one) for one in choices[:1]]
+    chunk["usage"] = believed(usage) if usage else None
+    return chunk
+
+
+def failure_in(sent: Mapping[str, Any]) -> APIError | None:
+    """The error that stands in place of an answer, with the status it would have had."""
+    if sent.get("error") or sent.get("type") == "error" or sent.get("object") == "error":
+        said, status = _wrong(sent)
+        has_words = any(said.values()) if isinstance(said, dict) else said
+        return APIError(said, status) if has_words else None
+    if "choices" not in sent and (said := sent.get("detail") or sent.get("errors")):
+        return APIError(said, _status_in(sent))
+    return None
+
+
+def _wrong(sent: Any) -> tuple[Any, int | None]:
+    """What an error says, and the status it stands for."""
+    if not isinstance(sent, dict):
+        return sent, None
+    said = sent.get("error") or sent
+    return said, (_status_in(said) if isinstance(said, dict) else None) or _status_in(sent)
+
+
+def _status_in(said: Mapping[str, Any]) -> int | None:
+    for name in ("code", "status", "status_code", "http_code", "type"):
+        value = said.get(name)
+        if isinstance(value, str):
+            value = int(value) if value.isdecimal() and len(value) == 3 else STATUS_OF.get(value.lower())
+        if isinstance(value, int) and 400 <= value < 600:
+            return value
+    return None
+
+
+def _usages(sent: Json, choices: list[Json]) -> Iterator[Any]:
+    """Where servers put their counts."""
+    yield sent.usage
+    yield from (one.usage for one in choices)
+    yield from (group.usage for group in (sent.x_groq, sent.message) if isinstance(group, Json))
+
+
+def _choice(choice: Json) -> Json:
+    message = choice.delta if choice.delta is not None else choice.message
+    if message is None:
+        message = Json(content=choice.text) if isinstance(choice.text, str) else Json()
+    if not isinstance(message, Json):
+        raise Unusable("sent a message that is not an object")
+    tidy = _message(message)
+    finish = choice.finish_reason
+    return Json(
+        index=0,
+        delta=tidy,
+        message=tidy if choice.delta is None and choice.message is not None else None,
+        finish_reason=finish if isinstance(finish, str) else None,
+        native_finish_reason=choice.native_finish_reason,
+        content_filter_results=choice.content_filter_results,
+        error=choice.error,
+    )
+
+
+def _message(message: Json) -> Json:
+    """A message or a piece of one. What a reader of it may not expect is left out."""
+    tidy = Json(message)
+    content = message.content
+    if isinstance(content, list):
+        thought, content = _thought_and_said(content)
+        tidy["reasoning_content"] = thought or message.reasoning_content
+    tidy["content"] = _text(content)
+    for name in ("reasoning_content", "reasoning", "refusal"):
+        if name in tidy:
+            tidy[name] = tidy[name] if isinstance(tidy[name], str) else None
+    for name in ("reasoning_details", "thinking_blocks", "annotations", "images"):
+        if name in tidy:
+            tidy[name] = [one for one in tidy[name] or () if isinstance(one, Json)] if isinstance(tidy[name], list) else None
+    calls = message.tool_calls
+    if not calls and isinstance(message.function_call, Json):
+        calls = [Json(index=0, function=message.function_call)]
+    calls = calls if isinstance(calls, list) else [calls]
+    tidy["tool_calls"] = [_call(one) for one in calls if isinstance(one, Json)] or None
+    tidy.pop("function_call", None)
+    return tidy
+
+
+def _call(call: Json) -> Json:
+    function = call.function if isinstance(call.function, Json) else call
+    arguments = function.arguments
+    if not isinstance(arguments, str | None):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    index = call.index if isinstance(call.index, int) and not isinstance(call.index, bool) else None
+    named = Json(name=_text(function.name), arguments=arguments)
+    return Json(call, id=_text(call.id), index=index, type="function", function=named)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _thought_and_said(parts: list[Any]) -> tuple[str, str]:
+    """A content of parts as two texts."""
+    thought, said = [], []
+    for part in parts:
+        if isinstance(part, str):
+            said.append(part)
+        elif isinstance(part, Json) and isinstance(part.text, str):
+            said.append(part.text)
+        elif isinstance(part, Json):
+            inner = part.thinking if isinstance(part.thinking, list) else [part.thinking]
+            texts = (one.text if isinstance(one, Json) else one for one in inner)
+            thought += [text for text in texts if isinstance(text, str)]
+    return "".join(thought), "".join(said)
+
+
+def believed(usage: Json) -> Json | None:
+    """A usage whose counts can be: numbers of tokens, none beyond all measure. None: we count ourselves."""
+    sent = _count(usage.prompt_tokens if "prompt_tokens" in usage else usage.input_tokens)
+    received = _count(usage.completion_tokens if "completion_tokens" in usage else usage.output_tokens)
+    if sent is None or received is None:
+        return None
+    cost = usage.cost if isinstance(usage.cost, int | float) and not isinstance(usage.cost, bool) else None
+    tidy = Json(prompt_tokens=sent, completion_tokens=received, total_tokens=sent + received)
+    tidy["cost"] = float(cost) if cost is not None and 0 <= cost < math.inf else None
+    for name in ("prompt_tokens_details", "completion_tokens_details", "input_tokens_details", "output_tokens_details"):
+        if isinstance(usage[name] if name in usage else None, Json):
+            kept = {key: count for key, value in usage[name].items() if (count := _count(value))}
+            tidy[name.replace("input", "prompt").replace("output", "completion")] = Json(kept)
+    for name in ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
+        if count := _count(usage[name] if name in usage else None):
+            tidy[name] = count
+    return tidy
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; 0 for what is not there."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_TOKENS:
+        return None
+    return int(value) if value == int(value) else None
