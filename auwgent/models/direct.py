@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from auwgent.errors import ConfigError, ProviderError
@@ -16,13 +16,10 @@ from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.faults import broken_off, explained
 from auwgent.models.http import HTTPStatusError, head_of, patience, proxy_for, read_to_the_end, session
 from auwgent.models.listed import listed
-from auwgent.models.received import Json, answered, redirected
 from auwgent.models.prices import estimated, known_usd, listed_usd
 from auwgent.models.providers import PROVIDERS, chat_url, family, not_direct, provider
+from auwgent.models.received import Json, answered, redirected
 from auwgent.session import Usage
-
-if TYPE_CHECKING:
-    import aiohttp
 
 # Arguments of LiteLLM's own, which a provider would only wonder at.
 LITELLMS_ARGUMENTS = frozenset(

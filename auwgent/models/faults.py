@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -18,6 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 from auwgent.errors import PASSING, Fault, ProviderError
 from auwgent.models.base import ModelSpec
 from auwgent.models.providers import key_places
+from auwgent.models.received import APIError, Unusable
 from auwgent.secrecy import scrubbed
 from auwgent.session import now
 
@@ -138,7 +141,23 @@ _MONEY = "{model} refused because its quota or credit is used up. Look at the ac
 
 def explained(error: BaseException, spec: ModelSpec, *, begun: bool = False) -> ProviderError:
     """What the user is told of `error`, which a call to `spec` raised; `begun` after a part of the answer."""
+    try:
+        return _explained(error, spec, begun=begun)
+    except (
+        Exception
+    ):  # whatever a provider sent: that it cannot be explained must not hide that the call failed
+        return broken_off(spec, begun=begun)
+
+
+def _explained(error: BaseException, spec: ModelSpec, *, begun: bool) -> ProviderError:
     chain = list(_chain(error))
+    # What was found on the way says more than what LiteLLM made of it.
+    found = next((one for one in chain if isinstance(one, APIError | Unusable)), None)
+    if isinstance(found, Unusable):
+        sentence = f"What answered for {{model}}{{at}} {_literal(found.told)}."
+        return _error(spec, found.fault, sentence=sentence, retryable=False)
+    if found is not None:
+        error, chain = found, [found]
     said = getattr(error, "original_exception", None) or error
     text = _text(said)
     status = _status(chain)
@@ -155,6 +174,10 @@ def explained(error: BaseException, spec: ModelSpec, *, begun: bool = False) -> 
         retryable=fault in PASSING and not broke,
         retry_after=_retry_after(chain),
     )
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def broken_off(spec: ModelSpec, *, begun: bool) -> ProviderError:
@@ -208,7 +231,7 @@ def _fault(error: BaseException, text: str, status: int | None, chain: Sequence[
         return "timeout"
     if any(isinstance(one, OSError) or "TransportError" in _names(one) for one in chain):
         return "unavailable"
-    if _http_error(chain) is None and _NO_ENDPOINT.search(text):
+    if _http_error(chain) is None and not isinstance(error, APIError) and _NO_ENDPOINT.search(text):
         return "protocol"
     if status in (400, 422):
         if _FILTERED.search(text):
@@ -246,6 +269,8 @@ def _status(chain: Sequence[BaseException]) -> int | None:
     if (error := _http_error(chain)) is not None:
         return int(error.response.status_code)
     claimed = getattr(chain[0], "status_code", None)
+    if isinstance(chain[0], APIError):
+        return chain[0].status_code
     # LiteLLM's own default is 500; what it was told in the middle of a stream may be another.
     return (
         claimed if isinstance(claimed, int) and 400 <= claimed < 600 and claimed not in (422, 500) else None
@@ -268,13 +293,13 @@ def _retry_after(chain: Sequence[BaseException]) -> float | None:
 def _seconds(value: str) -> float | None:
     """A Retry-After header: seconds, or the date to wait for."""
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - now()).total_seconds())
-    except (TypeError, ValueError):
-        return None
+        try:
+            seconds = (parsedate_to_datetime(value) - now()).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _text(error: BaseException) -> str:
@@ -302,11 +327,12 @@ def _provider_words(text: str) -> str:
 def _message_in(text: str) -> str:
     """The message within a JSON body, as Anthropic's and Gemini's errors are; LiteLLM may write it as bytes."""
     if _BYTES.fullmatch(text):
-        text = ast.literal_eval(text).decode(errors="replace")
+        with suppress(ValueError, SyntaxError, AttributeError, RecursionError, MemoryError):
+            text = ast.literal_eval(text).decode(errors="replace")
     start = text.find("{")
     try:
         body, _ = json.JSONDecoder().raw_decode(text, start)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return text
     inner = body.get("error", body)
     message = inner.get("message") if isinstance(inner, dict) else inner

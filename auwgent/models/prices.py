@@ -42,7 +42,7 @@ def listed_usd(spec: ModelSpec, usage: Usage) -> float | None:
 
     fresh = rate("input_cost_per_token")
     cached = rate("cache_read_input_token_cost", fresh)
-    spent = (usage.input_tokens - usage.cached_tokens) * fresh + usage.cached_tokens * cached
+    spent = max(0, usage.input_tokens - usage.cached_tokens) * fresh + usage.cached_tokens * cached
     return spent + usage.output_tokens * rate("output_cost_per_token")
 
 

@@ -22,7 +22,6 @@ DONE = b"[DONE]"
 BOM = b"\xef\xbb\xbf"
 
 
-
 class Json(dict[str, Any]):
     """A JSON object that is read by attribute, as LiteLLM's chunks are; what it lacks is None."""
 
@@ -315,7 +314,11 @@ def _message(message: Json) -> Json:
             tidy[name] = tidy[name] if isinstance(tidy[name], str) else None
     for name in ("reasoning_details", "thinking_blocks", "annotations", "images"):
         if name in tidy:
-            tidy[name] = [one for one in tidy[name] or () if isinstance(one, Json)] if isinstance(tidy[name], list) else None
+            tidy[name] = (
+                [one for one in tidy[name] or () if isinstance(one, Json)]
+                if isinstance(tidy[name], list)
+                else None
+            )
     calls = message.tool_calls
     if not calls and isinstance(message.function_call, Json):
         calls = [Json(index=0, function=message.function_call)]
@@ -356,6 +359,13 @@ def _thought_and_said(parts: list[Any]) -> tuple[str, str]:
     return "".join(thought), "".join(said)
 
 
+_OLD = {"prompt": "input", "completion": "output"}  # names of other wire formats
+_CACHED = (
+    *("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"),
+    *("cache_creation_input_tokens", "cache_write_tokens"),
+)
+
+
 def believed(usage: Json) -> Json | None:
     """A usage whose counts can be: numbers of tokens, none beyond all measure. None: we count ourselves."""
     sent = _count(usage.prompt_tokens if "prompt_tokens" in usage else usage.input_tokens)
@@ -365,12 +375,13 @@ def believed(usage: Json) -> Json | None:
     cost = usage.cost if isinstance(usage.cost, int | float) and not isinstance(usage.cost, bool) else None
     tidy = Json(prompt_tokens=sent, completion_tokens=received, total_tokens=sent + received)
     tidy["cost"] = float(cost) if cost is not None and 0 <= cost < math.inf else None
-    for name in ("prompt_tokens_details", "completion_tokens_details", "input_tokens_details", "output_tokens_details"):
-        if isinstance(usage[name] if name in usage else None, Json):
-            kept = {key: count for key, value in usage[name].items() if (count := _count(value))}
-            tidy[name.replace("input", "prompt").replace("output", "completion")] = Json(kept)
-    for name in ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
-        if count := _count(usage[name] if name in usage else None):
+    for name, most in (("prompt", sent), ("completion", received)):
+        details = usage.get(f"{name}_tokens_details") or usage.get(f"{_OLD[name]}_tokens_details")
+        if isinstance(details, Json):
+            counts = {key: min(count, most) for key, value in details.items() if (count := _count(value))}
+            tidy[f"{name}_tokens_details"] = Json(counts)
+    for name in _CACHED:
+        if count := _count(usage.get(name)):
             tidy[name] = count
     return tidy
 
