@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auwgent.middleware.flow import JsonFlow, TextFlow, without
-from auwgent.middleware.sensitive import DEFAULT_KINDS, PATTERNS, Finder
+from auwgent.middleware.redact.finder import Finder
+from auwgent.middleware.redact.flow import JsonFlow, TextFlow, without
+from auwgent.middleware.redact.kinds import DEFAULT_KINDS, PATTERNS
 from auwgent.outputs import partial_json
 
 SECRETS = [

@@ -75,7 +75,9 @@ class TestEveryPlace:
         call, result, answer = session.turns[1:]
         assert call.tool_calls is not None
         assert call.tool_calls[0].args == {"to": "[EMAIL_1]", "body": "@"}
-        assert (result.text, answer.text) == ("Sent to [EMAIL_1].", "Done, [EMAIL_1]")
+        assert result.outcome == "error"
+        assert "'send' was not called: to held what looks secret or personal" in result.text
+        assert answer.text == "Done, [EMAIL_1]"
         shown = json.dumps([intent.as_json() for intent in [*agent.intents, *agent.partials]])
         assert MAIL not in everything(session) + shown
 

@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from auwgent.middleware.sensitive import Finder
+from auwgent.middleware.redact.finder import Finder
+from auwgent.middleware.redact.kinds import NUMBER_NAME
 
 SMALL = 10**6  # numbers up to this are no secrets
 LONG = 30  # nor are those with so many digits
 
 Name = Callable[[str, str], str]  # (kind, secret) -> the placeholder that stands for it
 
+_BRACKET = re.compile(r"[\[\]{}]")
 _WORD = re.compile(r'[^\s{}\[\]:,"]+')
 _LAST_WORD = re.compile(r'[^\s{}\[\]:,"]*\Z')
 _LITERAL = re.compile(r"true|false|null|-?[\d.]+([eE][+-]?\d+)?")
@@ -36,17 +38,16 @@ def without(finder: Finder, name: Name, value: Any) -> Any:
         text = TextFlow(finder, name).feed(value, is_whole=True)
         return value if text == value else text
     if isinstance(value, int) and value > SMALL:
-        digits = str(value)
-        found = finder.spans(digits)
-        return (
-            name(found[0].kind, digits) if found and found[0].last - found[0].first == len(digits) else value
-        )
+        kind = finder.kind_of_number(str(value))
+        return value if kind is None else name(kind, str(value))
     return value
 
 
 def _field(finder: Finder, name: Name, key: Any, value: Any) -> Any:
     if isinstance(value, str) and value and finder.is_secret_name(key):
-        return name("password", value) if finder.is_secret(value) else value
+        return name("password", value) if finder.is_password(value) else value
+    if isinstance(value, int) and NUMBER_NAME.fullmatch(str(key)):
+        return value
     return without(finder, name, value)
 
 
@@ -86,6 +87,8 @@ class JsonFlow:
         self._string: TextFlow | None = None
         self._decoded = ""  # the string, as far as it was read
         self._last = ""  # the one before
+        self._stack: list[str] = []  # the brackets that are open
+        self._is_value = False  # whether the string that is being read is a value, and no name of a field
         self._is_password = False
         self._prose: TextFlow | None = None  # what follows is no JSON
         self._strings: dict[tuple[bool, str], str] = {}  # those that are whole -> as they are shown
@@ -106,25 +109,34 @@ class JsonFlow:
         self.shown += more
         return more
 
-    def value(self, parsed: Any, *, is_password: bool = False) -> Any:
+    def value(self, parsed: Any) -> Any:
         """What was parsed of the text so far, its strings as they are shown; the last one may be open."""
+        return self._value(parsed, is_last=self._string is not None and self._is_value)
+
+    def _value(self, parsed: Any, *, is_last: bool, name: Any = None) -> Any:
+        """`is_last`: in document order, so that it is, or holds, the string that is being read."""
         if isinstance(parsed, dict):
+            last = next(reversed(parsed), None)
             return {
-                self.value(key): self.value(one, is_password=self._finder.is_secret_name(key))
+                self._shown(key, is_password=False): self._value(
+                    one, is_last=is_last and key is last, name=key
+                )
                 for key, one in parsed.items()
             }
         if isinstance(parsed, list):
-            return [self.value(one) for one in parsed]
+            last = len(parsed) - 1
+            return [self._value(one, is_last=is_last and index == last) for index, one in enumerate(parsed)]
         if isinstance(parsed, str):
-            if self._prose is not None:
-                return TextFlow(self._finder, self._name).feed(parsed, is_whole=False)
-            if (is_password, parsed) in self._strings:
-                return self._strings[is_password, parsed]
-            if self._string is not None and (
-                self._decoded.startswith(parsed) or parsed.startswith(self._decoded)
-            ):
+            if is_last and self._prose is None:
+                assert self._string is not None
                 return self._string.shown
-        return without(self._finder, self._name, parsed)
+            return self._shown(parsed, is_password=name is not None and self._finder.is_secret_name(name))
+        return _field(self._finder, self._name, name, parsed)
+
+    def _shown(self, text: str, *, is_password: bool) -> str:
+        """A string as it is shown; of one that was not read to its end only what is safe."""
+        known = self._strings.get((is_password, text)) if self._prose is None else None
+        return TextFlow(self._finder, self._name).feed(text, is_whole=False) if known is None else known
 
     def _read_outside(self, text: str) -> str:
         """What stands outside of strings, up to the next one; a word at the end may not be whole yet."""
@@ -137,8 +149,9 @@ class JsonFlow:
         if self._prose is None:
             more += '"'
             self._place += 1
-            is_value = self._between.strip() == ":"
-            self._is_password = is_value and self._finder.is_secret_name(self._last)
+            is_field = self._between.strip() == ":"
+            self._is_value = is_field or self._stack[-1:] != ["{"]
+            self._is_password = is_field and self._finder.is_secret_name(self._last)
             self._string, self._decoded, self._between = TextFlow(self._finder, self._name), "", ""
         return more
 
@@ -150,16 +163,24 @@ class JsonFlow:
                 more += text[self._place : word.start()]
                 self._place, self._prose = word.start(), TextFlow(self._finder, self._name)
                 return more
-            more += text[self._place : word.start()] + self._literal(word[0])
+            more += text[self._place : word.start()]
+            more += self._literal(word[0], self._between + more)
             self._place = word.end()
         more += text[self._place : end]
         self._place = end
         self._between += more
+        for bracket in _BRACKET.findall(more):
+            if bracket in "[{":
+                self._stack.append(bracket)
+            elif self._stack:
+                self._stack.pop()
         return more
 
-    def _literal(self, word: str) -> str:
-        is_integer = word.isdecimal() and len(word) < LONG
-        return json.dumps(without(self._finder, self._name, int(word))) if is_integer else word
+    def _literal(self, word: str, before: str) -> str:
+        if not word.isdecimal() or len(word) >= LONG:
+            return word
+        name = self._last if before.strip() == ":" else None
+        return json.dumps(_field(self._finder, self._name, name, int(word)))
 
     def _read_string(self, text: str) -> str:
         assert self._string is not None
@@ -182,7 +203,7 @@ class JsonFlow:
         if not self._is_password:
             return _encoded(self._string.feed(self._decoded, is_whole=is_whole))
         if is_whole and self._decoded:
-            is_secret = self._finder.is_secret(self._decoded)
+            is_secret = self._finder.is_password(self._decoded)
             self._string.shown = self._name("password", self._decoded) if is_secret else self._decoded
         return _encoded(self._string.shown)
 

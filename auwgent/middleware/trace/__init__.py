@@ -16,9 +16,9 @@ from pydantic import Field
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import Context
 from auwgent.intents import CALLS
-from auwgent.middleware import genai
-from auwgent.middleware.genai import Attributes
 from auwgent.middleware.kept import Configured, Time, option
+from auwgent.middleware.trace import genai
+from auwgent.middleware.trace.genai import Attributes
 from auwgent.session import Session, Usage
 
 if TYPE_CHECKING:

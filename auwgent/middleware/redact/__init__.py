@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Annotated, Any, Literal
 
-import regex
 from pydantic import Field
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from auwgent.errors import ToolError
 from auwgent.hooks.context import Context
 from auwgent.intents import CALLS, RESULTS
-from auwgent.middleware.flow import JsonFlow, TextFlow, without
 from auwgent.middleware.kept import Configured, Given, Many, option
-from auwgent.middleware.sensitive import DEFAULT_KINDS, PATTERNS, PLACEHOLDER, Finder
+from auwgent.middleware.redact.finder import Finder
+from auwgent.middleware.redact.flow import JsonFlow, TextFlow, without
+from auwgent.middleware.redact.kinds import DEFAULT_KINDS, PATTERNS
+from auwgent.middleware.redact.names import Names
 from auwgent.session import Media, Part, Session, Text, ToolCall, Turn
 from auwgent.store.side import SideDatabase, vault
 
 DEFAULT_FILE = ".auwgent/secrets.db"
+LONGEST_NAME = 64  # characters that a placeholder may have
 SESSIONS = 1000  # whose placeholders are remembered, the last used ones
 
 Where = Literal["inputs", "arguments", "results", "answers", "prompt"]
@@ -61,7 +65,7 @@ class Redact(Configured):
             raise ValueError(f"`kinds`: there is no {unknown[0]!r}; there are {', '.join(PATTERNS)}")
         known = {kind: PATTERNS[kind] for kind in self.kinds}
         self._finder = Finder({**known, **(self.patterns or {})}, self.keep)
-        self._names: OrderedDict[tuple[str, str], Names] = OrderedDict()
+        self._names: OrderedDict[tuple[str, str], Names] = OrderedDict()  # by user and session
         self._vault = _database(self.vault)
 
     async def open(self) -> None:
@@ -92,7 +96,7 @@ class Redact(Configured):
 
     async def onIntentPartial(self, name: str, value: dict[str, Any], ctx: Context) -> None:
         if ("arguments" if name in CALLS else "answers") in self.where:
-            (await self._of(ctx)).piece(value)
+            (await self._of(ctx)).piece(name, value)
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
         redacting = await self._of(ctx)
@@ -131,8 +135,7 @@ class Redact(Configured):
         redacting = Redacting(self._finder, names, self.where)
         ctx[self.run_key] = redacting
         ctx.changeTurns(redacting.turn)
-        if self.restore:
-            ctx.changeArguments(self._restored(names))
+        ctx.changeArguments(partial(redacting.arguments, self.restore))
         return redacting
 
     async def _names_of(self, user_id: str, session_id: str) -> Names:
@@ -153,73 +156,6 @@ class Redact(Configured):
             unsaved, names.unsaved = names.unsaved, {}
             await self._vault.run(self.folder, vault.add, str(ctx.userId or ""), ctx.sessionId, unsaved)
 
-    def _restored(self, names: Names) -> Any:
-        def restored(tool: str, args: dict[str, Any]) -> dict[str, Any]:
-            wanted = any(fnmatchcase(tool, pattern) for pattern in self.restore)
-            result: dict[str, Any] = names.restored(args) if wanted else args
-            return result
-
-        return restored
-
-
-class Names:
-    """The placeholders of one session, and what they stand for."""
-
-    def __init__(self) -> None:
-        self._by_secret: dict[str, str] = {}
-        self._secrets: dict[str, str] = {}
-        self._numbers: dict[str, int] = {}  # the last one given, by kind
-        self.unsaved: dict[str, str] = {}
-
-    def __call__(self, kind: str, secret: str) -> str:
-        """The placeholder for a secret."""
-        known = self._by_secret.get(secret)
-        if known is not None:
-            return known
-        label = kind.upper()
-        number = self._numbers[label] = self._numbers.get(label, 0) + 1
-        placeholder = f"[{label}_{number}]"
-        self._add(placeholder, secret)
-        self.unsaved[placeholder] = secret
-        return placeholder
-
-    def learn(self, known: Mapping[str, str]) -> None:
-        """Take over what was saved."""
-        for placeholder, secret in known.items():
-            self._skip(placeholder)
-            self._add(placeholder, secret)
-
-    def skip_used(self, turns: Iterable[Turn]) -> None:
-        """Give no placeholder that is in the history already: it may have stood for something else."""
-        for turn in turns:
-            self._skip(turn.text)
-            for call in turn.tool_calls or ():
-                self._skip(str(call.args))
-
-    def restored(self, value: Any) -> Any:
-        """The data with what its placeholders stand for. `ToolError` where that is not known any more."""
-        if isinstance(value, dict):
-            return {key: self.restored(one) for key, one in value.items()}
-        if isinstance(value, list):
-            return [self.restored(one) for one in value]
-        return PLACEHOLDER.sub(self._restore, value) if isinstance(value, str) else value
-
-    def _add(self, placeholder: str, secret: str) -> None:
-        self._by_secret[secret] = placeholder
-        self._secrets[placeholder] = secret
-
-    def _skip(self, text: str) -> None:
-        for label, number in PLACEHOLDER.findall(text):
-            self._numbers[label] = max(self._numbers.get(label, 0), int(number[:9]))
-
-    def _restore(self, found: regex.Match[str]) -> str:
-        secret = self._secrets.get(found[0])
-        if secret is not None:
-            return secret
-        if found[1] not in self._numbers:
-            return found[0]  # not one of ours
-        raise ToolError(f"what {found[0]} stood for is not known any more; ask the user for it again")
-
 
 @dataclass(slots=True)
 class Redacting:
@@ -229,9 +165,13 @@ class Redacting:
     names: Names
     where: frozenset[Where]
     _flows: dict[int, TextFlow | JsonFlow] = field(default_factory=dict)  # by segment
+    _changed: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # calls that were, with the names of arguments
     _older: dict[str, Turn] = field(default_factory=dict)  # turns as they are sent, by their ids
 
     def text(self, text: str) -> str:
+        self.names.skip(text)
         return TextFlow(self.finder, self.names).feed(text, is_whole=True)
 
     def content(self, content: str | list[Part]) -> str | list[Part]:
@@ -248,7 +188,7 @@ class Redacting:
             plain = to_jsonable_python(value, fallback=str, bytes_mode="base64")
         except (PydanticSerializationError, ValueError):
             return value  # cannot be told to the model either
-        redacted = without(self.finder, self.names, plain)
+        redacted = self._without(plain)
         return value if redacted is plain else redacted
 
     def turn(self, turn: Turn) -> None:
@@ -259,6 +199,20 @@ class Redacting:
         if turn.tool_calls and "arguments" in self.where:
             turn.tool_calls = [self._call(call) for call in turn.tool_calls]
 
+    def arguments(self, restore: Sequence[str], tool: str, args: dict[str, Any]) -> dict[str, Any]:
+        """What a tool is called with. `ToolError` where it would do something else than the model wanted."""
+        if any(fnmatchcase(tool, pattern) for pattern in restore):
+            restored: dict[str, Any] = self.names.restored(args)
+            return restored
+        changed = self._changed.get(_key(tool, args))
+        if changed is not None:
+            raise ToolError(
+                f"{tool!r} was not called: {', '.join(changed)} held what looks secret or personal, and is redacted. "
+                "Leave it out or use a variable; `keep` of Redact lists values that may pass, `restore` tools that may "
+                "be given them"
+            )
+        return args
+
     def older(self, turn: Turn) -> Turn:
         """A turn of the history as it is sent; it may be from a time when nothing was redacted."""
         if turn.id not in self._older:
@@ -267,16 +221,21 @@ class Redacting:
             self._older[turn.id] = turn if copy == turn else copy
         return self._older[turn.id]
 
-    def piece(self, value: dict[str, Any]) -> None:
+    def piece(self, name: str, value: dict[str, Any]) -> None:
         """A streamed piece: only as much of it as is sure to hold nothing secret."""
         segment, is_whole = value["segment"], value["complete"]
         make = TextFlow if value["mode"] == "text" else JsonFlow
         flow = self._flows.setdefault(segment, make(self.finder, self.names))
+        self.names.skip(value["raw"], max(0, len(value["raw"]) - len(value["delta"]) - LONGEST_NAME))
         value["delta"] = flow.feed(value["raw"], is_whole=is_whole)
         value["raw"] = flow.shown
-        value["snapshot"] = (
-            flow.value(value["snapshot"]) if isinstance(flow, JsonFlow) else {"text": flow.shown}
-        )
+        within = "args" if name in CALLS else "response" if name == "response_schema" else None
+        if isinstance(flow, TextFlow):
+            value["snapshot"] = {"text": flow.shown}
+        elif value["snapshot"] is not None and within is not None:
+            value["snapshot"] = {**value["snapshot"], within: flow.value(value["snapshot"][within])}
+        else:
+            value["snapshot"] = flow.value(value["snapshot"])
         if is_whole:
             del self._flows[segment]
 
@@ -288,14 +247,25 @@ class Redacting:
 
     def _call(self, call: ToolCall) -> ToolCall:
         raw = None if call.raw_args is None else self.text(call.raw_args)
-        args = without(self.finder, self.names, call.args)
+        args = self._without(call.args)
+        changed = [name for name in call.args if args.get(name) != call.args[name]]
+        if changed:
+            self._changed[_key(call.name, args)] = changed
         return call.model_copy(update={"args": args, "raw_args": raw})
+
+    def _without(self, plain: Any) -> Any:
+        self.names.skip(to_json(plain).decode())
+        return without(self.finder, self.names, plain)
 
 
 def _database(wanted: str | bool) -> SideDatabase | None:
     if wanted is False:
         return None
     return SideDatabase(None if wanted is True else wanted, vault.tables, default=DEFAULT_FILE)
+
+
+def _key(tool: str, args: dict[str, Any]) -> str:
+    return f"{tool} {json.dumps(args, sort_keys=True, default=str)}"
 
 
 def _replaced(old: Any, new: Any) -> dict[str, Any] | None:
