@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from auwgent.middleware.sensitive import PATTERNS, Finder
+from auwgent.middleware.redact.finder import Finder
+from auwgent.middleware.redact.kinds import PATTERNS
 from auwgent.secrecy import (
     follows_flag,
     is_argument,
