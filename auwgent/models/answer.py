@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from auwgent.models.base import CallPiece, Piece, RawCall, ReasoningPiece, Reply, TextPiece
+from auwgent.errors import ProviderError
+from auwgent.models.base import CallPiece, ModelSpec, Piece, RawCall, ReasoningPiece, Reply, TextPiece
+from auwgent.models.ends import End, Ending, end_of
+from auwgent.models.faults import broken_off, garbled
 from auwgent.models.wire import ECHOED
 from auwgent.session import Usage
 
@@ -27,17 +30,19 @@ class _Call:
 class Answer:
     """What has come so far. Chunks and messages are read by attribute: both of LiteLLM's kinds have the same.
 
-    `usage` is what LiteLLM says of the tokens, whether it was reported or not; `finish_reason` is empty until
-    one came.
+    `usage` is what LiteLLM says of the tokens, whether it was reported or not; `finish_reason` is the word for the
+    end, as LiteLLM has it on its way, and empty until one came. `ending` hears what the provider itself sent.
     """
 
     def __init__(self) -> None:
         self._texts: list[str] = []  # joined at the end: adding to a long text copies it each time
         self.finish_reason = ""
+        self.ending = Ending()
         self.usage: Any = None
         self._calls: list[_Call] = []
         self._open: dict[int | None, _Call] = {}  # the provider's index -> the call its fragments belong to
         self._echoed: dict[str, list[dict[str, Any]]] = {}
+        self._refuses = False
 
     def take(self, chunk: Any) -> Iterator[Piece]:
         """Add a chunk or a whole response, and yield what it brought."""
@@ -46,24 +51,39 @@ class Answer:
             self.finish_reason = choice.finish_reason or self.finish_reason
             delta = getattr(choice, "delta", None)
             yield from self._said(choice.message if delta is None else delta)
+        for text in self.ending.refusals():  # shown as what was said
+            self._texts.append(text)
+            self._refuses = True
+            yield TextPiece(text)
 
     def reply(self, model: str, usage: Usage) -> Reply:
         """The whole answer, with call ids that are unique or empty."""
         seen: set[str] = set()
         calls = []
         for call in self._calls:
-            calls.append(
-                RawCall(id="" if call.id in seen else call.id, name=call.name, arguments=call.arguments)
-            )
+            call_id = "" if call.id in seen else call.id
+            calls.append(RawCall(call_id, call.name, call.arguments, cut=self._was_cut(call)))
             seen.add(call.id)
         return Reply(
             text=self.text,
             calls=tuple(calls),
             usage=usage,
             model=model,
-            finish_reason="tool_calls" if calls else self.finish_reason,
+            finish_reason="tool_calls" if calls and self.end == "stop" else self.end,
+            said=self.ending.said,
             provider_data=dict(self._echoed) or None,
         )
+
+    @property
+    def end(self) -> End:
+        """How it ended, by the provider's own word where that is known."""
+        end = self.ending.end or end_of(self.finish_reason) or "stop"
+        return "refused" if self._refuses and end == "stop" else end
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the provider gave a word for the end."""
+        return bool(self.ending.word)
 
     @property
     def text(self) -> str:
@@ -79,6 +99,17 @@ class Answer:
     def written(self) -> str:
         """All the model wrote, to count its tokens."""
         return self.text + "".join(call.name + call.arguments for call in self._calls)
+
+    def _was_cut(self, call: _Call) -> bool:
+        """Whether a call's arguments were cut off, or never came.
+
+        Servers may write `{}` for those of the last one, which the model was writing when it was stopped.
+        """
+        if self.end in ("stop", "tool_calls"):
+            return False
+        if self.end == "refused" or not _is_whole(call.arguments):
+            return True
+        return call is self._calls[-1] and not json.loads(call.arguments)
 
     def _said(self, message: Any) -> Iterator[Piece]:
         for key in ECHOED:
@@ -136,6 +167,18 @@ def _add_block(blocks: list[dict[str, Any]], block: dict[str, Any]) -> None:
             last["signature"] = block["signature"]
     else:
         blocks.append(block)
+
+
+def unfinished(spec: ModelSpec, answer: Answer) -> ProviderError | None:
+    """What is wrong with an answer that came without a real end; None where it has one.
+
+    A call that the provider could not read, and threw away, is worth another try.
+    """
+    if answer.end == "broken" or not (answer.has_ended or answer.finish_reason):
+        return broken_off(spec, begun=answer.begun or answer.has_ended, words=answer.ending.said)
+    if answer.end == "malformed" and not answer.begun:
+        return garbled(spec, answer.ending.said)
+    return None
 
 
 def reported(usage: Any) -> Usage:

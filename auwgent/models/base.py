@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
+from auwgent.models.ends import End
 from auwgent.session import Turn, Usage
 
 
@@ -68,11 +69,15 @@ class CallPiece:
 
 @dataclass(frozen=True, slots=True)
 class RawCall:
-    """A tool call as the model wrote it. `arguments` is JSON text that may not parse; `id` may be empty."""
+    """A tool call as the model wrote it. `arguments` is JSON text that may not parse; `id` may be empty.
+
+    `cut` says that its arguments never came or were cut off, whatever stands in them: it must not be made.
+    """
 
     id: str
     name: str
     arguments: str
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,8 @@ class Reply:
     calls: tuple[RawCall, ...] = ()
     usage: Usage = field(default_factory=Usage)
     model: str = ""  # provider/model that answered
-    finish_reason: str = "stop"  # stop | length | tool_calls | content_filter
+    finish_reason: End = "stop"
+    said: str = ""  # the provider's own word for that end, and what it says about it
     provider_data: dict[str, Any] | None = None  # thinking signatures and the like, JSON values only
     raw: str = ""  # what the model wrote, unparsed, for audits; empty where it equals `text`
 

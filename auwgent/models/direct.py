@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models import wire
-from auwgent.models.answer import Answer, reported
+from auwgent.models.answer import Answer, reported, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
-from auwgent.models.faults import broken_off, explained
+from auwgent.models.faults import explained
 from auwgent.models.http import HTTPStatusError, head_of, patience, proxy_for, read_to_the_end, session
 from auwgent.models.listed import listed
 from auwgent.models.prices import estimated, known_usd, listed_usd
@@ -28,14 +28,6 @@ LITELLMS_ARGUMENTS = frozenset(
         *("cache_control_injection_points", "input_cost_per_token", "output_cost_per_token"),
     )
 )
-FINISHED = {  # any other end is a stop
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "content_filter": "content_filter",
-    "safety": "content_filter",
-}
-BROKE_OFF = ("error", "insufficient_system_resource")  # OpenRouter's and DeepSeek's words for no end at all
 
 
 def is_direct(spec: ModelSpec, environ: Mapping[str, str]) -> bool:
@@ -77,15 +69,14 @@ class DirectModel:
         try:
             async with aclosing(self._chunks(request)) as chunks:
                 async for chunk in chunks:
+                    answer.ending.hear(chunk)
                     for piece in answer.take(chunk):
                         yield piece
-            if not answer.finish_reason or answer.finish_reason in BROKE_OFF:
-                failure = broken_off(self.spec, begun=answer.begun)
+            failure = unfinished(self.spec, answer)
         except Exception as error:
             failure = explained(error, self.spec, begun=answer.begun)
         if failure is not None:
             raise failure  # not from its cause: that may hold the request's address, and secrets in it
-        answer.finish_reason = FINISHED.get(answer.finish_reason, "stop")
         yield answer.reply(self.spec.name, self._usage(request, answer))
 
     async def aclose(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from auwgent.errors import PASSING, Fault, ProviderError
-from auwgent.models.base import ModelSpec
+from auwgent.models.base import ModelSpec, Reply
 from auwgent.models.providers import key_places
 from auwgent.models.received import APIError, Unusable
 from auwgent.secrecy import scrubbed
@@ -136,6 +136,13 @@ _SAYS: dict[Fault, str] = {
     "protocol": "What answered for {model}{at} is no LLM endpoint. Check its base_url.",
     "filtered": "{model} refused by its content filter. Say it differently.",
 }
+_REFUSED = "{model} refused to answer. Say it differently, or ask another model."
+_NO_ROOM = (
+    "{model} reached the limit of its answer before it said anything: thinking may have taken it all. "
+    "Raise max_tokens in its params, or let it think less."
+)
+_CUT = "{model} was cut off at the limit of its answer. Raise max_tokens in its params, or ask for less."
+_GARBLED = "{model} wrote a tool call that its provider could not read. Try again."
 _MONEY = "{model} refused because its quota or credit is used up. Look at the account at the provider."
 
 
@@ -180,10 +187,29 @@ def _literal(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def broken_off(spec: ModelSpec, *, begun: bool) -> ProviderError:
+def broken_off(spec: ModelSpec, *, begun: bool, words: str = "") -> ProviderError:
     """An answer without an end: broken off where it had begun, else of something else than a model."""
     fault: Fault = "broken_stream" if begun else "protocol"
-    return _error(spec, fault, retryable=begun)
+    return _error(spec, fault, words=words, retryable=begun)
+
+
+def garbled(spec: ModelSpec, words: str) -> ProviderError:
+    """A call that the model wrote in a form that its provider could not read: it may do better next time."""
+    return _error(spec, "broken_stream", words=words, sentence=_GARBLED, retryable=True)
+
+
+def ended(spec: ModelSpec, reply: Reply) -> ProviderError | None:
+    """Why a reply is not a finished answer; None where its end is in order."""
+    match reply.finish_reason:
+        case "filtered" | "refused":
+            sentence = None if reply.finish_reason == "filtered" else _REFUSED
+            return _error(spec, "filtered", words=reply.said, sentence=sentence, retryable=False)
+        case "length":
+            sentence = _CUT if reply.text or reply.calls else _NO_ROOM
+            return _error(spec, "protocol", words=reply.said, sentence=sentence, retryable=False)
+        case "malformed":
+            return garbled(spec, reply.said)
+    return None
 
 
 def _error(

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, TypeVar
@@ -17,11 +17,12 @@ from weakref import WeakKeyDictionary
 
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models import wire
-from auwgent.models.answer import Answer, reported
+from auwgent.models.answer import Answer, reported, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.faults import broken_off, explained
 from auwgent.models.prices import known_usd
 from auwgent.models.providers import base_url_for, provider, wants_placeholder
+from auwgent.models.tap import listener, overheard
 from auwgent.session import Usage
 
 QUIET_ENVIRONMENT = {
@@ -73,15 +74,17 @@ def _import() -> Any:
     try:
         import litellm
         from litellm.litellm_core_utils import logging_worker
+        from litellm.llms.custom_httpx.aiohttp_transport import AiohttpResponseStream
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
     finally:
         gc.freeze()
         if collecting:
             gc.enable()
-    # Each of the three says in its docstring why it stands there; LiteLLM's own types know of none.
+    # Each of the four says in its docstring why it stands there; LiteLLM's own types know of none.
     logging_worker.GLOBAL_LOGGING_WORKER = _NoWorker()  # type: ignore[misc,assignment]
     litellm.module_level_aclient = _ClientOfLoop(litellm)  # type: ignore[assignment]
     AsyncHTTPHandler.single_connection_post_request = _no_second_try  # type: ignore[method-assign]
+    AiohttpResponseStream.__aiter__ = _overheard(AiohttpResponseStream.__aiter__)  # type: ignore[method-assign,assignment]
     # The Responses API's events do not fit the classes LiteLLM puts them in, which pydantic tells on stderr.
     warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning, "pydantic.main")
     litellm.suppress_debug_info = True
@@ -133,6 +136,15 @@ async def _no_second_try(*args: Any, **kwargs: Any) -> Any:
     raise  # it is called where that error is being handled
 
 
+def _overheard(received: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Stands for the reading of a response's body: what is in it is also told to whoever made the call."""
+
+    def read(stream: Any) -> AsyncGenerator[bytes, None]:
+        return overheard(received(stream), stream._aiohttp_response.headers)
+
+    return read
+
+
 async def library() -> Any:
     """LiteLLM, ready to be used in the running loop and cleaned up at its end."""
     litellm = await asyncio.shield(asyncio.wrap_future(preload()))
@@ -179,16 +191,20 @@ class LiteLLMModel:
         answer = Answer()
         failure: ProviderError | None = None
         try:
-            response = await self._in_time(litellm.acompletion(**self._arguments(litellm, request)))
+            call = litellm.acompletion(**self._arguments(litellm, request))
+            response = await self._in_time(call, answer)
             if hasattr(response, "__aiter__"):
                 async with _closed_at_last(response):
-                    while (chunk := await self._in_time(anext(response, None))) is not None:
+                    while (chunk := await self._in_time(anext(response, None), answer)) is not None:
                         for piece in answer.take(chunk):
                             yield piece
             else:
                 collections.deque(answer.take(response), maxlen=0)
-            if not _has_ended(response) or not (answer.begun or _was_reported(response)):
+            said_nothing = not (answer.begun or answer.has_ended or _was_reported(response))
+            if not _has_ended(response, answer) or said_nothing:
                 failure = broken_off(self.spec, begun=answer.begun)
+            else:
+                failure = unfinished(self.spec, answer)
         except Exception as error:
             failure = explained(error, self.spec, begun=answer.begun)
         if failure is not None:
@@ -198,9 +214,13 @@ class LiteLLMModel:
     async def aclose(self) -> None:
         """Nothing to do: connections are shared by all models of a loop and closed at its end."""
 
-    async def _in_time(self, awaitable: Awaitable[T]) -> T:
-        async with asyncio.timeout(self.spec.timeout):
-            return await awaitable
+    async def _in_time(self, awaitable: Awaitable[T], answer: Answer) -> T:
+        token = listener.set(answer.ending.hear)
+        try:
+            async with asyncio.timeout(self.spec.timeout):
+                return await awaitable
+        finally:
+            listener.reset(token)
 
     def _arguments(self, litellm: Any, request: ModelRequest) -> dict[str, Any]:
         spec = self.spec
@@ -290,8 +310,12 @@ async def _closed_at_last(response: Any) -> AsyncIterator[None]:
                 await lines.aclose()
 
 
-def _has_ended(response: Any) -> bool:
+def _has_ended(response: Any, answer: Answer) -> bool:
     """Whether the provider said that it is done. For a stream cut short LiteLLM makes one up."""
+    if answer.has_ended:
+        return True
+    if answer.ending.is_gemini:
+        return False
     if not hasattr(response, "received_finish_reason"):
         return True
     return bool(response.received_finish_reason or response.intermittent_finish_reason)

@@ -221,7 +221,7 @@ class ScriptedReply(_Strict):
     reasoning: str = ""
     tool_calls: tuple[ScriptedCall, ...] = ()
     usage: Usage | None = None  # without it four characters count as a token, and cost nothing
-    finish_reason: Literal["stop", "length", "tool_calls", "content_filter"] | None = None
+    finish_reason: Literal["stop", "length", "tool_calls", "filtered", "refused", "malformed"] | None = None
     provider_data: dict[str, Any] | None = None
     delay: float = Field(0, ge=0)  # seconds before the first piece
     pause: float = Field(0, ge=0)  # seconds before each other piece

@@ -214,7 +214,7 @@ async def test_a_structured_answer_is_kept_only_when_it_fits() -> None:
     "reply",
     [
         {"text": "Cut of", "finish_reason": "length"},
-        {"text": "I can't", "finish_reason": "content_filter"},
+        {"text": "I can't", "finish_reason": "filtered"},
         {"text": ""},
     ],
 )

@@ -70,7 +70,7 @@ async def test_whoever_was_asked_for_a_stream_may_answer_at_once_and_the_other_w
         ("eos", "stop"),
         ("length", "length"),
         ("model_length", "length"),
-        ("safety", "content_filter"),
+        ("safety", "filtered"),
     ],
 )
 async def test_the_words_for_the_end_are_made_one(said: str, is_: str) -> None:

@@ -15,21 +15,13 @@ import shutil
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from auwgent.errors import ConfigError, Fault, ProviderError
-from auwgent.models.base import (
-    CallPiece,
-    ModelRequest,
-    ModelSpec,
-    Piece,
-    RawCall,
-    ReasoningPiece,
-    Reply,
-    TextPiece,
-)
+from auwgent.models.answer import Answer, Json, reported
+from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply, ToolSpec
 from auwgent.models.local import weights
 from auwgent.models.local.plainchat import PlainChat, plain_chat
 from auwgent.session import Media, Usage, new_id
@@ -80,15 +72,17 @@ class LocalModel:
         # A daemon, so that a process may end without waiting for the rest of an answer.
         work = (self.spec, self._body(chat), stop, put)
         threading.Thread(target=engine.answer, args=work, daemon=True).start()
-        answer = _Answer(self.spec.name, chat)
+        answer, call_id = Answer(), f"call_{new_id()}"
         try:
             await self._next(chunks, None)  # its turn has come; until then no time-out counts
             while (chunk := await self._next(chunks, self.spec.timeout)) is not None:
-                for piece in answer.pieces(chunk):
+                for piece in answer.take(_as_call(chunk, chat.tool, call_id) if chat.tool else chunk):
                     yield piece
         finally:
             stop.set()
-        yield answer.reply()
+        usage = reported(answer.usage) if answer.usage else Usage()
+        reply = answer.reply(self.spec.name, usage.model_copy(update={"usd": 0.0}))
+        yield replace(reply, raw=reply.calls[0].arguments) if reply.calls else reply
 
     async def aclose(self) -> None:
         if self._engine is not None:
@@ -118,10 +112,10 @@ class LocalModel:
             body["response_format"] = {"type": "json_schema", "json_schema": {"schema": chat.schema}}
         return body
 
-    async def _next(self, chunks: asyncio.Queue[Any], timeout: float | None) -> dict[str, Any] | None:
+    async def _next(self, chunks: asyncio.Queue[Any], timeout: float | None) -> Json | None:
         try:
             async with asyncio.timeout(timeout):
-                chunk: dict[str, Any] | ProviderError | None = await chunks.get()
+                chunk: Json | ProviderError | None = await chunks.get()
         except TimeoutError:
             message = f"no answer for {timeout:g} s; the model's `timeout` may be raised"
             raise _error(self.spec, message, "timeout", retryable=True) from None
@@ -132,44 +126,13 @@ class LocalModel:
         return chunk
 
 
-class _Answer:
-    """Turns the engine's chunks into pieces, and keeps what the reply needs."""
-
-    def __init__(self, model: str, chat: PlainChat) -> None:
-        self._model = model
-        self._tool = chat.tool
-        self._call_id = f"call_{new_id()}"
-        self._texts: list[str] = []
-        self._finish_reason = "stop"
-        self._usage = Usage(usd=0.0)
-
-    def pieces(self, chunk: Mapping[str, Any]) -> list[Piece]:
-        found: list[Piece] = []
-        if usage := chunk.get("usage"):
-            self._usage = Usage(
-                input_tokens=usage["prompt_tokens"],
-                output_tokens=usage["completion_tokens"],
-                cached_tokens=usage.get("prompt_tokens_details", {}).get("cached_tokens", 0),
-                usd=0.0,
-            )
-        for choice in chunk.get("choices", ()):
-            self._finish_reason = choice.get("finish_reason") or self._finish_reason
-            if reasoning := choice["delta"].get("reasoning_content"):
-                found.append(ReasoningPiece(reasoning))
-            if text := choice["delta"].get("content"):
-                if self._tool and not self._texts:
-                    found.append(CallPiece(0, self._call_id, self._tool.name))
-                found.append(CallPiece(0, arguments=text) if self._tool else TextPiece(text))
-                self._texts.append(text)
-        return found
-
-    def reply(self) -> Reply:
-        text = "".join(self._texts)
-        if self._tool is None:
-            return Reply(text, (), self._usage, self._model, self._finish_reason)
-        call = RawCall(self._call_id, self._tool.name, text)
-        reason = "tool_calls" if self._finish_reason == "stop" else self._finish_reason
-        return Reply("", (call,), self._usage, self._model, reason, raw=text)
+def _as_call(chunk: Json, tool: ToolSpec, call_id: str) -> Json:
+    """A chunk whose text is the arguments of the one tool that the model was made to write."""
+    for choice in chunk.choices or ():
+        if text := choice.delta.pop("content", None):
+            function = Json(name=tool.name, arguments=text)
+            choice.delta["tool_calls"] = [Json(index=0, id=call_id, function=function)]
+    return chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +196,7 @@ class _Engine:
         """
 
         def on_chunk(chunk: dict[str, Any]) -> bool:
-            put(chunk)
+            put(Json.of(chunk))
             return stop.is_set() or self._closing
 
         try:
