@@ -207,6 +207,8 @@ class LiteLLMModel:
                 failure = unfinished(self.spec, answer)
         except Exception as error:
             failure = explained(error, self.spec, begun=answer.begun)
+            if answer.ending.end == "broken":  # of some LiteLLM makes an exception, of some none
+                failure = unfinished(self.spec, answer)
         if failure is not None:
             raise failure  # not from its cause: that holds the request, and with it the key
         yield answer.reply(self.spec.name, self._usage(litellm, request, answer, response))

@@ -129,9 +129,8 @@ class LocalModel:
 def _as_call(chunk: Json, tool: ToolSpec, call_id: str) -> Json:
     """A chunk whose text is the arguments of the one tool that the model was made to write."""
     for choice in chunk.choices or ():
-        if text := choice.delta.pop("content", None):
-            function = Json(name=tool.name, arguments=text)
-            choice.delta["tool_calls"] = [Json(index=0, id=call_id, function=function)]
+        function = Json(name=tool.name, arguments=choice.delta.pop("content", None) or "")
+        choice.delta["tool_calls"] = [Json(index=0, id=call_id, function=function)]
     return chunk
 
 
