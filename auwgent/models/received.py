@@ -25,6 +25,13 @@ BOM = b"\xef\xbb\xbf"
 class Json(dict[str, Any]):
     """A JSON object that is read by attribute, as LiteLLM's chunks are; what it lacks is None."""
 
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """A value with all objects in it as these."""
+        if isinstance(value, dict):
+            return cls({key: cls.of(inner) for key, inner in value.items()})
+        return [cls.of(inner) for inner in value] if isinstance(value, list) else value
+
     def __getattr__(self, name: str) -> Any:
         return self.get(name)
 

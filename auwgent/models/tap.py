@@ -14,7 +14,7 @@ from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from typing import Any
 
-from auwgent.models.http import Events
+from auwgent.models.received import Events
 
 Listener = Callable[[Any], None]  # takes each JSON value: an event, or a whole answer
 
@@ -73,7 +73,7 @@ class _Values:
             self._body += chunk
 
     def close(self) -> Iterator[Any]:
-        for event in self._events.feed(b"\n\n"):
+        for event in self._events.close():
             yield from _read(event)
         yield from _read(bytes(self._body))
 

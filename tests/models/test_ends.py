@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from auwgent.errors import ProviderError
-from auwgent.models.base import Model, ModelSpec, TextPiece
+from auwgent.models.base import ModelSpec, Route, TextPiece
 from auwgent.models.direct import DirectModel
 from auwgent.models.ends import Ending, end_of
 from auwgent.models.litellm import LiteLLMModel
@@ -79,7 +79,7 @@ def gemini(word: str | None, streams: bool, text: str = "Hello", **more: Any) ->
     return [stream_head(), event(body), STREAM_END] if streams else [whole(json.dumps(body))]
 
 
-def model(name: str, via: str, url: str) -> Model | Any:
+def model(name: str, via: str, url: str) -> Route:
     spec = ModelSpec(name=name, base_url=url, via=via, api_key="k-test-123456", timeout=60.0)
     return DirectModel(spec) if via == "direct" else LiteLLMModel(spec)
 

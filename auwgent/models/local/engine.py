@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from auwgent.errors import ConfigError, Fault, ProviderError
-from auwgent.models.answer import Answer, Json, reported
+from auwgent.models.answer import Answer, reported
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply, ToolSpec
 from auwgent.models.local import weights
 from auwgent.models.local.plainchat import PlainChat, plain_chat
+from auwgent.models.received import Json
 from auwgent.session import Media, Usage, new_id
 
 MAX_TOKENS = 512  # a small model may find no end of its own
