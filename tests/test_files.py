@@ -11,7 +11,8 @@ import pytest
 
 from auwgent.errors import StoreError
 from auwgent.files import draft
-from auwgent.store.database import Database, parse_url
+from auwgent.store.database import Database
+from auwgent.store.dialects import parse_url
 
 LEAVES_WAL = """
 import sqlite3, sys

@@ -8,8 +8,30 @@ from typing import TYPE_CHECKING
 from auwgent.imports import lazy
 
 if TYPE_CHECKING:
-    from auwgent.store import cipher, database, journal, migrations, search, side, tables, transactions
+    from auwgent.store import (
+        cipher,
+        database,
+        dialects,
+        history,
+        journal,
+        migrations,
+        search,
+        side,
+        statements,
+        tables,
+    )
 
-__all__ = ["cipher", "database", "journal", "migrations", "search", "side", "tables", "transactions"]
+__all__ = [
+    "cipher",
+    "database",
+    "dialects",
+    "history",
+    "journal",
+    "migrations",
+    "search",
+    "side",
+    "statements",
+    "tables",
+]
 
 __getattr__, __dir__ = lazy(__name__, {name: f"{__name__}.{name}" for name in __all__})

@@ -50,8 +50,8 @@ class Schema:
 class SessionInfo:
     """A session in a list. `preview` is the beginning of its first message.
 
-    `status` is that of its last run: completed, failed, cancelled, running, waiting for another one, or interrupted,
-    where its process died.
+    `status` is that of its last run: queued, running, paused, completed, failed, cancelled, or interrupted, where its
+    process died. `forked_from` is the session that it is a copy of.
     """
 
     id: str
@@ -61,6 +61,7 @@ class SessionInfo:
     turns: int
     status: str | None
     preview: str
+    forked_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from auwgent.store.base import writing
 
 KEYRING = "keyring:"
 SERVICE = "auwgent"  # whose keys they are in the keyring
-MISFIT = "the encryption_key does not fit, or this file is no SQLite database"
+MISFIT = "the encryption_key does not fit, or this file is not a SQLite database"
 ZEROS = bytes(1 << 20)
 
 

@@ -17,83 +17,80 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from auwgent.errors import ConfigError, StoreError
 from auwgent.files import FILE, draft, make_file
-from auwgent.store import cipher, survey
+from auwgent.secrecy import KnownSecrets
+from auwgent.store import cipher, disks
 from auwgent.store.base import writing
+from auwgent.store.dialects import dialect_of, is_unreadable, shown
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Address = str | URL
-
 log = logging.getLogger("auwgent.store")
 
-DRIVERS = {
-    "sqlite": "sqlite+pysqlite",
-    "sqlite+pysqlite": "sqlite+pysqlite",
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "postgresql+psycopg": "postgresql+psycopg",
-}
-KNOWN = "sqlite:///file.db or postgresql://user@host/name"
-SYNCHRONOUS = {"normal": "NORMAL", "full": "FULL"}
 PATIENCE = 30.0  # seconds a transaction is tried again while the database is locked or away
-POSTGRES_THREADS = 4
-
-# Conditions that pass: connections lost or refused for now, serialization failures and deadlocks.
-PASSING_STATES = ("08", "40001", "40P01", "53300", "57P01", "57P02", "57P03")
-
-
-def parse_url(url: Address | None) -> URL:
-    """The URL with its driver. `ConfigError` where it is none; the message holds no password."""
-    try:
-        parsed = make_url(url or survey.DEFAULT_URL)
-    except ArgumentError:
-        raise ConfigError(f"url is no database URL; write {KNOWN}") from None
-    driver = DRIVERS.get(parsed.drivername)
-    if driver is None:
-        raise ConfigError(f"url names the database {parsed.drivername!r}; write {KNOWN}")
-    return parsed.set(drivername=driver)
+OPENING = 10.0  # seconds for a server that has never answered: its URL may be wrong
 
 
 class Database:
     """One database, opened at its first use. Transactions run whole in threads of their own, or not at all.
 
     SQLite is written by one thread, which keeps one connection. A relative file is looked for in `folder`. One
-    that cannot be written can still be read. With a `key` it is encrypted.
+    that cannot be written can still be read. With a `key` it is encrypted. `opening` is how many seconds a server may
+    take to answer for the first time.
+
+    It is of one process: a child that was forked must not touch its connections and has none of its threads.
+    `is_lost` tells when to let go of it and open another.
     """
 
     def __init__(
-        self, url: URL, *, folder: Path, durability: str = "normal", key: SecretStr | None = None
+        self,
+        url: URL,
+        *,
+        folder: Path,
+        durability: str = "normal",
+        key: SecretStr | None = None,
+        opening: float = OPENING,
     ) -> None:
-        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.dialect = dialect_of(url)
         self.path: Path | None = None  # of the file, where there is one
-        if self.is_sqlite and url.database and url.database != ":memory:":
+        if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
             self.path = folder / Path(url.database).expanduser()
             url = url.set(database=str(self.path))
         self.is_read_only = self.path is not None and self.path.exists() and not _is_writable(self.path)
-        self.shown = str(self.path) if self.path else url.render_as_string(hide_password=True)
+        self.shown = str(self.path) if self.path else shown(url)
+        self._secrets = KnownSecrets([url.password, quote(url.password)] if url.password else [])
         self._durability = durability
         self._key = key
-        self._answered = False  # whether it ever did: a server that never did is a wrong URL, rather
+        self._opening = opening
+        self._answered = False
+        self._process = os.getpid()
+        # The file and its WAL that the connection has open; None until they have been used.
+        self._file: disks.Identity | None = None
+        self._wal: disks.Identity | None = None
         self._engine = self._make_engine(self._to_read(url) if self.is_read_only else url)
         self._writing = self._engine.execution_options(auwgent_begin="BEGIN IMMEDIATE")
-        threads = 1 if self.is_sqlite else POSTGRES_THREADS
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="auwgent-store")
+        self._threads = ThreadPoolExecutor(self.dialect.threads, thread_name_prefix="auwgent-store")
 
     @property
-    def dialect(self) -> str:
-        """`sqlite` or `postgresql`."""
-        return self._engine.dialect.name
+    def is_foreign(self) -> bool:
+        """Whether another process opened it, from which this one was forked."""
+        return os.getpid() != self._process
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it can be used no more: the process was forked, or its file is not the one at that path now."""
+        return self.is_foreign or not self._is_in_place()
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a job in a thread of the store. If the caller is cancelled meanwhile, the job still ends."""
-        return await asyncio.shield(asyncio.wrap_future(self.submit(job, *args, **kwargs)))
+        done = asyncio.wrap_future(self.submit(job, *args, **kwargs))
+        done.add_done_callback(_heard)
+        return await asyncio.shield(done)
 
     def submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have a job run in a thread of the store, and do not wait for it."""
@@ -113,17 +110,15 @@ class Database:
         """Make the SQLite file, readable by its owner alone, and its folder, if they are not there."""
         if self.path is None:
             return
+        if danger := disks.warning_of(self.path):
+            log.warning("%s", danger)
         if self._key is not None:
             cipher.resolve(self._key)  # without it there would be an empty file
         with writing(self.path):
             make_file(self.path)
-            for file in (
-                self.path,
-                *(self.path.with_name(f"{self.path.name}-{part}") for part in ("wal", "shm")),
-            ):
-                with contextlib.suppress(
-                    FileNotFoundError, PermissionError
-                ):  # another user's file is his affair
+            for file in (self.path, *(disks.beside(self.path, end) for end in ("-wal", "-shm"))):
+                # Another user's file is his affair.
+                with contextlib.suppress(FileNotFoundError, PermissionError):
                     file.chmod(FILE)
 
     def encrypt_file(self) -> bool:
@@ -166,26 +161,65 @@ class Database:
         await asyncio.to_thread(self._threads.shutdown)
         self._engine.dispose()
 
+    def refuse_unusable(self) -> None:
+        """`StoreError` where this database cannot hold what is said, as one of another encoding than UTF-8."""
+        if reason := self.read(self.dialect.refusal):
+            raise StoreError(f"{self.shown}: {reason}")
+
     def _transact(self, engine: Engine, work: Callable[[Connection], T], patience: float) -> T:
-        deadline = time.monotonic() + patience
+        began = time.monotonic()
         pause = 0.005
         while True:
+            self._check_place()
             try:
                 with engine.begin() as connection:
                     done = work(connection)
                 self._answered = True
+                self._check_place()  # what was written to a file that is gone was not stored
+                self._note_place()
                 return done
             except SQLAlchemyError as error:
-                may_pass = passes(error) or (self._answered and not self.is_sqlite and is_away(error))
-                if time.monotonic() + pause > deadline or not may_pass:
+                until = began + self._patience_with(error, patience)
+                if time.monotonic() + pause > until:
                     raise StoreError(f"{self.shown}: {self._explain(error)}") from error
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 1.0)
 
+    def _patience_with(self, error: SQLAlchemyError, patience: float) -> float:
+        """For how many seconds it is worth trying again after this error."""
+        if isinstance(error, DBAPIError) and self.dialect.passes(error):
+            return patience
+        if self.dialect.is_away(error):
+            return patience if self._answered else min(patience, self._opening)
+        return 0.0
+
+    def _check_place(self) -> None:
+        if not self._is_in_place():
+            raise StoreError(
+                f"{self.shown}: the database was removed, moved or replaced while it was open; what comes now is not "
+                "stored there"
+            )
+
+    def _is_in_place(self) -> bool:
+        """Whether the file and its WAL are still those that were opened."""
+        if self.path is None or self._file is None:
+            return True
+        is_same = disks.identity(self.path) == self._file
+        return is_same and self._wal in (None, disks.identity(disks.beside(self.path, "-wal")))
+
+    def _note_place(self) -> None:
+        if self.path is not None and not self.is_read_only:
+            self._file = self._file or disks.identity(self.path)
+            self._wal = self._wal or disks.identity(disks.beside(self.path, "-wal"))
+
+    def _forget_wal(self, *_: object) -> None:
+        """A connection is made: where it is the only one, SQLite makes a new WAL."""
+        self._wal = None
+
     def _to_read(self, url: URL) -> URL:
         """The URL of a SQLite file that cannot be written. A WAL can be read only with its index beside it."""
         assert self.path is not None
-        wal, index = (self.path.with_name(self.path.name + end) for end in ("-wal", "-shm"))
+        wal, index = (disks.beside(self.path, end) for end in ("-wal", "-shm"))
         if wal.exists() and wal.stat().st_size and not index.exists():
             raise StoreError(
                 f"{self.shown}: what {wal.name} holds is not in it yet; copy both to where they can be written"
@@ -196,82 +230,29 @@ class Database:
     def _explain(self, error: SQLAlchemyError) -> str:
         if self.path is not None and self._key is not None and is_unreadable(error):
             return cipher.misfit(self.path)
-        return explain(error)
+        cause = error.orig if isinstance(error, DBAPIError) else None
+        return self.dialect.explain(cause or error, self.path)
 
     def _make_engine(self, url: URL) -> Engine:
-        # Parameters are the user's conversation: they must not stand in an error.
-        options: dict[str, Any] = {"hide_parameters": True}
-        if self.is_sqlite and self.path is None:
-            options["poolclass"] = StaticPool
-        if self.is_sqlite:
-            options["connect_args"] = {"check_same_thread": False, "timeout": 5.0, "isolation_level": None}
-            if self._key is not None:
-                options["module"] = cipher.driver()
-        else:
-            # A connection may have died while the model was thinking, or come through a pooler.
-            options |= {
-                "pool_pre_ping": True,
-                "connect_args": {"prepare_threshold": None, "connect_timeout": 10},
-            }
         try:
-            engine = create_engine(url, **options)
+            # Parameters are the user's conversation: they must not stand in an error.
+            options = self.dialect.options(self.path, self._key)
+            engine = create_engine(url, hide_parameters=True, **options)
         except (ImportError, NoSuchModuleError) as error:
             raise ConfigError(f"url needs a driver: pip install 'auwgent[postgres]' ({error})") from None
-        if self.is_sqlite:
-            event.listen(engine, "connect", self._set_up_sqlite)
-            event.listen(engine, "begin", begin_sqlite)
+        self.dialect.set_up(
+            engine, self.path, key=self._key, durability=self._durability, writes=not self.is_read_only
+        )
+        event.listen(engine, "connect", self._forget_wal)
         return engine
 
-    def _set_up_sqlite(self, connection: Any, _record: object) -> None:
-        if self._key is not None:
-            cipher.unlock(connection, self._key)
-        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[self._durability]}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
-        if self.is_read_only:
-            return
-        if self.path is not None and connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            connection.execute("PRAGMA journal_mode = WAL")
 
-
-def begin_sqlite(connection: Connection) -> None:
-    """Take the write lock at once where it will be needed: a lock asked for later can only fail."""
-    statement = connection.get_execution_options().get("auwgent_begin", "BEGIN")
-    if statement:
-        connection.exec_driver_sql(statement)
+def _heard(job: asyncio.Future[Any]) -> None:
+    """Hear of a failure although its caller was cancelled."""
+    if not job.cancelled():
+        job.exception()
 
 
 def _is_writable(path: Path) -> bool:
     """Whether SQLite may write to the file, and make a WAL beside it."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-
-
-def passes(error: SQLAlchemyError) -> bool:
-    """Whether the same transaction may succeed in a moment."""
-    if not isinstance(error, DBAPIError):
-        return False
-    if name := sqlite_name(error):
-        return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return error.connection_invalidated or state.startswith(PASSING_STATES)
-
-
-def is_away(error: SQLAlchemyError) -> bool:
-    """Whether no server answered: it may be starting again."""
-    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) is None
-
-
-def is_unreadable(error: SQLAlchemyError) -> bool:
-    """Whether a file is no SQLite database, as it seems without the right key."""
-    return isinstance(error, DBAPIError) and sqlite_name(error) == "SQLITE_NOTADB"
-
-
-def sqlite_name(error: DBAPIError) -> str:
-    """SQLite's own name for what happened; empty where it is no error of SQLite."""
-    return getattr(error.orig, "sqlite_errorname", "")
-
-
-def explain(error: SQLAlchemyError) -> str:
-    """What is wrong, in one line: the driver's own words, without the statement."""
-    cause = error.orig if isinstance(error, DBAPIError) else None
-    return survey.explain(cause if cause is not None else error)

@@ -1,53 +1,86 @@
-"""Shows that the runs of this process are alive."""
+"""Who is alive: each process at work moves its beat, and others look whether it moves.
+
+Only what is seen to stand still is dead. No clock is compared with another one: the judge counts, by his own monotonic
+clock, how long he has looked at a beat that did not move. A clock that is ahead or was set takes nothing from anybody.
+On the same machine a process that is gone is known at once.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
+import time
 import weakref
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Protocol
 
+from sqlalchemy import Connection
+
 from auwgent.errors import StoreError
+from auwgent.session import now
+from auwgent.store import statements as sql
 from auwgent.store.database import Database
-from auwgent.store.statements import BEATS
+from auwgent.store.tables import micros
 
 SECONDS = 1.0  # between two beats
 PATIENCE = 1.0  # seconds; the next beat is another try
+LEASE = 4.0  # seconds of silence, looked on, after which a process is dead
+BLINK = 1.0  # seconds at most that count between two looks: the judge himself may have been stopped meanwhile
 
 log = logging.getLogger("auwgent.store")
 
 
 class Beating(Protocol):
-    """What has a run's number."""
+    """A run that this process has in its hands."""
 
     run_no: int
 
 
 class Heart:
-    """Beats for runs, from a thread, so that a busy event loop does not look dead.
+    """Beats for this process, from a thread, so that a busy event loop does not look dead.
 
-    A run that nobody refers to any more is dead: it is known by a weak reference only.
+    A run that nobody refers to any more is dead, though its process lives: it is known by a weak reference only.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._holds: weakref.WeakSet[Beating] = weakref.WeakSet()
+        self._runs: dict[int, weakref.ref[Beating]] = {}
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._beats = sql.beats(database.dialect)
+        self._beat_at = 0.0
+        self._worker: int | None = None
 
-    def beats_for(self, hold: Beating) -> None:
-        """From now on the run of this hold is alive."""
+    def worker(self) -> int:
+        """The number of this process in the database, whose beat has moved within the last second. In a job."""
         with self._guard:
-            self._holds.add(hold)
+            if self._worker is None:
+                self._worker = self._database.write(
+                    lambda connection: connection.execute(sql.NEW_WORKER, {"place": here()}).scalar_one()
+                )
+                self._beat_at = time.monotonic()
+            elif time.monotonic() - self._beat_at > SECONDS:
+                self._database.write(self._move)
+                self._beat_at = time.monotonic()
+            return self._worker
+
+    def beats_for(self, run: Beating) -> None:
+        """From now on this run is alive."""
+        with self._guard:
+            self._runs[run.run_no] = weakref.ref(run)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, name="auwgent-heart", daemon=True)
                 self._thread.start()
 
-    def stops_for(self, hold: Beating) -> None:
+    def stops_for(self, run: Beating) -> None:
         """The run ended."""
         with self._guard:
-            self._holds.discard(hold)
+            self._runs.pop(run.run_no, None)
 
     def close(self) -> None:
         """Stop the thread. Not for a job of the database: the thread may be waiting for one."""
@@ -55,20 +88,113 @@ class Heart:
         if self._thread is not None:
             self._thread.join()
 
+    def leave(self) -> None:
+        """Take this process out of the database, after `close`; nobody speaks for its runs now. In a job."""
+        if self._worker is None:
+            return
+        who = {"of_worker": self._worker}
+
+        def work(connection: Connection) -> None:
+            connection.execute(sql.ITS_RUNS_DIED, {**who, "time": micros(now())})
+            connection.execute(sql.WORKER_ENDS, who)
+
+        try:
+            self._database.write(work, patience=PATIENCE)
+        except StoreError as error:
+            log.warning("the store could not be left in order: %s", error)
+
     def _beat(self) -> None:
         while not self._stop.wait(SECONDS):
             with self._guard:
-                numbers = [hold.run_no for hold in self._holds]
-            if not numbers:
+                is_idle = not self._runs
+            if is_idle:
                 continue
             try:
-                self._database.submit(self._beat_once, numbers).result()
+                self._database.submit(self._beat_once).result()
             except StoreError as error:
                 log.warning("a run could not show that it is alive: %s", error)
             except RuntimeError:  # the interpreter is ending, and takes no more work
                 return
 
-    def _beat_once(self, numbers: list[int]) -> None:
-        self._database.write(
-            lambda connection: connection.execute(BEATS, {"of_runs": numbers}), patience=PATIENCE
-        )
+    def _beat_once(self) -> None:
+        with self._guard:
+            dropped = [number for number, run in self._runs.items() if run() is None]
+
+        def work(connection: Connection) -> None:
+            self._move(connection)
+            if dropped:
+                values = {"of_runs": dropped, "of_worker": self._worker, "time": micros(now())}
+                connection.execute(sql.RUNS_DROPPED, values)
+
+        self._database.write(work, patience=PATIENCE)
+        with self._guard:
+            self._beat_at = time.monotonic()
+            for number in dropped:
+                if (run := self._runs.get(number)) is not None and run() is None:
+                    del self._runs[number]
+
+    def _move(self, connection: Connection) -> None:
+        connection.execute(self._beats, {"of_worker": self._worker, "where": here()})
+
+
+@dataclass(slots=True)
+class Look:
+    """What was seen of a process last, and for how long its beat has stood still."""
+
+    beat: int
+    at: float
+    silent: float = 0.0
+
+
+class Watch:
+    """Looks at other processes' beats. Who is looked at again and again without moving is dead."""
+
+    def __init__(self) -> None:
+        self._looks: dict[int, Look] = {}
+        self._guard = threading.Lock()
+
+    def is_dead(self, worker: int, place: str | None, beat: int | None) -> bool:
+        """Whether that process is dead, as far as can be told by what was read of it just now."""
+        if place is None or beat is None or is_gone(place):  # others have buried it, or it is of this machine
+            return True
+        at = time.monotonic()
+        with self._guard:
+            look = self._looks.get(worker)
+            if look is None or look.beat != beat:
+                self._looks[worker] = Look(beat, at)
+                return False
+            look.silent += min(at - look.at, BLINK)
+            look.at = at
+            return look.silent >= LEASE
+
+
+@cache
+def _machine() -> str:
+    """This machine since it was started, and which of its processes can be seen from here."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux: who is dead is told by its silence alone
+        return ""
+
+
+def here() -> str:
+    """This process: its machine, its number, when it began, and the machine's name for people."""
+    return f"{_machine()}|{os.getpid()}|{_began(os.getpid())}|{socket.gethostname()}"
+
+
+def is_gone(place: str) -> bool:
+    """Whether the process of that place certainly lives no more. False also where that cannot be told from here."""
+    machine, number, began, _ = (*place.split("|"), "", "", "")[:4]
+    if not machine or machine != _machine() or not number.isdigit():
+        return False
+    return _began(int(number)) != began
+
+
+def _began(number: int) -> str:
+    """When a process of this machine began, in ticks; empty where there is none, or it is dead and not buried."""
+    try:
+        state, *fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else fields[18]

@@ -1,9 +1,8 @@
 """The journal: what a run writes while it runs, each transaction under the fence of its session.
 
 A run queues for its session in the table of runs: it may start when no live run of the session has a smaller
-number. It then writes its number into the session, and each of its transactions begins by looking for that
-number there; a run that was taken for dead and replaced finds another one, and cannot write. Runs show that
-they are alive by a beat every second; one without a beat for `LEASE` is dead.
+number. It then writes its number into the session, and each of its transactions begins by looking for that number
+there, and for its attempt in the run; one that was taken for dead and replaced finds others, and cannot write.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -21,10 +21,10 @@ from auwgent.session import Session, Usage, now, paired
 from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow
 from auwgent.store.database import Database
-from auwgent.store.heart import Heart
+from auwgent.store.dialects import dialect_of
+from auwgent.store.heart import Heart, Watch
+from auwgent.store.history import copy, opening, session_of
 from auwgent.store.tables import COUNTS, check_ids, micros, seated, to_json, turn_row
-from auwgent.store.transactions import copy_session, session_of
-from auwgent.store.window import opening
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -36,6 +36,7 @@ class Hold:
     run_id: str
     session_no: int = 0
     run_no: int = 0  # 0: not in the queue
+    attempt: int = 0
     over: bool = False  # given up, or finished
     seats: dict[str, float] = field(default_factory=dict)  # of the turns that are stored, by their ids
     first_seat: float = 0.0  # of the last turn before those that were read
@@ -92,8 +93,9 @@ class _Claim:
     """What one try to get a session found. Without `history`, another run holds it."""
 
     session_no: int
-    run_no: int
     head: tuple[str, str]
+    run_no: int = 0
+    attempt: int = 0
     is_new: bool = False
     history: Sequence[Row[Any]] | None = None
 
@@ -106,20 +108,26 @@ class Journal:
     """
 
     def __init__(self, database: Database, window: int | None = None) -> None:
-        self._database = database
+        self.database = database
         self._window = window
-        self._count = None if window is None else window + 1  # the one before tells whether a run began there
+        self._read = None if window is None else window + 1  # the one before tells whether a run began there
         self._heart = Heart(database)
+        self._watch = Watch()
 
     def claim(self, hold: Hold, *, queue: bool) -> Stored | None:
         """Try to get the session; None while another run holds it. The first try enters the `queue`."""
         with hold.lock:
             if hold.over or (
-                hold.run_no and self._database.read(lambda connection: _must_wait(connection, hold))
+                hold.run_no and self.database.read(lambda connection: self._waits(connection, hold))
             ):
                 return None
-            claim = self._database.write(lambda connection: _claim(connection, hold, queue, self._count))
-            hold.session_no, hold.run_no, hold.head = claim.session_no, claim.run_no, claim.head
+            worker = self._heart.worker()
+            tries = count()
+            claim = self.database.write(
+                lambda connection: self._claim(connection, hold, worker, queue, is_again=next(tries) > 0)
+            )
+            hold.session_no, hold.head = claim.session_no, claim.head
+            hold.run_no, hold.attempt = claim.run_no, claim.attempt
             if hold.run_no:
                 self._heart.beats_for(hold)
             if claim.history is None:
@@ -144,26 +152,42 @@ class Journal:
             hold.over = True
             self._heart.stops_for(hold)
             if hold.run_no:
-                self._database.write(lambda connection: _end(connection, hold, End("cancelled")))
+                self.database.write(lambda connection: _end(connection, hold, End("cancelled")))
 
     def fork(self, hold: Hold, new_id: str) -> None:
         """Copy the session that another run holds, as it was before, and queue for the copy instead."""
         with hold.lock:
-            self._database.write(lambda connection: copy_session(connection, hold.session_no, new_id))
+            self.database.write(lambda connection: copy(connection, hold.session_no, new_id))
             hold.session_id = new_id
 
     def unread(self, hold: Hold) -> UsageRow:
         """What the turns before the window have used up."""
         place = {"of_session": hold.session_no, "last_seat": hold.first_seat}
-        row = self._database.read(lambda connection: connection.execute(sql.UNREAD, place).one())
+        row = self.database.read(lambda connection: connection.execute(sql.UNREAD, place).one())
         count, priced, *counts, estimated = row
         *tokens, usd = counts
         used = dict(zip(COUNTS, (*(number or 0 for number in tokens), usd), strict=True))
         return UsageRow(hold.session_id, count, count - priced, Usage(**used, estimated=bool(estimated)))
 
     def close(self) -> None:
-        """Stop showing that runs are alive. It is no job: a last sign of life may be one."""
+        """Stop showing that this process is alive. Not in a job: a last sign of life may be one."""
         self._heart.close()
+
+    def leave(self) -> None:
+        """Take this process out of the database, after `close`."""
+        self._heart.leave()
+
+    def bury(self) -> bool:
+        """Mark the runs of dead processes as interrupted; whether some have to be looked at again for that.
+
+        What asks then for runs that are not over needs to ask for their status alone.
+        """
+        found = self.database.read(lambda connection: connection.execute(sql.SUSPECTS).all())
+        dead = [worker for worker, place, beat in found if self._watch.is_dead(worker, place, beat)]
+        if dead:
+            rows = [{"of_worker": worker, "time": micros(now())} for worker in dead]
+            self.database.write(lambda connection: connection.execute(sql.ITS_RUNS_DIED, rows))
+        return len(dead) < len(found)
 
     def _append(
         self, hold: Hold, session: Session, *, mark: Mark | None = None, end: End | None = None
@@ -184,13 +208,13 @@ class Journal:
                 }
                 connection.execute(sql.NEW_HEAD, values)
             if rows:
-                connection.execute(sql.new_turns(connection.dialect.name), rows)
+                connection.execute(sql.new_turns(dialect_of(connection)), rows)
             if mark:
                 _enter(connection, hold, mark)
             if end:
                 _end(connection, hold, end)
 
-        self._database.write(work)
+        self.database.write(work)
         hold.seats.update((turn.id, seat) for turn, seat in new)
         hold.last_seat = max([hold.last_seat, *(seat for _, seat in new)])
         hold.head = head
@@ -208,7 +232,7 @@ class Journal:
         if not missing:
             return Stored(session)
         place = {"of_session": hold.session_no}
-        rows = self._database.read(lambda connection: connection.execute(sql.OPEN_CALLS, place).all())
+        rows = self.database.read(lambda connection: connection.execute(sql.OPEN_CALLS, place).all())
         return Stored(
             session,
             tuple(
@@ -228,44 +252,67 @@ class Journal:
                 session.turns = session.turns[start:]
                 return session, history[start:]
             read = partial(_history, session_no=hold.session_no, count=2 * len(history))
-            more = self._database.read(read)
+            more = self.database.read(read)
             if len(more) == len(history):  # that is all there is
                 return session, history
             history = more
 
+    def _waits(self, connection: Connection, hold: Hold) -> bool:
+        """Whether a live run is ahead in the queue; not when this run was itself taken for dead there."""
+        run = _run_of(connection, hold)
+        if run is None or run.status != "queued":
+            return False
+        place = {"of_session": hold.session_no, "before_no": hold.run_no}
+        return bool([run for run in connection.execute(sql.AHEAD, place) if self._lives(run)])
 
-def _must_wait(connection: Connection, hold: Hold) -> bool:
-    """Whether a live run is ahead in the queue; not when this run was itself taken for dead there."""
-    place = {"of_session": hold.session_no, "before_no": hold.run_no}
-    is_waiting = connection.execute(sql.IS_WAITING, {"of_run": hold.run_no}).scalar() is not None
-    return is_waiting and any(row.is_alive for row in connection.execute(sql.AHEAD, place))
+    def _lives(self, run: Row[Any, Any, Any, Any]) -> bool:
+        """Whether a run of the queue counts. One that no process has yet is waiting for one."""
+        return run.worker is None or not self._watch.is_dead(run.worker, run.place, run.beat)
+
+    def _claim(
+        self, connection: Connection, hold: Hold, worker: int, queue: bool, *, is_again: bool
+    ) -> _Claim:
+        """`is_again`: this was tried before, and may have been done although nobody heard of it."""
+        session_no, head, is_new = _find_or_make(connection, hold)
+        mine = _run_of(connection, hold)
+        if mine is not None and mine.status == "interrupted" and mine.started_at is None:
+            # It was taken for dead while it waited: back to the end of the queue.
+            connection.execute(sql.RUN_FORGOTTEN, {"of_run": mine.no})
+            mine = None
+        has_begun = mine is not None and mine.status == "running" and mine.worker == worker and is_again
+        if mine is not None and mine.status not in ("queued", "interrupted") and not has_begun:
+            raise SessionConflict(f"run {hold.run_id!r} is {mine.status}: it is not done again")
+        waits = mine is not None and mine.status == "queued"
+        place = {
+            "of_session": session_no,
+            "before_no": mine.no if mine is not None and waits else sql.ENDLESS,
+        }
+        ahead = [] if is_new or has_begun else connection.execute(sql.AHEAD, place).all()
+        if [run for run in ahead if self._lives(run)]:
+            if mine is not None:
+                return _Claim(session_no, head, mine.no, mine.attempt)
+            if not queue:
+                return _Claim(session_no, head)
+            return _Claim(session_no, head, _new_run(connection, hold, session_no, worker, "queued"), 1)
+        time = micros(now())
+        for run in ahead:
+            connection.execute(sql.RUN_DIED, {"of_run": run.no, "time": time})
+        if mine is None:
+            run_no, attempt = _new_run(connection, hold, session_no, worker, "running"), 1
+        else:
+            run_no = mine.no
+            attempt = mine.attempt + (mine.started_at is not None and not has_begun)
+            values = {"of_run": run_no, "of_worker": worker, "of_attempt": attempt, "time": time}
+            connection.execute(sql.RUN_STARTS, values)
+        connection.execute(sql.TAKE, {"of_session": session_no, "of_run": run_no, "time": time})
+        history = [] if is_new else _history(connection, session_no, self._read)
+        return _Claim(session_no, head, run_no, attempt, is_new, history)
 
 
-def _claim(connection: Connection, hold: Hold, queue: bool, count: int | None) -> _Claim:
-    session_no, head, is_new = _find_or_make(connection, hold)
-    run_no = hold.run_no
-    if run_no and connection.execute(sql.IS_WAITING, {"of_run": run_no}).scalar() is None:
-        run_no = 0  # it was taken for dead: back to the end of the queue
-    ahead = (
-        []
-        if is_new
-        else connection.execute(
-            sql.AHEAD, {"of_session": session_no, "before_no": run_no or sql.ENDLESS}
-        ).all()
-    )
-    if any(run.is_alive for run in ahead):
-        if queue and not run_no:
-            run_no = _new_run(connection, hold, session_no, "waiting")
-        return _Claim(session_no, run_no, head)
-    for run in ahead:
-        connection.execute(sql.RUN_DIED, {"of_run": run.no})
-    if run_no:
-        connection.execute(sql.RUN_STARTS, {"of_run": run_no})
-    else:
-        run_no = _new_run(connection, hold, session_no, "running")
-    connection.execute(sql.TAKE, {"of_session": session_no, "of_run": run_no, "time": micros(now())})
-    history = [] if is_new else _history(connection, session_no, count)
-    return _Claim(session_no, run_no, head, is_new, history)
+def _run_of(connection: Connection, hold: Hold) -> Row[Any] | None:
+    """The row of the run, if it has one."""
+    who = {"user_id": hold.user_id, "run_id": hold.run_id}
+    return connection.execute(sql.RUN, who).one_or_none()
 
 
 def _history(connection: Connection, session_no: int, count: int | None) -> Sequence[Row[Any]]:
@@ -290,22 +337,31 @@ def _find_or_make(connection: Connection, hold: Hold) -> tuple[int, tuple[str, s
             "system_prompt": to_json(""),
             "stack": to_json([]),
         }
-        row = connection.execute(sql.new_session(connection.dialect.name), values).one_or_none()
+        row = connection.execute(sql.new_session(dialect_of(connection)), values).one_or_none()
     if row is None:  # another process was quicker
         is_new = False
         row = connection.execute(sql.SESSION, who).one()
     return row.no, (row.system_prompt, row.stack), is_new
 
 
-def _new_run(connection: Connection, hold: Hold, session_no: int, status: str) -> int:
-    values = {"session_no": session_no, "id": hold.run_id, "status": status, "started_at": micros(now())}
+def _new_run(connection: Connection, hold: Hold, session_no: int, worker: int, status: str) -> int:
+    time = micros(now())
+    values = {
+        "user_id": hold.user_id,
+        "id": hold.run_id,
+        "session_no": session_no,
+        "status": status,
+        "worker": worker,
+        "made_at": time,
+        "started_at": time if status == "running" else None,
+    }
     number: int = connection.execute(sql.NEW_RUN, values).scalar_one()
     return number
 
 
 def _pass_fence(connection: Connection, hold: Hold) -> None:
     """Take the session's lock, and see that the session is still this run's."""
-    place = {"of_session": hold.session_no, "of_run": hold.run_no}
+    place = {"of_session": hold.session_no, "of_run": hold.run_no, "of_attempt": hold.attempt}
     if connection.execute(sql.FENCE, place).one_or_none() is None:
         raise SessionConflict(
             f"session {hold.session_id!r} was taken over by another run, or deleted, because this run gave "

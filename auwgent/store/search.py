@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, LargeBinary, Select, and_, cast, func, or_, select
+from sqlalchemy import Connection, Select, and_, or_, select
 
 from auwgent.store.base import Hit
+from auwgent.store.dialects import Dialect, dialect_of
 from auwgent.store.tables import damaged, moment, sessions, text_of, to_json, turns
 
 AROUND = 40  # characters of an excerpt on either side of what was found
@@ -20,7 +21,7 @@ AT_ONCE = 100  # rows
 def hits(connection: Connection, session_nos: Sequence[int], wanted: Sequence[str]) -> list[Hit]:
     """The turns of these sessions whose text has all the words, which are folded, those of the newest one first."""
     found = []
-    statement = _candidates(connection.dialect.name, session_nos, wanted)
+    statement = _candidates(dialect_of(connection), session_nos, wanted)
     rows = connection.execute(statement, execution_options={"yield_per": AT_ONCE})
     for session_id, turn_id, role, created_at, body in rows:
         try:
@@ -32,31 +33,18 @@ def hits(connection: Connection, session_nos: Sequence[int], wanted: Sequence[st
     return found
 
 
-def _candidates(dialect: str, session_nos: Sequence[int], wanted: Sequence[str]) -> Select[Any]:
+def _candidates(dialect: Dialect, session_nos: Sequence[int], wanted: Sequence[str]) -> Select[Any]:
     """All turns that may hold the words, and others: only ASCII, written as it is, is compared in the database."""
     body = turns.c.body
     escaped = body.contains("\\u", autoescape=True)
-    lower = _lower(dialect)
+    lower = dialect.lower(body)
     has_all = and_(*(lower.contains(to_json(word)[1:-1], autoescape=True) for word in wanted))
     return (
         select(sessions.c.id, turns.c.id, turns.c.role, turns.c.created_at, body)
         .join_from(turns, sessions, turns.c.session_no == sessions.c.no)
-        .where(sessions.c.no.in_(session_nos), or_(has_all, _is_beyond_ascii(dialect), escaped))
+        .where(sessions.c.no.in_(session_nos), or_(has_all, dialect.is_beyond_ascii(body), escaped))
         .order_by(sessions.c.updated_at.desc(), sessions.c.no.desc(), turns.c.seat, turns.c.no)
     )
-
-
-def _lower(dialect: str) -> ColumnElement[str]:
-    """The body in lower case, whatever the language of a PostgreSQL server."""
-    body = turns.c.body
-    return func.lower(body.collate("C") if dialect == "postgresql" else body)
-
-
-def _is_beyond_ascii(dialect: str) -> ColumnElement[bool]:
-    body = turns.c.body
-    if dialect == "sqlite":
-        return func.length(cast(body, LargeBinary)) != func.length(body)
-    return func.octet_length(body) != func.char_length(body)
 
 
 def _excerpt(text: str, wanted: Sequence[str]) -> str | None:

@@ -2,76 +2,122 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Executable, and_, bindparam, func, insert, select, update
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy import (
+    Executable,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
-from auwgent.store.side import insert_by
-from auwgent.store.tables import COUNTS, TURN_COLUMNS, calls, runs, sessions, turns
+from auwgent.store.base import UsageBy
+from auwgent.store.dialects import Clock, Dialect
+from auwgent.store.tables import COUNTS, TURN_COLUMNS, calls, runs, sessions, turns, workers
 
-LEASE = 4_000_000  # microseconds without a beat after which a run is dead
-LIVING = ("waiting", "running")
+LIVING = ("queued", "running")  # what a process has in its hands, or will have
+HOLDING = (*LIVING, "paused")  # what keeps a session from being pruned
 ENDLESS = 2**62  # above every run's number
-
-
-class Clock(FunctionElement[int]):
-    """The database's own clock in microseconds: the one clock that all processes share."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-@compiles(Clock, "sqlite")
-def _sqlite_clock(*_: Any, **__: Any) -> str:
-    return "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
-
-
-@compiles(Clock, "postgresql")
-def _postgresql_clock(*_: Any, **__: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
-
+LEASE, DAY = 4_000_000, 86_400_000_000  # microseconds
+RUN_IDS = 30 * DAY  # for how long they outlive their session
 
 CLOCK = Clock()
 
+# Processes.
+
+NEW_WORKER = insert(workers).values(beat=0, seen_at=CLOCK).returning(workers.c.no)
+UNDER_WAY = and_(runs.c.status.in_(LIVING), runs.c.ended_at.is_(None))  # by an index
+AT_WORK = exists().where(UNDER_WAY, runs.c.worker == workers.c.no)
+# Those that ended without a word go with it. One that is alive and idle comes back with its next run.
+WORKER_ENDS = delete(workers).where(
+    or_(workers.c.no == bindparam("of_worker"), and_(workers.c.seen_at < CLOCK - DAY, ~AT_WORK))
+)
+# Which may be dead, for who looks closer: a clock that was set may say so of the living.
+SILENT = or_(workers.c.seen_at < CLOCK - LEASE, workers.c.seen_at > CLOCK + LEASE)
+SUSPECTS = (
+    select(runs.c.worker, workers.c.place, workers.c.beat)
+    .distinct()
+    .join_from(runs, workers, workers.c.no == runs.c.worker, isouter=True)
+    .where(UNDER_WAY, runs.c.worker.is_not(None), or_(workers.c.no.is_(None), SILENT))
+)
+ITS_RUNS_DIED = (
+    update(runs)
+    .where(UNDER_WAY, runs.c.worker == bindparam("of_worker"))
+    .values(status="interrupted", ended_at=bindparam("time"))
+)
+RUNS_DROPPED = (
+    update(runs)
+    .where(
+        runs.c.no.in_(bindparam("of_runs", expanding=True)),
+        runs.c.worker == bindparam("of_worker"),
+        runs.c.status.in_(LIVING),
+    )
+    .values(status="interrupted", ended_at=bindparam("time"))
+)
+
+
+def beats(dialect: Dialect) -> Executable:
+    """Move a process's beat. One that was taken for dead meanwhile is there again."""
+    return (
+        dialect.insert(workers)
+        .values(no=bindparam("of_worker"), place=bindparam("where"), beat=0, seen_at=CLOCK)
+        .on_conflict_do_update(index_elements=["no"], set_={"beat": workers.c.beat + 1, "seen_at": CLOCK})
+    )
+
+
 # A session, and the queue of its runs.
 
-SESSION = (
-    select(sessions.c.no, sessions.c.system_prompt, sessions.c.stack)
-    .where(sessions.c.user_id == bindparam("user_id"), sessions.c.id == bindparam("session_id"))
-    .with_for_update()
-)
 HEAD = (sessions.c.no, sessions.c.system_prompt, sessions.c.stack)
-# A beat from the future is dead too: the clock was put back.
-BEATS_NOW = and_(runs.c.beat > CLOCK - LEASE, runs.c.beat < CLOCK + LEASE)
-ALIVE = and_(runs.c.status.in_(LIVING), BEATS_NOW)
+OWN = and_(sessions.c.user_id == bindparam("user_id"), sessions.c.id == bindparam("session_id"))
+SESSION = select(*HEAD).where(OWN).with_for_update()
 # A run that gets a session has buried all before it: nobody older than the last one that got it can be living.
 HOLDER = select(sessions.c.run_no).where(sessions.c.no == bindparam("of_session")).scalar_subquery()
-AHEAD = select(runs.c.no, BEATS_NOW.label("is_alive")).where(
-    runs.c.session_no == bindparam("of_session"),
-    runs.c.no >= func.coalesce(HOLDER, 0),
-    runs.c.no < bindparam("before_no"),
-    runs.c.status.in_(LIVING),
+AHEAD = (
+    select(runs.c.no, runs.c.worker, workers.c.place, workers.c.beat)
+    .join_from(runs, workers, workers.c.no == runs.c.worker, isouter=True)
+    .where(
+        runs.c.session_no == bindparam("of_session"),
+        runs.c.no >= func.coalesce(HOLDER, 0),
+        runs.c.no < bindparam("before_no"),
+        runs.c.status.in_(LIVING),
+    )
 )
-IS_WAITING = select(runs.c.no).where(runs.c.no == bindparam("of_run"), runs.c.status == "waiting")
-NEW_RUN = insert(runs).values(beat=CLOCK).returning(runs.c.no)
-RUN_STARTS = update(runs).where(runs.c.no == bindparam("of_run")).values(status="running", beat=CLOCK)
+HELD = (
+    select(runs.c.no).where(runs.c.session_no == bindparam("of_session"), runs.c.status.in_(LIVING)).limit(1)
+)
+RUN = select(runs).where(runs.c.user_id == bindparam("user_id"), runs.c.id == bindparam("run_id"))
+NEW_RUN = insert(runs).values(leg=1, attempt=1).returning(runs.c.no)
+RUN_FORGOTTEN = delete(runs).where(runs.c.no == bindparam("of_run"))
+RUN_STARTS = (
+    update(runs)
+    .where(runs.c.no == bindparam("of_run"))
+    .values(
+        status="running",
+        worker=bindparam("of_worker"),
+        attempt=bindparam("of_attempt"),
+        started_at=func.coalesce(runs.c.started_at, bindparam("time")),
+        ended_at=None,
+    )
+)
 RUN_DIED = (
     update(runs)
     .where(runs.c.no == bindparam("of_run"), runs.c.status.in_(LIVING))
-    .values(status="interrupted", ended_at=runs.c.beat)
+    .values(status="interrupted", ended_at=bindparam("time"))
 )
 TAKE = (
     update(sessions)
     .where(sessions.c.no == bindparam("of_session"))
     .values(run_no=bindparam("of_run"), updated_at=bindparam("time"))
-)
-BEATS = (
-    update(runs)
-    .where(runs.c.no.in_(bindparam("of_runs", expanding=True)), runs.c.status.in_(LIVING))
-    .values(beat=CLOCK)
 )
 
 # What a run reads.
@@ -100,8 +146,13 @@ OPEN_CALLS = (
 
 FENCE = (
     select(sessions.c.no)
-    .where(sessions.c.no == bindparam("of_session"), sessions.c.run_no == bindparam("of_run"))
-    .with_for_update()
+    .join_from(sessions, runs, runs.c.no == sessions.c.run_no)
+    .where(
+        sessions.c.no == bindparam("of_session"),
+        runs.c.no == bindparam("of_run"),
+        runs.c.attempt == bindparam("of_attempt"),
+    )
+    .with_for_update(of=sessions)
 )
 NEW_HEAD = (
     update(sessions)
@@ -118,20 +169,103 @@ CALL_ENDS = (
     )
     .values(ended_at=bindparam("time"))
 )
+# One that was taken for dead and not replaced may be interrupted.
 RUN_ENDS = (
     update(runs)
-    .where(runs.c.no == bindparam("of_run"), runs.c.status.in_(LIVING))
+    .where(runs.c.no == bindparam("of_run"), runs.c.status.in_((*LIVING, "interrupted")))
     .values(status=bindparam("outcome"), ended_at=bindparam("time"), error=bindparam("reason"))
 )
 
 
-@cache
-def new_session(dialect: str) -> Executable:
+def new_session(dialect: Dialect) -> Executable:
     """Insert a session, unless another run has just done so."""
-    return insert_by(dialect, sessions).on_conflict_do_nothing().returning(*HEAD)
+    return dialect.insert(sessions).on_conflict_do_nothing().returning(*HEAD)
 
 
-@cache
-def new_turns(dialect: str) -> Executable:
+def new_turns(dialect: Dialect) -> Executable:
     """Insert turns. A commit whose answer got lost is made again: they may be there already."""
-    return insert_by(dialect, turns).on_conflict_do_nothing()
+    return dialect.insert(turns).on_conflict_do_nothing()
+
+
+# What is asked outside of runs.
+
+BY_USE = (sessions.c.updated_at.desc(), sessions.c.no.desc())  # the last used first
+DAYS = turns.c.created_at // DAY
+LAST_RUN = select(runs.c.status, runs.c.worker, workers.c.place, workers.c.seen_at, CLOCK.label("time"))
+STATUS = (
+    LAST_RUN.join_from(sessions, runs, runs.c.no == sessions.c.run_no)
+    .join(workers, workers.c.no == runs.c.worker, isouter=True)
+    .where(OWN)
+)
+NEWEST_SESSIONS = select(sessions.c.no).where(sessions.c.user_id == bindparam("user_id")).order_by(*BY_USE)
+NEW_ID = update(sessions).where(sessions.c.no == bindparam("of_session")).values(id=bindparam("new_id"))
+
+
+def listing(user_id: str, limit: int | None, since: int | None) -> Select[Any]:
+    """A user's sessions that something was said in, with what their last runs are like."""
+    own = turns.c.session_no == sessions.c.no
+    count = select(func.count()).where(own).correlate(sessions).scalar_subquery()
+    said = select(turns.c.body).where(own, turns.c.role == "user").order_by(turns.c.seat).limit(1)
+    return (
+        LAST_RUN.add_columns(
+            sessions.c.id,
+            sessions.c.created_at,
+            sessions.c.updated_at,
+            sessions.c.forked_from,
+            count.label("turns"),
+            said.correlate(sessions).scalar_subquery().label("said"),
+        )
+        .join_from(sessions, runs, runs.c.no == sessions.c.run_no, isouter=True)
+        .join(workers, workers.c.no == runs.c.worker, isouter=True)
+        .where(sessions.c.user_id == user_id, exists().where(own))
+        .where(true() if since is None else sessions.c.updated_at >= since)
+        .order_by(*BY_USE)
+        .limit(limit)
+    )
+
+
+def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:
+    """What was used by runs of this store, the most tokens first."""
+    key = {"model": turns.c.model, "agent": turns.c.agent, "session": sessions.c.id, "day": DAYS}[by]
+    return (
+        select(
+            key.label("key"),
+            func.count().label("calls"),
+            func.count(turns.c.usd).label("priced"),
+            *(func.sum(turns.c[name]).label(name) for name in COUNTS),
+            func.max(turns.c.estimated).label("estimated"),
+        )
+        .join_from(turns, sessions, turns.c.session_no == sessions.c.no)
+        # What was copied here by fork or import was used elsewhere: it has no run.
+        .where(turns.c.input_tokens.is_not(None), turns.c.run_no.is_not(None))
+        .where(true() if user_id is None else sessions.c.user_id == user_id)
+        .where(true() if since is None else turns.c.created_at >= since)
+        .group_by(key)
+        .order_by(func.sum(turns.c.input_tokens + turns.c.output_tokens).desc())
+    )
+
+
+def unused(user_id: str | None, before: int | None, keep: int | None) -> Select[Any]:
+    """The sessions not used since `before`, and all but the last used `keep` of each user, that no run holds."""
+    place = func.row_number().over(partition_by=sessions.c.user_id, order_by=sessions.c.updated_at.desc())
+    ranked = select(sessions.c.no, sessions.c.user_id, sessions.c.updated_at, place.label("place")).subquery()
+    is_old = false() if before is None else ranked.c.updated_at < before
+    is_beyond = false() if keep is None else ranked.c.place > keep
+    held = exists().where(runs.c.session_no == ranked.c.no, runs.c.status.in_(HOLDING))
+    found = select(ranked.c.no).where(or_(is_old, is_beyond), ~held)
+    return found if user_id is None else found.where(ranked.c.user_id == user_id)
+
+
+# What goes with a session: all but the ids of its runs, which are kept for a while so that none is done again.
+WORDLESS = dict.fromkeys(("input", "settings", "pending", "answers", "error"))
+
+
+def removal(session_nos: Any, time: int) -> Sequence[Executable]:
+    """The statements that delete sessions, given by their numbers or a select of them, and the ids of old runs."""
+    of_them = runs.c.session_no.in_(session_nos)
+    return (
+        delete(calls).where(calls.c.run_no.in_(select(runs.c.no).where(of_them))),
+        update(runs).where(of_them).values(**WORDLESS),
+        delete(sessions).where(sessions.c.no.in_(session_nos)),
+        delete(runs).where(runs.c.session_no.is_(None), runs.c.made_at < time - RUN_IDS),
+    )

@@ -11,11 +11,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -28,150 +27,133 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
-from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
 
 from auwgent.errors import ConfigError, StoreError
 from auwgent.session import Turn
-from auwgent.store.survey import SCHEMA_TABLE
+from auwgent.store.dialects import Big
+from auwgent.store.schema import SCHEMA_TABLE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
-Big = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's row number
+metadata = MetaData()
 
+schema = Table(
+    SCHEMA_TABLE,
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+)
 
-class Row(SQLModel, registry=registry(metadata=MetaData())):
-    """Base of the store's tables. They are kept apart from tables the user defines with SQLModel."""
+# A session without its turns. `run_no` is the run that may write; a run that finds another one there has lost it.
+sessions = Table(
+    "auwgent_sessions",
+    metadata,
+    Column("no", Big, primary_key=True, autoincrement=True),
+    Column("user_id", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("created_at", Big, nullable=False),
+    Column("updated_at", Big, nullable=False),
+    Column("run_no", Big),
+    Column("system_prompt", Text, nullable=False),  # JSON
+    Column("stack", Text, nullable=False),  # JSON
+    Column("forked_from", Text),  # the id of a session of the same user
+    Column("forked_at", Text),  # the id of its turn
+    UniqueConstraint("user_id", "id"),
+    Index("auwgent_sessions_used", "user_id", "updated_at"),
+)
 
-    __table__: ClassVar[Table]
+# A process at work. Its beat moves while it lives; where it stands still, the process is dead. `seen_at` is when it
+# moved last, by the database's clock: good to show, not to judge by.
+workers = Table(
+    "auwgent_workers",
+    metadata,
+    Column("no", Big, primary_key=True, autoincrement=True),
+    Column("place", Text, nullable=False),  # which process of which machine, as `heart` names it
+    Column("beat", Big, nullable=False),
+    Column("seen_at", Big, nullable=False),
+    sqlite_autoincrement=True,  # a number is never that of another process
+)
 
+# One run: who asked, what for, where it stands, what it waits for, and how it ended. Numbers grow and are never used
+# again, so that they tell who came first to a session. A run outlives its session, without its words, so that its id
+# is not taken for a new one.
+runs = Table(
+    "auwgent_runs",
+    metadata,
+    Column("no", Big, primary_key=True, autoincrement=True),
+    Column("user_id", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("session_no", Big, ForeignKey("auwgent_sessions.no", ondelete="SET NULL")),
+    # queued, running, paused, completed, failed, cancelled, interrupted (its process died), dead
+    Column("status", Text, nullable=False),
+    Column("leg", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),  # of this leg or an earlier one: only the newest may write
+    Column("worker", Big),  # the process that has it, from when it queues for its session
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("made_at", Big, nullable=False),
+    Column("due_at", Big),  # when it may begin, or when what it waits for is over
+    Column("started_at", Big),
+    Column("ended_at", Big),
+    Column("asked", Text),  # a hash of its input, session and agent
+    Column("input", Text),  # JSON
+    Column("settings", Text),  # JSON: context, profile, model, overrides, the caller's tools
+    Column("pending", Text),  # JSON: the calls that wait for an answer
+    Column("answers", Text),  # JSON: answers by the ids of calls
+    Column("usage", Text),  # JSON: what its limits have counted so far
+    Column("error", Text),  # JSON: kind and message
+    UniqueConstraint("user_id", "id"),
+    Index("auwgent_runs_queue", "session_no", "no"),
+    # Those that are not over are few among those that are.
+    Index(
+        "auwgent_runs_open",
+        *("status", "priority", "due_at"),
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
 
-def _number() -> Any:
-    return Field(default=None, sa_column=Column(Big, primary_key=True, autoincrement=True))
+# One turn. `run_id` is empty where the turn has none, null where it is that of the run that wrote it. `seat` is its
+# place in the session: a result that came late sits between its neighbours.
+turns = Table(
+    "auwgent_turns",
+    metadata,
+    Column("no", Big, primary_key=True, autoincrement=True),
+    Column("session_no", Big, ForeignKey("auwgent_sessions.no", ondelete="CASCADE"), nullable=False),
+    Column("id", Text, nullable=False),
+    Column("seat", Float, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("agent", Text),
+    Column("run_no", Big),
+    Column("run_id", Text),
+    Column("created_at", Big, nullable=False),
+    Column("model", Text),
+    Column("input_tokens", Big),
+    Column("output_tokens", Big),
+    Column("cached_tokens", Big),
+    Column("reasoning_tokens", Big),
+    Column("usd", Float),
+    Column("estimated", Integer),
+    Column("body", Text, nullable=False),  # JSON
+    UniqueConstraint("session_no", "id"),
+    Index("auwgent_turns_seat", "session_no", "seat"),  # the newest turns, however many there are
+)
 
-
-def _refers(table: str) -> Any:
-    key = ForeignKey(f"{table}.no", ondelete="CASCADE")
-    return Field(default=None, sa_column=Column(Big, key, nullable=False))
-
-
-def _text(*, optional: bool = False) -> Any:
-    return Field(default=None, sa_column=Column(Text, nullable=optional))
-
-
-def _count() -> Any:
-    return Field(default=None, sa_column=Column(Integer, nullable=True))
-
-
-def _big(*, optional: bool = False) -> Any:
-    return Field(default=None, sa_column=Column(Big, nullable=optional))
-
-
-class SchemaRow(Row, table=True):
-    """One row: the version of the schema. Release notes of a version are in `migrations`."""
-
-    __tablename__ = SCHEMA_TABLE
-
-    version: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
-
-
-class SessionRow(Row, table=True):
-    """A session without its turns.
-
-    `run_no` is the run that may write; a run that finds another one there has lost the session.
-    """
-
-    __tablename__ = "auwgent_sessions"
-    __table_args__ = (
-        UniqueConstraint("user_id", "id"),
-        Index("auwgent_sessions_used", "user_id", "updated_at"),
-    )
-
-    no: int | None = _number()
-    user_id: str = _text()
-    id: str = _text()
-    created_at: int = _big()
-    updated_at: int = _big()
-    run_no: int | None = _big(optional=True)
-    system_prompt: str = _text()  # JSON
-    stack: str = _text()  # JSON
-
-
-class RunRow(Row, table=True):
-    """One run, from the moment it queues for its session.
-
-    `status` is waiting, running, completed, failed, cancelled, or interrupted: its process died. `beat` is
-    when its process last showed that it is alive, by the database's clock. Numbers grow and are never used
-    again, so that they tell who came first.
-    """
-
-    __tablename__ = "auwgent_runs"
-    __table_args__ = (Index("auwgent_runs_queue", "session_no", "no"), {"sqlite_autoincrement": True})
-
-    no: int | None = _number()
-    session_no: int = _refers("auwgent_sessions")
-    id: str = _text()
-    status: str = _text()
-    beat: int = _big()
-    started_at: int = _big()
-    ended_at: int | None = _big(optional=True)
-    error: str | None = _text(optional=True)  # JSON
-
-
-class TurnRow(Row, table=True):
-    """One turn. `run_id` is empty where the turn has none, null where it is that of the run that wrote it.
-
-    `seat` is its place in the session: a result that came late sits between its neighbours.
-    """
-
-    __tablename__ = "auwgent_turns"
-    __table_args__ = (
-        UniqueConstraint("session_no", "id"),
-        Index("auwgent_turns_seat", "session_no", "seat"),  # the newest turns, however many there are
-    )
-
-    no: int | None = _number()
-    session_no: int = _refers("auwgent_sessions")
-    id: str = _text()
-    seat: float = Field(sa_column=Column(Float, nullable=False))
-    role: str = _text()
-    agent: str | None = _text(optional=True)
-    run_no: int | None = _big(optional=True)  # no key: it goes with the session, as its run does
-    run_id: str | None = _text(optional=True)
-    created_at: int = _big()
-    model: str | None = _text(optional=True)
-    input_tokens: int | None = _count()
-    output_tokens: int | None = _count()
-    cached_tokens: int | None = _count()
-    reasoning_tokens: int | None = _count()
-    usd: float | None = Field(default=None, sa_column=Column(Float, nullable=True))
-    estimated: int | None = _count()
-    body: str = _text()  # JSON
-
-
-class CallRow(Row, table=True):
-    """The ledger: a tool call, written before the tool runs; `ended_at` is written along with its result."""
-
-    __tablename__ = "auwgent_calls"
-    __table_args__ = (Index("auwgent_calls_run", "run_no"),)  # a provider may give a call id twice
-
-    no: int | None = _number()
-    run_no: int = _refers("auwgent_runs")
-    call_id: str = _text()
-    name: str = _text()
-    idempotent: bool = Field(sa_column=Column(Boolean, nullable=False))
-    started_at: int = _big()
-    ended_at: int | None = _big(optional=True)
-
-
-sessions = SessionRow.__table__
-runs = RunRow.__table__
-turns = TurnRow.__table__
-calls = CallRow.__table__
-schema = SchemaRow.__table__
-metadata = Row.metadata
+# The ledger: a tool call, written before the tool runs; `ended_at` is written along with its result.
+calls = Table(
+    "auwgent_calls",
+    metadata,
+    Column("no", Big, primary_key=True, autoincrement=True),
+    Column("run_no", Big, ForeignKey("auwgent_runs.no", ondelete="CASCADE"), nullable=False),
+    Column("call_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("idempotent", Boolean, nullable=False),
+    Column("started_at", Big, nullable=False),
+    Column("ended_at", Big),
+    Index("auwgent_calls_run", "run_no"),  # a provider may give a call id twice
+)
 
 
 def micros(moment: datetime) -> int:
@@ -186,13 +168,13 @@ def moment(number: int) -> datetime:
 
 def to_json(value: Any) -> str:
     """Compact JSON text that every database takes: NUL and lone surrogates only ever stand in it escaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if not text.isascii():
+    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if not plain.isascii():
         try:
-            text.encode()
+            plain.encode()
         except UnicodeEncodeError:
             return json.dumps(value, separators=(",", ":"))
-    return text
+    return plain
 
 
 def as_key(what: str, text: str) -> str:
@@ -235,6 +217,7 @@ def seated(
 TURNS = TypeAdapter(list[Turn])
 IN_COLUMNS = {"id", "role", "agent", "run_id", "created_at", "model", "usage"}
 COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "usd")
+COUNTED = {*COUNTS, "estimated"}  # what else a usage tells stands in the body
 
 
 def turn_row(
@@ -252,12 +235,15 @@ def turn_row(
         "created_at": micros(turn.created_at),
         "model": _plain(turn.model),
         "estimated": None,
-        "body": to_json(turn.model_dump(mode="json", exclude=IN_COLUMNS)),
     }
+    body = turn.model_dump(mode="json", exclude=IN_COLUMNS)
     for name in COUNTS:
         row[name] = getattr(turn.usage, name) if turn.usage else None
     if turn.usage:
         row["estimated"] = int(turn.usage.estimated)
+        if more := turn.usage.model_dump(mode="json", exclude=COUNTED, exclude_defaults=True):
+            body["usage"] = more
+    row["body"] = to_json(body)
     return row
 
 
@@ -299,7 +285,8 @@ def turns_of(rows: Iterable[Sequence[Any]]) -> list[Turn]:
         fields["created_at"] = moment(created_at)
         fields["model"] = model
         if counts[0] is not None:
-            fields["usage"] = dict(zip(COUNTS, counts, strict=True), estimated=bool(estimated))
+            more = fields.get("usage", {})
+            fields["usage"] = {**more, **dict(zip(COUNTS, counts, strict=True)), "estimated": bool(estimated)}
         found.append(fields)
     return TURNS.validate_python(found)
 

@@ -226,7 +226,7 @@ def test_the_database_is_looked_into_and_not_made(auwgent: Any, config: Path, tm
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqlite:///auwgent.toml", "this file is no SQLite database"),
+        ("sqlite:///auwgent.toml", "this file is not a SQLite database"),
         ("sqlite:///auwgent.toml/deeper.db", "auwgent.toml is no folder"),
         ("postgresql://me:secret-words@localhost:1/x", "postgresql+psycopg://me:***@localhost:1/x: "),
     ],

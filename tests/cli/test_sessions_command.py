@@ -13,7 +13,7 @@ import pytest
 
 from auwgent.cli import main
 from auwgent.session import new_id
-from auwgent.store.survey import NEWEST
+from auwgent.store.schema import newest
 
 Done = subprocess.CompletedProcess[str]
 
@@ -245,8 +245,8 @@ def test_db_tells_the_version_of_the_schema(auwgent: Command) -> None:
     (auwgent.folder / "auwgent.toml").write_text('[agent]\nmodel = "scripted/echo"\n')
     assert done(auwgent("db", "check")).startswith("there is no database yet")
     assert not (auwgent.folder / ".auwgent").exists()
-    assert done(auwgent("db", "upgrade")) == f"version none became version {NEWEST}\n"
-    assert done(auwgent("db", "check")) == f"version {NEWEST}, up to date\n"
+    assert done(auwgent("db", "upgrade")) == f"version none became version {newest()}\n"
+    assert done(auwgent("db", "check")) == f"version {newest()}, up to date\n"
 
 
 @pytest.mark.parametrize("command", [["sessions", "list"], ["usage"], ["db", "check"]])

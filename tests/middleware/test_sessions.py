@@ -327,7 +327,7 @@ async def test_files_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path
 async def test_a_failed_read_is_never_a_new_session(tmp_path: Path) -> None:
     (tmp_path / "sessions.db").write_bytes(b"not a database, but precious" * 100)
     store = SQLModelSessions(f"sqlite:///{tmp_path / 'sessions.db'}")
-    with pytest.raises(StoreError, match="no SQLite database"):
+    with pytest.raises(StoreError, match="not a SQLite database"):
         await Run(store, "s1").start()
     assert (tmp_path / "sessions.db").read_bytes() == b"not a database, but precious" * 100
 

@@ -9,15 +9,13 @@ from sqlite3 import connect
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, update
+from sqlalchemy import Engine, event
 
 from auwgent.errors import SessionConflict, SessionNotFound, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.session import Session, ToolCall, Turn, Usage, now
-from auwgent.store.archive import SEARCHED
 from auwgent.store.base import SessionStore
-from auwgent.store.statements import LEASE
-from auwgent.store.tables import runs
+from auwgent.store.sessions import SEARCHED
 from auwgent.testing.runs import Run, stored, talk
 
 
@@ -54,15 +52,13 @@ async def test_the_list_tells_what_a_session_is_about(store: SQLModelSessions) -
     assert await store.list_sessions("u1", since=now() + timedelta(hours=1)) == []
 
 
-async def test_a_run_whose_process_died_is_known_by_its_silence(tmp_path: Path) -> None:
+async def test_a_run_that_nobody_speaks_for_is_interrupted(tmp_path: Path) -> None:
     store, other = (SQLModelSessions(f"sqlite:///{tmp_path / 'sessions.db'}") for _ in range(2))
     run = await Run(store, "s1").start()
     run.say("Hi")
     await run.save()
     assert await other.run_status("u1", "s1") == "running"
     await store.close()  # nobody speaks for the run any more
-    database = await other.database()
-    database.write(lambda connection: connection.execute(update(runs).values(beat=runs.c.beat - LEASE)))
     assert await other.run_status("u1", "s1") == "interrupted"
     (info,) = await other.list_sessions("u1")
     assert info.status == "interrupted"

@@ -77,7 +77,7 @@ def in_the_clear(folder: Path) -> list[str]:
 async def test_nothing_in_the_folder_can_be_read(file: Path) -> None:
     store = of(file)
     await talk(store, "canary " * 5000, "canary", "canary")
-    await asyncio.to_thread(copy, await store.database(), 1)
+    await asyncio.to_thread(copy, (await store.journal()).database, 1)
     run = await Run(store, "s2").start()
     run.say("canary")
     await run.save(at="tool_start", call_id="canary", name="canary", idempotent=False)
@@ -146,7 +146,7 @@ async def test_a_plain_file_is_encrypted_where_it_stands(file: Path) -> None:
     await fill(file, key=None)
     plain = of(file, key=None)
     session = await plain.get("u1", "s1")
-    await asyncio.to_thread(copy, await plain.database(), 1)
+    await asyncio.to_thread(copy, (await plain.journal()).database, 1)
     await plain.close()
     assert sorted(in_the_clear(file.parent)) == ["sessions.db", "sessions.db.v1"]
     with file.open("rb") as old:
@@ -267,7 +267,7 @@ async def test_no_key_is_in_what_is_shown_of_the_store_or_logged(
     caplog.set_level(logging.DEBUG)
     store = of(file)
     await talk(store, "Hi", "s1")
-    seen = [vars(thing) for thing in (store, await store.database())]
+    seen = [vars(thing) for thing in (store, (await store.journal()).database)]
     assert KEY not in f"{seen}"
     assert KEY not in caplog.text
     await store.close()

@@ -18,7 +18,8 @@ from sqlalchemy import text
 from auwgent import auwgent
 from auwgent.errors import ConfigError, MiddlewareError, StoreError
 from auwgent.middleware import SQLModelSessions
-from auwgent.store.database import Database, parse_url
+from auwgent.store.database import Database
+from auwgent.store.dialects import parse_url
 from auwgent.testing.runs import Run, stored, talk
 from tests.support.bench import Hook, short
 from tests.support.databases import POSTGRES, database

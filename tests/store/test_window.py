@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 from auwgent.errors import LimitExceeded
 from auwgent.middleware import Budget, Compaction, SQLModelSessions
 from auwgent.session import Session, ToolCall, Turn
-from auwgent.store.window import opening
+from auwgent.store.history import opening
 from auwgent.testing.runs import Run, stored, talk
 from tests.support.bench import asks_helper, bench, check_history, short
 

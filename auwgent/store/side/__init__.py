@@ -6,19 +6,20 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, MetaData, Table, text
+from sqlalchemy import Connection, MetaData
 
-from auwgent.store.database import Database, parse_url
-
-if TYPE_CHECKING:
-    from sqlalchemy.dialects import postgresql, sqlite
+from auwgent.store.database import Database
+from auwgent.store.dialects import lock, parse_url
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 LOCK = 0x61757769646573  # "auwides", for PostgreSQL's advisory lock
+
+# Of the process that this one was forked from, or of files that are gone: to close them might harm those who use them.
+left: list[Database] = []
 
 
 class SideDatabase:
@@ -36,8 +37,11 @@ class SideDatabase:
         self._database: Database | None = None
 
     async def open(self, folder: Path | None) -> None:
-        """Open it once, however many ask for it at the same time, and create the tables that are missing."""
-        if self._database is None:
+        """Open it once, however many ask for it at the same time, and create the tables that are missing.
+
+        It is opened anew in a process that was forked, and where its file was removed or replaced.
+        """
+        if self._database is None or self._database.is_lost:
             await asyncio.to_thread(self._open, folder or Path.cwd())
 
     async def run(
@@ -54,14 +58,16 @@ class SideDatabase:
 
     async def close(self) -> None:
         """Let what is under way end, then close it. It may be opened again."""
-        if self._database is not None:
-            database, self._database = self._database, None
+        database, self._database = self._database, None
+        if database is not None and not database.is_foreign:
             await database.close()
 
     def _open(self, folder: Path) -> None:
         with self._opening:
-            if self._database is not None:
+            if self._database is not None and not self._database.is_lost:
                 return
+            if self._database is not None:
+                left.append(self._database)
             database = Database(self._url, folder=folder)
             try:
                 database.submit(self._create, database).result()
@@ -77,25 +83,3 @@ class SideDatabase:
 
         database.create_file()
         database.write(create)
-
-
-def lock(connection: Connection, number: int) -> None:
-    """Let no other transaction with this lock go on before this one has ended. SQLite knows one writer anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
-
-
-def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An `INSERT` that knows `ON CONFLICT`."""
-    return insert_by(connection.dialect.name, table)
-
-
-def insert_by(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """The same, by the name of the database's dialect. PostgreSQL's is slow to import, and loaded for it alone."""
-    if dialect == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as of_postgresql
-
-        return of_postgresql(table)
-    from sqlalchemy.dialects.sqlite import insert as of_sqlite
-
-    return of_sqlite(table)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Table, Text, delete, select
 
 from auwgent.store.database import Database
-from auwgent.store.side import insert_into
+from auwgent.store.dialects import insert_into
 from auwgent.store.tables import micros, to_json
 
 tables = MetaData()

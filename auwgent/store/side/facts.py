@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Table, Text, delete, func, select
 
 from auwgent.store.database import Database
-from auwgent.store.side import insert_into
-from auwgent.store.tables import Big, micros, moment, to_json
+from auwgent.store.dialects import Big, insert_into
+from auwgent.store.tables import micros, moment, to_json
 
 tables = MetaData()
 

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 
 from auwgent.store.database import Database
-from auwgent.store.side import insert_into, lock
-from auwgent.store.tables import Big, micros, to_json
+from auwgent.store.dialects import Big, insert_into, lock
+from auwgent.store.tables import micros, to_json
 
 tables = MetaData()
 

@@ -10,13 +10,11 @@ import heapq
 import json
 import math
 import operator
-from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    REAL,
     BigInteger,
     Column,
     Connection,
@@ -32,13 +30,12 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from auwgent.errors import StoreError
 from auwgent.session import now
 from auwgent.store.database import Database
-from auwgent.store.side import insert_into
-from auwgent.store.tables import Big, micros, to_json
+from auwgent.store.dialects import Big, Vector, dialect_of, insert_into
+from auwgent.store.tables import micros, to_json
 
 EXACT = 2000  # passages
 CANDIDATES = 40  # for each passage that is wanted, of a larger collection
@@ -64,7 +61,7 @@ passages = Table(
     Column(
         "signs", LargeBinary, nullable=False
     ),  # a bit for each number of the vector: whether it is positive
-    Column("vector", LargeBinary().with_variant(ARRAY(REAL), "postgresql"), nullable=False),  # of length 1
+    Column("vector", Vector, nullable=False),  # of length 1
     Index("auwgent_passages_source", "collection", "source"),
 )
 
@@ -109,7 +106,7 @@ def put(database: Database, collection: str, source: Source, content: Sequence[P
             "collection": collection,
             "source": name,
             "body": to_json(passage.text),
-            **_columns(passage.vector, database.dialect),
+            **_columns(passage.vector),
         }
         for passage in content
     ]
@@ -146,7 +143,7 @@ def search(database: Database, collection: str, vector: Sequence[float], limit: 
 
     def work(connection: Connection) -> list[Found]:
         mine = passages.c.collection == collection
-        if _has_pgvector(connection):
+        if dialect_of(connection).finds_vectors(connection):
             return _search_pgvector(connection, collection, wanted, limit)
         if connection.execute(select(func.count()).where(mine)).scalar_one() > EXACT:
             signs = connection.execute(select(passages.c.no, passages.c.signs).where(mine))
@@ -165,10 +162,9 @@ def unit(vector: Sequence[float]) -> list[float]:
     return [number / length for number in vector]
 
 
-def _columns(vector: Sequence[float], dialect: str) -> dict[str, Any]:
+def _columns(vector: Sequence[float]) -> dict[str, Any]:
     numbers = unit(vector)
-    kept = numbers if dialect == "postgresql" else array("f", numbers).tobytes()
-    return {"vector": kept, "signs": _signs(numbers)}
+    return {"vector": numbers, "signs": _signs(numbers)}
 
 
 def _signs(numbers: Sequence[float]) -> bytes:
@@ -183,25 +179,13 @@ def _nearest_signs(rows: Any, wanted: Sequence[float], limit: int) -> list[int]:
     return [no for _, no in heapq.nsmallest(limit, distances)]
 
 
-def _score(wanted: Sequence[float], kept: bytes | list[float]) -> float:
-    vector = array("f")
-    if isinstance(kept, bytes):
-        vector.frombytes(kept)
-    else:
-        vector.fromlist(kept)
+def _score(wanted: Sequence[float], vector: Sequence[float]) -> float:
     if len(vector) != len(wanted):
         raise StoreError(
             f"the index has vectors of {len(vector)} numbers, and the model under [embedding] now gives "
             f"{len(wanted)}: make the index anew with auwgent index"
         )
     return float(sum(map(operator.mul, wanted, vector)))
-
-
-def _has_pgvector(connection: Connection) -> bool:
-    if connection.dialect.name != "postgresql":
-        return False
-    visible = text("SELECT to_regtype('vector') IS NOT NULL")  # the extension may be in a schema of its own
-    return bool(connection.execute(visible).scalar())
 
 
 def _search_pgvector(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from sqlalchemy import Column, MetaData, Table, Text, select
 
 from auwgent.store.database import Database
-from auwgent.store.side import insert_into
+from auwgent.store.dialects import insert_into
 from auwgent.store.tables import to_json
 
 tables = MetaData()

@@ -1,11 +1,14 @@
-"""What a run would find where its sessions are kept, and do to it. SQLAlchemy is not needed for a plain file."""
+"""The schema's version, and what a run would find where its sessions are kept. A plain file needs no SQLAlchemy.
+
+1   Sessions, runs, turns, the ledger of tool calls, and the processes that are at work.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +16,21 @@ from urllib.parse import quote
 
 from auwgent.errors import StoreError
 from auwgent.store.base import Schema
+from auwgent.store.disks import is_full, warning_of
 
-NEWEST = 2  # version of the schema; the steps to it are in `migrations`
+Steps = Mapping[int, Sequence[str]]
+
+# The statements that lead from the version that is the key to the next one. None is changed once it was released.
+STEPS: Steps = {}
 SCHEMA_TABLE = "auwgent_schema"
 DEFAULT_URL = "sqlite:///.auwgent/sessions.db"
 PATIENCE = 5.0  # seconds that the file may be locked
+FULL = "the disk is full; make room and try again"
+
+
+def newest(steps: Steps = STEPS) -> int:
+    """The version that these steps lead to."""
+    return max(steps, default=0) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +41,32 @@ class Place:
     shown: str
     version: Callable[[], int | None]
 
-    def survey(self, newest: int = NEWEST) -> str:
+    def survey(self, steps: Steps = STEPS) -> str:
         """Whether a run could use it, and what the first one would do to it. Nothing is made or changed.
 
         `StoreError` where it cannot be read or written, or was made by a later release.
         """
         self._refuse_unwritable()
-        schema = self.look(newest)
+        schema = self.look(steps)
+        danger = None if self.path is None else warning_of(self.path)
+        more = f"; {danger}" if danger else ""
         if schema.found is None:
-            return f"{self.shown}: not there yet, the first run makes it"
-        self.refuse_newer(schema.found, newest)
-        if schema.found < newest:
-            return f"{self.shown}: version {schema.found}, the first run makes it {newest}"
-        return f"{self.shown}: version {schema.found}, up to date"
+            return f"{self.shown}: not there yet, the first run makes it{more}"
+        self.refuse_newer(schema)
+        if schema.found < schema.newest:
+            return f"{self.shown}: version {schema.found}, the first run makes it {schema.newest}{more}"
+        return f"{self.shown}: version {schema.found}, up to date{more}"
 
-    def look(self, newest: int = NEWEST) -> Schema:
+    def look(self, steps: Steps = STEPS) -> Schema:
         """Which version the schema has. Nothing is made or changed."""
         is_missing = self.path is not None and not self.path.exists()
-        return Schema(None if is_missing else self.version(), newest)
+        return Schema(None if is_missing else self.version(), newest(steps))
 
-    def refuse_newer(self, version: int, newest: int = NEWEST) -> None:
+    def refuse_newer(self, schema: Schema) -> None:
         """`StoreError` where the database was written by a later release."""
-        if version > newest:
+        if schema.found is not None and schema.found > schema.newest:
             raise StoreError(
-                f"{self.shown}: its schema has version {version}, this auwgent knows up to {newest}; "
+                f"{self.shown}: its schema has version {schema.found}, this auwgent knows up to {schema.newest}; "
                 "install a newer auwgent"
             )
 
@@ -64,7 +79,7 @@ class Place:
             if not os.access(place, os.W_OK):
                 raise StoreError(f"{self.shown}: {place} cannot be written")
             if place != self.path and not place.is_dir():
-                raise StoreError(f"{self.shown}: {place} is no folder")
+                raise StoreError(f"{self.shown}: {place} is not a folder")
 
 
 def file_of(url: str | None) -> str | None:
@@ -90,16 +105,19 @@ def _version(path: Path) -> int | None:
                 return None
             row = connection.execute(f"SELECT version FROM {SCHEMA_TABLE}").fetchone()
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {explain(error)}") from error
+        raise StoreError(f"{path}: {FULL if is_full(path) else explain_driver(error)}") from error
     version: int | None = row and row[0]
     return version
 
 
-def explain(error: BaseException) -> str:
+def explain_driver(error: BaseException) -> str:
     """What a driver's error says, in one line."""
     words = " ".join(str(error).split())
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
-        return "this file is no SQLite database, or it is encrypted and there is no encryption_key"
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":
+        return FULL
+    if name == "SQLITE_NOTADB":
+        return "this file is not a SQLite database, or it is encrypted and there is no encryption_key"
     if "database is locked" in words:
         return "the database stays locked by another process"
     return words or type(error).__name__

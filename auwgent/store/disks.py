@@ -1,0 +1,72 @@
+"""The disk under a SQLite file: whether it is full or on a network, and which file stands there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+Identity = tuple[int, int]  # device and number
+
+ROOM = 64 * 1024  # bytes; with less, SQLite can write neither a page nor its index of the WAL
+# SQLite's WAL is shared by memory that only processes of one machine can share.
+NETWORKED = re.compile(
+    r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ncpfs|ceph|lustre|glusterfs|gpfs|beegfs|ocfs2|gfs2?"
+    r"|fuse\.(sshfs|glusterfs|ceph|s3fs|rclone|gcsfuse|davfs2?|smb\w*|nfs\w*)"
+)
+MOUNTS = Path("/proc/self/mounts")
+
+
+def is_full(path: Path) -> bool:
+    """Whether the disk that the file is on has no room left."""
+    try:
+        return shutil.disk_usage(_nearest(path)).free < ROOM
+    except OSError:
+        return False
+
+
+def network_of(path: Path, mounts: Path = MOUNTS) -> str | None:
+    """The kind of network file system that the file is on; None where it is on none, or that cannot be told."""
+    try:
+        lines = mounts.read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    place = _nearest(path).resolve()
+    kind, longest = "", -1
+    for line in lines:
+        fields = line.split()
+        if len(fields) < 3:
+            continue
+        where = Path(re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields[1]))
+        if place.is_relative_to(where) and len(where.parts) >= longest:
+            kind, longest = fields[2], len(where.parts)
+    return kind if NETWORKED.fullmatch(kind) else None
+
+
+def warning_of(path: Path, mounts: Path = MOUNTS) -> str | None:
+    """What to tell of a file that other machines may have open as well."""
+    kind = network_of(path, mounts)
+    if kind is None:
+        return None
+    return (
+        f"{path} is on a network file system ({kind}), where SQLite loses data as soon as a second machine opens "
+        "it; use a local disk, or PostgreSQL"
+    )
+
+
+def beside(path: Path, end: str) -> Path:
+    """A file that SQLite keeps beside its own: `-wal` or `-shm`."""
+    return path.with_name(f"{path.name}{end}")
+
+
+def identity(path: Path) -> Identity | None:
+    """Which file stands at that path; None where none does."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _nearest(path: Path) -> Path:
+    return next(place for place in (path, *path.absolute().parents) if place.exists())

@@ -1,0 +1,144 @@
+"""From stored rows to sessions, and to copies of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, literal, null, or_, select
+
+from auwgent.errors import SessionConflict, SessionNotFound
+from auwgent.session import Session, Turn, now
+from auwgent.store import statements as sql
+from auwgent.store.heart import is_gone
+from auwgent.store.tables import (
+    as_key,
+    check_ids,
+    damaged,
+    micros,
+    runs,
+    sessions,
+    to_json,
+    turn_row,
+    turns,
+    turns_of,
+)
+
+
+def find(connection: Connection, user_id: str, session_id: str) -> Row[Any, Any, Any]:
+    """The head of a session, locked. `SessionNotFound` where that user has none of that id."""
+    row = connection.execute(sql.SESSION, {"user_id": user_id, "session_id": session_id}).one_or_none()
+    if row is None:
+        raise SessionNotFound(
+            f"there is no session {session_id!r}" + (f" of user {user_id!r}" if user_id else "")
+        )
+    return row
+
+
+def check_free(connection: Connection, user_id: str, session_id: str) -> None:
+    """`SessionConflict` where that user has a session of that id."""
+    who = {"user_id": as_key("user_id", user_id), "session_id": as_key("session id", session_id)}
+    if connection.execute(sql.SESSION, who).one_or_none():
+        raise SessionConflict(f"there is a session {session_id!r} already")
+
+
+def session_of(user_id: str, session_id: str, head: tuple[str, str], history: Sequence[Row[Any]]) -> Session:
+    """The session with that head and history. Calls of a run that was interrupted may lack their results."""
+    try:
+        return Session(
+            id=session_id,
+            user_id=user_id,
+            system_prompt=json.loads(head[0]),
+            stack=json.loads(head[1]),
+            turns=turns_of(history),
+        )
+    except ValueError as error:  # of json or pydantic
+        raise damaged(session_id) from error
+
+
+def status_of(row: Row[Any]) -> str | None:
+    """How a run stands, by what `LAST_RUN` has read of it. Of one whose process died it is written down only later.
+
+    This is for showing: it goes by the database's clock, which may have been set.
+    """
+    status: str | None = row.status
+    if status not in sql.LIVING or row.worker is None:
+        return status
+    is_silent = row.seen_at is None or abs(row.time - row.seen_at) > sql.LEASE
+    return "interrupted" if is_silent or is_gone(row.place) else status
+
+
+def put(connection: Connection, session: Session) -> None:
+    """Store a session that came from elsewhere."""
+    check_free(connection, session.user_id, session.id)
+    times = [micros(turn.created_at) for turn in session.turns] or [micros(now())]
+    values = {
+        "user_id": session.user_id,
+        "id": session.id,
+        "created_at": min(times),
+        "updated_at": max(times),
+        "system_prompt": to_json(session.system_prompt),
+        "stack": to_json(session.stack),
+    }
+    number = connection.execute(insert(sessions).values(values).returning(sessions.c.no)).scalar_one()
+    rows = [turn_row(turn, seat, number) for seat, turn in enumerate(session.turns, 1)]
+    check_ids(session.id, rows)
+    if rows:
+        connection.execute(insert(turns), rows)
+
+
+def copy(connection: Connection, session_no: int, new_id: str) -> int:
+    """Copy a session to another id of its user, without what a run that is not over has said so far."""
+    time = micros(now())
+    head = select(
+        sessions.c.user_id,
+        literal(new_id),
+        literal(time),
+        literal(time),
+        sessions.c.system_prompt,
+        sessions.c.stack,
+        sessions.c.id,
+    ).where(sessions.c.no == session_no)
+    names = ["user_id", "id", "created_at", "updated_at", "system_prompt", "stack", "forked_from"]
+    copy_no: int = connection.execute(
+        insert(sessions).from_select(names, head).returning(sessions.c.no)
+    ).scalar_one()
+    own = {"no", "session_no", "run_no", "run_id"}
+    rest = [column for column in turns.c if column.name not in own]
+    # The runs belong to the original, so the copies name theirs themselves.
+    history = (
+        select(literal(copy_no), null(), func.coalesce(turns.c.run_id, runs.c.id), *rest)
+        .join_from(turns, runs, turns.c.run_no == runs.c.no, isouter=True)
+        .where(turns.c.session_no == session_no, or_(runs.c.no.is_(None), runs.c.status.not_in(sql.LIVING)))
+        .order_by(turns.c.seat, turns.c.no)
+    )
+    names = ["session_no", "run_no", "run_id", *(column.name for column in rest)]
+    connection.execute(insert(turns).from_select(names, history))
+    return copy_no
+
+
+def opening(turns: Sequence[Turn], least: int) -> int | None:
+    """Where a window of at least so many of these turns opens, as late as can be.
+
+    It opens with what the user said to begin a run, so that helpers' turns stay with those of their callers, and
+    behind all calls whose results are in it. None where that may be before these turns.
+    """
+    uncalled: list[str | None] = []  # the calls whose results are in the window, while they are not
+    for index in range(len(turns) - 1, 0, -1):
+        turn = turns[index]
+        if turn.role == "tool":
+            uncalled.append(turn.tool_call_id)
+        for call in turn.tool_calls or ():
+            if call.id in uncalled:
+                uncalled.remove(call.id)
+        if index <= len(turns) - least and not uncalled and _begins(turn, turns[index - 1]):
+            return index
+    return None
+
+
+def _begins(turn: Turn, before: Turn) -> bool:
+    """Whether a run began with this turn. What was imported may not tell of runs; then any user's words will do."""
+    if turn.role != "user" or before.tool_calls:
+        return False
+    return turn.run_id is None or turn.run_id != before.run_id

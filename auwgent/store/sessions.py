@@ -1,0 +1,329 @@
+"""The sessions of a database: opened, asked, changed and closed. Importing this loads no SQLAlchemy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from auwgent import store
+from auwgent.errors import ConfigError, SessionConflict, StoreError
+from auwgent.session import Session, Usage, now, paired
+from auwgent.store.base import Hit, Schema, SessionInfo, SessionStore, UsageBy, UsageRow, parse_age
+from auwgent.store.schema import file_of, place_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from auwgent.store.database import Database
+    from auwgent.store.dialects import Address
+    from auwgent.store.journal import Journal
+
+T = TypeVar("T")
+
+SEARCHED = 50  # sessions that are searched at once
+PREVIEW = 80  # characters
+LOOK = 0.25  # seconds between two looks at a process that may be dead
+
+log = logging.getLogger("auwgent.store")
+
+# Of the process that this one was forked from. To close them would end its connections.
+inherited: list[Journal] = []
+
+
+class Sessions(SessionStore):
+    """The sessions of a database, as `SessionStore` describes it. What its methods do is said there."""
+
+    folder: Path | None = None  # where a relative file is looked for
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        retention: str | None = None,
+        durability: Literal["normal", "full"] = "normal",
+        window: int | None = None,
+        encryption_key: str | None = None,
+    ) -> None:
+        self._file = file_of(url)
+        # The URL of a file is read when it is opened: that takes SQLAlchemy, which takes long to import.
+        self._url: Address | None = url if self._file else store.dialects.parse_url(url)
+        self._key = None
+        if encryption_key is not None:
+            self._key = store.cipher.parse_key(store.dialects.parse_url(url), encryption_key)
+        self._retention = None if retention is None else parse_age("retention", retention)
+        if durability not in ("normal", "full"):
+            raise ConfigError(f'durability must be "normal" or "full", not {durability!r}')
+        if window is not None and (type(window) is not int or window < 1):
+            raise ConfigError(f"window must be a number of turns such as 20, not {window!r}")
+        self._durability = durability
+        self._window = window
+        self._opened: Journal | None = None
+
+    # Open and closed
+
+    async def open(self) -> None:
+        """Open the database; create it, or bring its schema up to date, where that is needed."""
+        await self.journal()
+
+    async def close(self) -> None:
+        """Let what is under way end, then close the database."""
+        if (journal := self._open_journal()) is not None:
+            self._opened = None
+            await _close(journal)
+
+    async def journal(self) -> Journal:
+        """The journal of the database, opened: anew in a process that was forked, or where its file is another now."""
+        journal = self._open_journal()
+        if journal is not None and not journal.database.is_lost:
+            return journal
+        if journal is not None:
+            self._opened = None
+            log.warning(
+                "%s: the file was removed, moved or replaced; it is opened anew", journal.database.shown
+            )
+            await _close(journal)
+        database = await asyncio.to_thread(self._database)  # what takes its time is SQLAlchemy's import
+        try:
+            journal = await database.run(self._prepare, database)
+        except BaseException:
+            await database.close()
+            raise
+        if (first := self._open_journal()) is not None:  # another run was quicker
+            await database.close()
+            return first
+        self._opened = journal
+        return journal
+
+    async def schema(self) -> Schema:
+        """The version of the database's schema, and the one this auwgent wants. Nothing is made or changed."""
+        return await self._at_once(store.migrations.look)
+
+    async def check(self) -> str:
+        """What a run would find there, for `auwgent check`. Nothing is made or changed; raises `StoreError`."""
+        if self._file is not None and self._key is None:
+            return await asyncio.to_thread(place_of(self._file, self.folder or Path.cwd()).survey)
+        return await self._at_once(store.migrations.survey)
+
+    async def encrypt(self) -> bool:
+        """Encrypt the SQLite file, which nobody has open, if it was made without a key; False if not."""
+        if self._key is None:
+            raise ConfigError("the store of sessions has no `encryption_key` to encrypt its file with")
+        return await self._at_once(lambda database: database.encrypt_file())
+
+    # Asked
+
+    async def latest(self, user_id: str) -> str | None:
+        found = await self.list_sessions(user_id, limit=1)
+        return found[0].id if found else None
+
+    async def list_sessions(
+        self, user_id: str, *, limit: int | None = None, since: datetime | None = None
+    ) -> list[SessionInfo]:
+        listing = store.statements.listing(user_id, limit, _micros(since))
+        rows = await self._read(lambda connection: connection.execute(listing).all())
+        moment, status_of = store.tables.moment, store.history.status_of
+        return [
+            SessionInfo(
+                id=row.id,
+                user_id=user_id,
+                created_at=moment(row.created_at),
+                updated_at=moment(row.updated_at),
+                turns=row.turns,
+                status=status_of(row),
+                preview=_preview(row.said),
+                forked_from=row.forked_from,
+            )
+            for row in rows
+        ]
+
+    async def run_status(self, user_id: str, session_id: str) -> str | None:
+        """How the last run of the session ended, as in `SessionInfo`; None where there was none."""
+        who = {"user_id": user_id, "session_id": session_id}
+        row = await self._read(
+            lambda connection: connection.execute(store.statements.STATUS, who).one_or_none()
+        )
+        return None if row is None else store.history.status_of(row)
+
+    async def get(self, user_id: str, session_id: str) -> Session:
+        def work(connection: Connection) -> Session:
+            row = store.history.find(connection, user_id, session_id)
+            turns = connection.execute(store.statements.HISTORY, {"of_session": row.no}).all()
+            return store.history.session_of(user_id, session_id, (row.system_prompt, row.stack), turns)
+
+        session = await self._read(work)
+        session.turns = paired(session.turns, where_said=True)  # calls that were interrupted
+        return session
+
+    async def search(self, user_id: str, words: str) -> AsyncIterator[Hit]:
+        # The database is asked again as the reader goes on, and nothing stays locked meanwhile.
+        wanted = words.casefold().split()
+        if not wanted:
+            return
+        newest, who = store.statements.NEWEST_SESSIONS, {"user_id": user_id}
+        numbers = await self._read(lambda connection: connection.execute(newest, who).scalars().all())
+        for start in range(0, len(numbers), SEARCHED):
+            some = numbers[start : start + SEARCHED]
+            for hit in await self._read(partial(store.search.hits, session_nos=some, wanted=wanted)):
+                yield hit
+
+    async def usage(
+        self, by: UsageBy, *, user_id: str | None = None, since: datetime | None = None
+    ) -> list[UsageRow]:
+        statement = store.statements.usage(by, user_id, _micros(since))
+        rows = await self._read(lambda connection: connection.execute(statement).all())
+        found = [
+            UsageRow(
+                key=str(datetime.fromtimestamp(row.key * 86400, UTC).date())
+                if by == "day"
+                else row.key or "",
+                calls=row.calls,
+                unpriced=row.calls - row.priced,
+                usage=Usage(
+                    **{name: getattr(row, name) for name in store.tables.COUNTS},
+                    estimated=bool(row.estimated),
+                ),
+            )
+            for row in rows
+        ]
+        return sorted(found, key=lambda row: row.key) if by == "day" else found
+
+    # Changed
+
+    async def put(self, session: Session) -> None:
+        await self._write(lambda connection: store.history.put(connection, session))
+
+    async def fork(self, user_id: str, session_id: str, new_id: str) -> None:
+        await self._bury()
+
+        def work(connection: Connection) -> None:
+            row = store.history.find(connection, user_id, session_id)
+            store.history.check_free(connection, user_id, new_id)
+            store.history.copy(connection, row.no, new_id)
+
+        await self._write(work)
+
+    async def rename(self, user_id: str, session_id: str, new_id: str) -> None:
+        await self._bury()
+
+        def work(connection: Connection) -> None:
+            number = _unheld(connection, user_id, session_id)
+            store.history.check_free(connection, user_id, new_id)
+            connection.execute(store.statements.NEW_ID, {"of_session": number, "new_id": new_id})
+
+        await self._write(work)
+
+    async def delete(self, user_id: str, session_id: str) -> None:
+        await self._bury()
+
+        def work(connection: Connection) -> None:
+            number = _unheld(connection, user_id, session_id)
+            for statement in store.statements.removal([number], store.tables.micros(now())):
+                connection.execute(statement)
+
+        await self._write(work)
+        await self._compact()
+
+    async def prune(
+        self, user_id: str | None, *, before: datetime | None = None, keep: int | None = None
+    ) -> int:
+        await self._bury()
+        count = await self._write(lambda connection: _prune(connection, user_id, before, keep))
+        if count:
+            await self._compact()
+        return count
+
+    # How
+
+    def _open_journal(self) -> Journal | None:
+        """The journal, if it is open in this process."""
+        if self._opened is not None and self._opened.database.is_foreign:
+            inherited.append(self._opened)
+            self._opened = None
+        return self._opened
+
+    async def _at_once(self, job: Callable[[Database], T]) -> T:
+        """Do a job on the database as it is, and let go of it again. A server that is away is not waited for."""
+        database = self._database(opening=0.0)
+        try:
+            return await database.run(job, database)
+        finally:
+            await database.close()
+
+    def _database(self, **options: Any) -> Database:
+        url = store.dialects.parse_url(self._url)
+        folder = self.folder or Path.cwd()
+        return store.database.Database(
+            url, folder=folder, durability=self._durability, key=self._key, **options
+        )
+
+    def _prepare(self, database: Database) -> Journal:
+        store.migrations.prepare(database)
+        if self._retention is not None and not database.is_read_only:
+            self._forget_old(database, self._retention)
+        return store.journal.Journal(database, self._window)
+
+    def _forget_old(self, database: Database, age: timedelta) -> None:
+        """Delete what is older. Where that fails, as on a full disk, what is there can still be used."""
+        try:
+            database.write(lambda connection: _prune(connection, None, now() - age, None))
+        except StoreError as error:
+            log.warning("old sessions could not be deleted: %s", error)
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        database = (await self.journal()).database
+        return await database.run(database.read, work)
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        database = (await self.journal()).database
+        return await database.run(database.write, work)
+
+    async def _bury(self) -> None:
+        """See which processes are dead, so that their runs hold up nothing. That may take as long as a lease."""
+        journal = await self.journal()
+        while await journal.database.run(journal.bury):  # noqa: ASYNC110 - other processes are looked at
+            await asyncio.sleep(LOOK)
+
+    async def _compact(self) -> None:
+        database = (await self.journal()).database
+        await database.run(database.compact)
+
+
+async def _close(journal: Journal) -> None:
+    await asyncio.to_thread(journal.close)
+    if not journal.database.is_lost:
+        await journal.database.run(journal.leave)
+    await journal.database.close()
+
+
+def _unheld(connection: Connection, user_id: str, session_id: str) -> int:
+    """The number of a session that no run holds."""
+    number: int = store.history.find(connection, user_id, session_id).no
+    if connection.execute(store.statements.HELD, {"of_session": number}).first():
+        raise SessionConflict(f"session {session_id!r} is held by a run")
+    return number
+
+
+def _prune(connection: Connection, user_id: str | None, before: datetime | None, keep: int | None) -> int:
+    doomed = store.statements.unused(user_id, _micros(before), keep)
+    numbers = connection.execute(doomed).scalars().all()
+    for start in range(0, len(numbers), SEARCHED):
+        some = numbers[start : start + SEARCHED]
+        for statement in store.statements.removal(some, store.tables.micros(now())):
+            connection.execute(statement)
+    return len(numbers)
+
+
+def _preview(body: str | None) -> str:
+    if body is None:
+        return ""
+    line = " ".join(store.tables.text_of("user", body).split())
+    return line if len(line) <= PREVIEW else line[: PREVIEW - 1] + "…"
+
+
+def _micros(time: datetime | None) -> int | None:
+    return None if time is None else store.tables.micros(time)
