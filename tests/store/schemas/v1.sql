@@ -10,7 +10,7 @@ CREATE TABLE auwgent_calls (
 	PRIMARY KEY (no), 
 	FOREIGN KEY(run_no) REFERENCES auwgent_runs (no) ON DELETE CASCADE
 );
-INSERT INTO "auwgent_calls" VALUES(1,1,'c1','weather',1,1795883194963799,1795883194978079);
+INSERT INTO "auwgent_calls" VALUES(1,1,'c1','weather',1,1795883429099387,1795883429112282);
 CREATE TABLE auwgent_runs (
 	no INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	user_id TEXT NOT NULL, 
@@ -35,8 +35,8 @@ CREATE TABLE auwgent_runs (
 	UNIQUE (user_id, id), 
 	FOREIGN KEY(session_no) REFERENCES auwgent_sessions (no) ON DELETE SET NULL
 );
-INSERT INTO "auwgent_runs" VALUES(1,'u1','fddc63fcbe594b8bb832015ff3735916',1,'completed',1,1,1,0,1795883194919896,NULL,1795883194919896,1795883194991789,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "auwgent_runs" VALUES(2,'ada','8f23c9bc319a48798402245bf9c92f76',2,'completed',1,1,1,0,1795883195003584,NULL,1795883195003584,1795883195019609,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "auwgent_runs" VALUES(1,'u1','c492671f06354a15aa6977f22a289869',1,'completed',1,1,1,0,1795883429065261,NULL,1795883429065261,1795883429123562,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "auwgent_runs" VALUES(2,'ada','e4dad9c6936d4310b5b985d63161b0f5',2,'completed',1,1,1,0,1795883429130179,NULL,1795883429130179,1795883429136878,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
 CREATE TABLE auwgent_schema (
 	version INTEGER NOT NULL, 
 	PRIMARY KEY (version)
@@ -56,8 +56,8 @@ CREATE TABLE auwgent_sessions (
 	PRIMARY KEY (no), 
 	UNIQUE (user_id, id)
 );
-INSERT INTO "auwgent_sessions" VALUES(1,'u1','s1',1795883194903877,1795883194991334,1,'"Be kind."','["Main"]',NULL,NULL);
-INSERT INTO "auwgent_sessions" VALUES(2,'ada','s2',1795883195003050,1795883195019193,2,'""','["Main"]',NULL,NULL);
+INSERT INTO "auwgent_sessions" VALUES(1,'u1','s1',1795883429062221,1795883429123207,1,'"Be kind."','["Main"]',NULL,NULL);
+INSERT INTO "auwgent_sessions" VALUES(2,'ada','s2',1795883429125536,1795883429136540,2,'""','["Main"]',NULL,NULL);
 CREATE TABLE auwgent_turns (
 	no INTEGER NOT NULL, 
 	session_no INTEGER NOT NULL, 
@@ -80,12 +80,12 @@ CREATE TABLE auwgent_turns (
 	UNIQUE (session_no, id), 
 	FOREIGN KEY(session_no) REFERENCES auwgent_sessions (no) ON DELETE CASCADE
 );
-INSERT INTO "auwgent_turns" VALUES(1,1,'9d2a330e00cc49db83de8e4dc838f622',1.0,'user','Main',1,NULL,1795883194935466,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"What is the weather? é\u0000"}');
-INSERT INTO "auwgent_turns" VALUES(2,1,'262ded78e87848a7aa654915a617a68b',2.0,'assistant','Main',1,NULL,1795883194962322,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"","tool_calls":[{"id":"c1","name":"weather","args":{"city":"Oslo"}}]}');
-INSERT INTO "auwgent_turns" VALUES(3,1,'25bcedee0925473d8e6ae01bf75e8728',3.0,'tool','Main',1,NULL,1795883194974350,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"rain","tool_call_id":"c1","name":"weather","outcome":"ok"}');
-INSERT INTO "auwgent_turns" VALUES(4,1,'a8386a2c55ad4e448f5826674bb35956',4.0,'assistant','Main',1,NULL,1795883194990303,'openai/gpt-5-mini',20,3,5,0,0.25,0,'{"content":"It rains."}');
-INSERT INTO "auwgent_turns" VALUES(5,2,'eacaf7c6f61d48a592df0418b66eaeb4',1.0,'user','Main',2,NULL,1795883195006206,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"Hello"}');
-INSERT INTO "auwgent_turns" VALUES(6,2,'4f55af4f4a4d4e07b5a3bfbc55e1905b',2.0,'assistant','Main',2,NULL,1795883195018259,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"You said: Hello"}');
+INSERT INTO "auwgent_turns" VALUES(1,1,'c00303f81f7f44f5a85cffd2efcfdc3f',1.0,'user','Main',1,NULL,1795883429082575,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"What is the weather? é\u0000"}');
+INSERT INTO "auwgent_turns" VALUES(2,1,'ed3f3ca59d2447e1b5c0c4498dbb318b',2.0,'assistant','Main',1,NULL,1795883429098279,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"","tool_calls":[{"id":"c1","name":"weather","args":{"city":"Oslo"}}]}');
+INSERT INTO "auwgent_turns" VALUES(3,1,'fd69e6ba1c734a21b3a5fc7300573bdd',3.0,'tool','Main',1,NULL,1795883429110374,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"rain","tool_call_id":"c1","name":"weather","outcome":"ok"}');
+INSERT INTO "auwgent_turns" VALUES(4,1,'9c86091151ca4227a26e9dbdfbd09742',4.0,'assistant','Main',1,NULL,1795883429122304,'openai/gpt-5-mini',20,3,5,0,0.25,0,'{"content":"It rains."}');
+INSERT INTO "auwgent_turns" VALUES(5,2,'7f3d70f06b004d5c8a2ed9a75e896a0a',1.0,'user','Main',2,NULL,1795883429134265,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"Hello"}');
+INSERT INTO "auwgent_turns" VALUES(6,2,'7cf757d37b454f94bdabd2c1eb25ae64',2.0,'assistant','Main',2,NULL,1795883429135968,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"You said: Hello"}');
 CREATE TABLE auwgent_workers (
 	no INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	place TEXT NOT NULL, 
