@@ -15,7 +15,8 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from auwgent.models.base import OutputSpec
-from auwgent.models.schema import SHOWN, checker, tidy
+from auwgent.models.fits import SHOWN, checker
+from auwgent.models.schema import tidy
 from auwgent.words import cut, misfit
 
 _PROBLEMS = 10  # named at once
@@ -124,7 +125,9 @@ def partial_json(text: str) -> Any:
 
 def _frame(variants: Mapping[str, _Variant], schemas: list[dict[str, Any]]) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
-    for schema in schemas:
+    for number, schema in enumerate(schemas):
+        clash = any(definitions.get(name, one) != one for name, one in schema.get("$defs", {}).items())
+        schemas[number] = schema = _renamed(schema, f"_{number}") if clash else schema
         definitions |= schema.pop("$defs", {})
     properties: dict[str, Any] = {_RESPONSE: schemas[0]}
     if len(schemas) > 1:
@@ -136,6 +139,13 @@ def _frame(variants: Mapping[str, _Variant], schemas: list[dict[str, Any]]) -> d
         "additionalProperties": False,
     }
     return frame | {"$defs": definitions} if definitions else frame
+
+
+def _renamed(schema: dict[str, Any], ending: str) -> dict[str, Any]:
+    """The schema with an ending at the names of its definitions, which another one uses for its own."""
+    text = re.sub(r'("\$ref": "#/\$defs/[^"]+)"', rf'\1{ending}"', json.dumps(schema))
+    renamed: dict[str, Any] = json.loads(text)
+    return renamed | {"$defs": {f"{name}{ending}": one for name, one in renamed["$defs"].items()}}
 
 
 def _parsed(text: str) -> Any:

@@ -12,7 +12,7 @@ from auwgent.config.tables import TextFile
 from auwgent.engine.agent import ANSWER, Agent, CustomIntent, Workflow
 from auwgent.errors import ToolError
 from auwgent.models.base import ToolSpec
-from auwgent.models.schema import checker
+from auwgent.models.fits import checker
 from auwgent.outputs import Output, output_type
 from auwgent.prompts import Prompt, read_prompt
 from auwgent.session import Turn

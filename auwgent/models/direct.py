@@ -127,7 +127,7 @@ class DirectModel:
         if request.tools:
             body["tools"] = wire.tools(spec, request)
         if request.output:
-            body["response_format"] = wire.response_format(request)
+            body["response_format"] = wire.response_format(self.spec, request)
         return body
 
     def _usage(self, request: ModelRequest, answer: Answer) -> Usage:

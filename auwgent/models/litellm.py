@@ -243,7 +243,7 @@ class LiteLLMModel:
         if request.tools:
             arguments["tools"] = wire.tools(spec, request)
         if request.output:
-            arguments["response_format"] = wire.response_format(request)
+            arguments["response_format"] = wire.response_format(spec, request)
         return arguments
 
     def _usage(self, litellm: Any, request: ModelRequest, answer: Answer, response: Any) -> Usage:

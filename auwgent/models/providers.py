@@ -39,6 +39,7 @@ class Provider:
     )
     text_alone: bool = False  # it reads no media at all
     in_a_row: bool = False  # it takes several turns of one role in a row
+    references: bool = True  # False: `$ref` in a schema is refused, or read wrongly on the way
     # What it can write.
     native_output: Literal["always", "alone", "never"] = (
         "never"  # keeps to a JSON Schema; "alone": only without tools
@@ -110,6 +111,7 @@ PROVIDERS: Mapping[str, Provider] = {
             path="/v1beta",
             exact=True,
             urls="none",
+            references=False,
             native_output="alone",
         ),
         Provider(
@@ -142,8 +144,22 @@ PROVIDERS: Mapping[str, Provider] = {
         Provider("cerebras", ("CEREBRAS_API_KEY",), chat="https://api.cerebras.ai/v1"),
         Provider("moonshot", ("MOONSHOT_API_KEY",), chat="https://api.moonshot.ai/v1"),
         Provider("perplexity", ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"), path=""),
-        Provider("cohere", ("COHERE_API_KEY", "CO_API_KEY"), path="/v2/chat", exact=True, urls="none"),
-        Provider("cohere_chat", ("COHERE_API_KEY", "CO_API_KEY"), path="/v2/chat", exact=True, urls="none"),
+        Provider(
+            "cohere",
+            ("COHERE_API_KEY", "CO_API_KEY"),
+            path="/v2/chat",
+            exact=True,
+            urls="none",
+            references=False,
+        ),
+        Provider(
+            "cohere_chat",
+            ("COHERE_API_KEY", "CO_API_KEY"),
+            path="/v2/chat",
+            exact=True,
+            urls="none",
+            references=False,
+        ),
         Provider("nvidia_nim", ("NVIDIA_NIM_API_KEY",), chat="https://integrate.api.nvidia.com/v1"),
         Provider("deepinfra", ("DEEPINFRA_API_KEY",), chat="https://api.deepinfra.com/v1/openai"),
         Provider(
@@ -156,9 +172,24 @@ PROVIDERS: Mapping[str, Provider] = {
             native_output="always",
         ),
         Provider("azure_ai", ("AZURE_AI_API_KEY",), path="", note="base_url"),
-        Provider("bedrock", needs_key=False, path="", exact=True, note="AWS credentials", urls="none"),
+        Provider(
+            "bedrock",
+            needs_key=False,
+            path="",
+            exact=True,
+            note="AWS credentials",
+            urls="none",
+            references=False,
+        ),
         Provider("sagemaker_chat", needs_key=False, path="", note="AWS credentials", urls="none"),
-        Provider("vertex_ai", needs_key=False, path="", note="Google Cloud credentials", urls="none"),
+        Provider(
+            "vertex_ai",
+            needs_key=False,
+            path="",
+            note="Google Cloud credentials",
+            urls="none",
+            references=False,
+        ),
         Provider("ollama", needs_key=False, path="", exact=True, chat=OLLAMA, urls="none"),
         Provider(
             "ollama_chat",

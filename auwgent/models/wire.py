@@ -11,6 +11,7 @@ from typing import Any
 
 from auwgent.errors import ConfigError
 from auwgent.models.base import ModelRequest, ModelSpec, ToolSpec
+from auwgent.models.dialects import as_parameters, written_out
 from auwgent.models.providers import family, provider
 from auwgent.session import Media, Part, Text, ToolCall, Turn
 
@@ -72,7 +73,7 @@ def messages(spec: ModelSpec, request: ModelRequest) -> list[Message]:
 
 def tools(spec: ModelSpec, request: ModelRequest) -> list[dict[str, Any]]:
     """The tools in OpenAI's form; the last one marked for the cache, which keeps them where the prompt has changed."""
-    wired = [_tool(tool) for tool in request.tools]
+    wired = [_tool(spec, tool) for tool in request.tools]
     if wired and _marks_cache(spec):
         wired[-1]["cache_control"] = CACHE_MARK
     return wired
@@ -88,11 +89,11 @@ def native_output(spec: ModelSpec, *, has_tools: bool) -> bool:
     return native == "always" or (native == "alone" and not has_tools)
 
 
-def response_format(request: ModelRequest) -> dict[str, Any] | None:
+def response_format(spec: ModelSpec, request: ModelRequest) -> dict[str, Any] | None:
     """The `response_format` of a structured answer. Not strict: few schemas of users fit that subset."""
     if request.output is None:
         return None
-    schema = {"name": request.output.name, "schema": dict(request.output.schema), "strict": False}
+    schema = {"name": request.output.name, "schema": _schema(spec, request.output.schema), "strict": False}
     return {"type": "json_schema", "json_schema": schema}
 
 
@@ -277,10 +278,14 @@ def _marks_cache(spec: ModelSpec) -> bool:
     return spec.cache and family(spec).marks_cache
 
 
-def _tool(tool: ToolSpec) -> dict[str, Any]:
+def _tool(spec: ModelSpec, tool: ToolSpec) -> dict[str, Any]:
     function: Mapping[str, Any] = {
         "name": tool.name,
         "description": tool.description,
-        "parameters": dict(tool.parameters),
+        "parameters": _schema(spec, as_parameters(tool.parameters)),
     }
     return {"type": "function", "function": function}
+
+
+def _schema(spec: ModelSpec, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(schema) if provider(spec).references else written_out(schema)

@@ -18,7 +18,8 @@ from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
 
 from auwgent.errors import ToolError
-from auwgent.models.schema import SHOWN, tidy
+from auwgent.models.fits import SHOWN
+from auwgent.models.schema import tidy
 from auwgent.words import misfit
 
 NAME = re.compile(

@@ -38,8 +38,8 @@ whole = { type = "array", items = { type = "string" } }
             "3 is not valid under any of the given schemas"
         ),
         (
-            "`intents.Loud.fields.remote`: $ref 'https://example.com/x' is outside the schema; "
-            "only those beginning with # are followed"
+            "`intents.Loud.fields.remote`: $ref 'https://example.com/x' leads out of the schema, "
+            "or to nothing in it"
         ),
     ]
     assert problems[0].hint == "did you mean `string`?"

@@ -272,8 +272,8 @@ def test_tools_are_told_in_openais_form() -> None:
 
 
 def test_an_answers_schema_is_asked_for_by_name() -> None:
-    assert response_format(ModelRequest(system="", turns=[])) is None
-    asked = response_format(ModelRequest(system="", turns=[], output=REPORT))
+    assert response_format(ModelSpec("openai/x"), ModelRequest(system="", turns=[])) is None
+    asked = response_format(ModelSpec("openai/x"), ModelRequest(system="", turns=[], output=REPORT))
     assert asked is not None
     assert asked["json_schema"]["name"] == "report"
 

@@ -135,7 +135,8 @@ def test_references_are_written_out_and_only_recursive_ones_stay() -> None:
         "type": "string",
         "format": "date",
     }
-    place = schema["properties"]["place"]
+    assert schema["properties"]["place"] == {"$ref": "#/$defs/Place"}
+    place = schema["$defs"]["Place"]
     assert place["properties"]["city"] == {"type": "string", "description": "Its name"}
     assert place["properties"]["within"]["anyOf"] == [{"$ref": "#/$defs/Place"}, {"type": "null"}]
     assert list(schema["$defs"]) == ["Place"]

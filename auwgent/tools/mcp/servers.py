@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from auwgent.errors import ToolError
 from auwgent.models.base import ToolSpec
-from auwgent.models.schema import checker, tidy
+from auwgent.models.fits import checker
+from auwgent.models.schema import tidy
 from auwgent.tools.arguments import NAME
 from auwgent.tools.base import Approval, Tool
 from auwgent.tools.mcp.connection import Connection, Lost, ended
