@@ -129,6 +129,11 @@ class Runtime:
         """Carry out one run, and give its intents as they come, partial ones too. Leaving the loop cancels the run."""
         return Stream(self, partial(self._prepared, input, **options))
 
+    @property
+    def embed_model(self) -> str:
+        """The `provider/model` under `[embedding]`; empty where there is none."""
+        return getattr(self._main.parts.embed, "model", "")
+
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector for each text, by the model under `[embedding]`."""
         if self._main.parts.embed is None:

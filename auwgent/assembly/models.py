@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from auwgent.errors import Problem
 from auwgent.hooks.context import Embed
 from auwgent.models.base import ModelSpec
 from auwgent.models.catalog import Catalog
-from auwgent.models.embedding import embed
+from auwgent.models.embedding import Embedder
 from auwgent.models.own import opened
 from auwgent.models.prices import is_priced
 from auwgent.models.providers import is_provider, near_provider
@@ -94,13 +94,7 @@ def _all_priced(bench: Workbench, catalog: Catalog) -> None:
 def embedder(config: Config, catalog: Catalog) -> Embed | None:
     """What `ctx.embed` does; None where the config names no model for it."""
     table = config.embedding
-    if table is None:
-        return None
-
-    async def embedded(texts: Sequence[str]) -> list[list[float]]:
-        return await embed(catalog.spec(table.model), texts)
-
-    return embedded
+    return None if table is None else Embedder(partial(catalog.spec, table.model))
 
 
 def models(config: Config, environ: Mapping[str, str], own: Mapping[str, Any] | None = None) -> Catalog:

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from auwgent.cli import options
+from auwgent.cli.documents import Documents
 from auwgent.cli.instances import instance_of
+from auwgent.config import Config
 from auwgent.errors import ConfigError
 from auwgent.middleware.retrieve import Retrieve
 from auwgent.render.terminal import harmless
 from auwgent.runtime import Runtime
 
-PROSE = (".adoc", ".csv", ".htm", ".html", ".log", ".md", ".rst", ".tex", ".tsv", ".txt", ".xml")
-CODE = (
-    ".c",
-    ".cpp",
-    ".cs",
-    ".css",
-    ".go",
-    ".h",
-    ".java",
-    ".js",
-    ".kt",
-    ".php",
-    ".py",
-    ".rb",
-    ".rs",
-    ".sh",
-    ".sql",
-    ".ts",
-)
-DATA = (".ini", ".json", ".jsonl", ".sql", ".toml", ".yaml", ".yml")
-SUFFIXES = frozenset(PROSE + CODE + DATA)  # of files that are taken out of folders
+Say = Callable[[str], None]
 
 
 @click.command(
@@ -47,6 +29,7 @@ SUFFIXES = frozenset(PROSE + CODE + DATA)  # of files that are taken out of fold
 )
 @click.argument("files", metavar="[FILES]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--list", "listing", is_flag=True, help="List what is in the index.")
+@click.option("--renew", is_flag=True, help="Make the vectors anew, by the model that [embedding] names now.")
 @click.option("--remove", is_flag=True, help="Take FILES out, by the names that --list shows.")
 @options.config
 @options.profile
@@ -55,6 +38,7 @@ SUFFIXES = frozenset(PROSE + CODE + DATA)  # of files that are taken out of fold
 def command(
     files: tuple[Path, ...],
     listing: bool,
+    renew: bool,
     remove: bool,
     config: Path,
     profile: str | None,
@@ -63,24 +47,38 @@ def command(
 ) -> None:
     """Put text files, and those in folders, into the index that the config's Retrieve searches.
 
-    Files that have not changed since are left as they are. Names in the index are relative to the config file.
+    Files that have not changed since are left alone, and what is gone from a folder is taken out. The config, files
+    of keys, hidden files and what .gitignore names are never taken in. Names in the index are relative to the config
+    file.
     """
-    if listing and (files or remove):
-        raise click.UsageError("--list stands alone")
-    if not listing and not files:
-        raise click.UsageError("name files or folders, or give --list")
+    if (listing or renew) and (files or remove or (listing and renew)):
+        raise click.UsageError(f"{'--list' if listing else '--renew'} stands alone")
+    if not (listing or renew or files):
+        raise click.UsageError("name files or folders, or give --list or --renew")
+
+    def say(words: str) -> None:
+        if not quiet:
+            click.echo(harmless(words), err=True)
 
     async def work() -> None:
         async with instance_of(Retrieve, config, profile=profile, overrides=overrides) as (retrieve, agent):
             if listing:
                 for source in await retrieve.sources():
                     click.echo(harmless(f"{source.passages:>6}  {source.name}"))
+            elif renew:
+                await _renew(retrieve, agent, say)
             elif remove:
                 await _remove(retrieve, [str(file) for file in files])
             else:
-                await _add(retrieve, agent, list(_found(files)), quiet)
+                await _add(retrieve, agent, files, say)
 
     asyncio.run(work())
+
+
+async def _renew(retrieve: Retrieve, agent: Runtime, say: Say) -> None:
+    for source in await retrieve.sources():
+        count = await retrieve.renew(source, agent.embed, model=agent.embed_model)
+        say(f"{source.name}: {_told(count)}")
 
 
 async def _remove(retrieve: Retrieve, names: Sequence[str]) -> None:
@@ -91,39 +89,60 @@ async def _remove(retrieve: Retrieve, names: Sequence[str]) -> None:
     await retrieve.remove(names)
 
 
-async def _add(retrieve: Retrieve, agent: Runtime, files: Sequence[Path], quiet: bool) -> None:
-    embedding = agent.config.embedding
-    model = embedding.model if embedding is not None else ""
-    for number, file in enumerate(files, 1):
-        name = _name(file, agent.config.folder)
-        count = await retrieve.add(name, _text(file), agent.embed, model=model)
-        if not quiet:
-            made = "unchanged" if count is None else f"{count} passage{'' if count == 1 else 's'}"
-            click.echo(harmless(f"[{number}/{len(files)}] {name}: {made}"), err=True)
-
-
-def _found(files: Sequence[Path]) -> Iterator[Path]:
-    """The files, and the text files below folders, but for hidden ones."""
-    for file in files:
-        if not file.exists():
-            raise ConfigError(f"there is no file {str(file)!r}")
-        if not file.is_dir():
-            yield file
+async def _add(retrieve: Retrieve, agent: Runtime, given: Sequence[Path], say: Say) -> None:
+    """Index what is given. What cannot be is told; where it was named itself, the end is an error."""
+    config = agent.config
+    documents = Documents(_private(config))
+    known = {source.name for source in await retrieve.sources()}
+    wrong = [
+        f"there is no file {str(path)!r}"
+        for path in given
+        if not path.exists() and not any(_is_below(name, path, config.folder) for name in known)
+    ]
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+    files = [file for path in given for file in (documents.within(path) if path.is_dir() else [path])]
+    for number, file in enumerate(filter(Path.exists, files), 1):
+        name = _name(file, config.folder)
+        problem = documents.problem(file)
+        try:
+            text = "" if problem else documents.text(file)
+        except ValueError as error:
+            problem = str(error)
+        if problem:
+            say(f"[{number}/{len(files)}] {name}: left out, it {problem}")
+            wrong += [f"{str(file)!r} {problem}"] if file in given else []
             continue
-        for below in sorted(file.rglob("*")):
-            hidden = any(part.startswith(".") for part in below.relative_to(file).parts)
-            if below.is_file() and below.suffix.lower() in SUFFIXES and not hidden:
-                yield below
+        count = await retrieve.add(name, text, agent.embed, model=agent.embed_model)
+        say(f"[{number}/{len(files)}] {name}: {_told(count)}")
+    gone = [
+        name
+        for name in known
+        if any(_is_below(name, path, config.folder) for path in given)
+        and (not (file := config.folder / name).is_file() or documents.problem(file))
+    ]
+    await retrieve.remove(gone)
+    for name in sorted(gone):
+        say(f"{name}: taken out, it is gone or may not be indexed")
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+
+
+def _told(count: int | None) -> str:
+    return "unchanged" if count is None else f"{count} passage{'' if count == 1 else 's'}"
+
+
+def _private(config: Config) -> list[Path]:
+    """The config file itself, and the file of its variables."""
+    env_file = getattr(config, "env_file", None)
+    return [Path(config.source), *([config.folder / env_file] if isinstance(env_file, str) else [])]
+
+
+def _is_below(name: str, path: Path, folder: Path) -> bool:
+    """Whether a name in the index is of this file, or of one below this folder."""
+    above = _name(path, folder)
+    return name == above or above == "." or name.startswith(f"{above}{os.sep}")
 
 
 def _name(file: Path, folder: Path) -> str:
     return os.path.relpath(file, folder)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{str(file)!r} is no text in UTF-8; turn it into text first") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read {str(file)!r}: {error.strerror or error}") from None

@@ -343,6 +343,7 @@ NAMES: dict[str, Name] = {
     "status": Name(lambda ctx: ctx._run.status),
     "error": Name(lambda ctx: ctx._run.error),
     "embed": Name(lambda ctx: ctx._embed),
+    "embedModel": Name(lambda ctx: getattr(ctx._run.embed, "model", ""), is_reserved=False),
     "embedBatch": Name(lambda ctx: ctx._embed_batch),
     "setContext": Name(lambda ctx: ctx._set_context),
     "set_context": Name(lambda ctx: ctx._set_context),

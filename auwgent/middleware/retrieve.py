@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from auwgent.errors import ProviderError
 from auwgent.hooks.context import Context
 from auwgent.middleware.chunks import chunks
-from auwgent.middleware.options import Count, Options, checked
-from auwgent.session import Session, Text, new_id
-from auwgent.store.side import SideDatabase, passages
+from auwgent.middleware.kept import Count, Kept
+from auwgent.session import Session, Text
+from auwgent.store.side import passages
 from auwgent.store.side.passages import Found, Passage, Source
 
-DEFAULT_FILE = ".auwgent/index.db"
+log = logging.getLogger("auwgent.middleware")
+
+SHORTER = (24_000, 6000, 1500)  # characters of a question that are tried; models read 256 to 32,000 tokens
+TOO_LONG = ("context", "bad_request")  # faults of a model that may be given less
 BATCH = 64  # passages that are embedded with one request
 
 EmbedTexts = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
 
 
-class RetrieveOptions(Options):
-    collection: Annotated[str, Field(min_length=1)]
-    top: Count
-    min_score: Annotated[float, Field(ge=-1, le=1, strict=False)]
-    into: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
-    size: Annotated[int, Field(ge=50)]
-    overlap: Annotated[int, Field(ge=0)]
-
-
-class Retrieve:
+class Retrieve(Kept):
     """Finds the passages nearest to the input, before prompts are rendered, and puts them in `ctx`.
 
     `{{ ctx.knowledge }}` in a prompt (or the name that `into` gives) shows the `top` passages with their sources,
@@ -42,98 +37,102 @@ class Retrieve:
     """
 
     name = "retrieve"
-    folder: Path | None = None  # the config file's; the runtime sets it before `open`
+    tables = passages.tables
+    DEFAULT_FILE = ".auwgent/index.db"
 
-    def __init__(
-        self,
-        url: str | None = None,
-        collection: str = "documents",
-        top: int = 5,
-        min_score: float = 0.0,
-        into: str = "knowledge",
-        size: int = 1200,
-        overlap: int = 200,
-    ) -> None:
-        self._options = checked(
-            RetrieveOptions,
-            collection=collection,
-            top=top,
-            min_score=min_score,
-            into=into,
-            size=size,
-            overlap=overlap,
-        )
-        if overlap * 2 > size:
+    url: str | None = None
+    collection: Annotated[str, Field(min_length=1)] = "documents"
+    top: Count = 5
+    min_score: Annotated[float, Field(ge=-1, le=1, strict=False)] = 0.0
+    into: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "knowledge"
+    size: Annotated[int, Field(ge=50)] = 1200
+    overlap: Annotated[int, Field(ge=0)] = 200
+
+    def __post_init__(self) -> None:
+        if self.overlap * 2 > self.size:
             raise ValueError("`overlap` must be at most half of `size`")
-        self._database = SideDatabase(url, passages.tables, default=DEFAULT_FILE)
-        self._note = f"retrieve {new_id()}"  # of a run on its ctx; each instance has its own
-
-    @property
-    def collection(self) -> str:
-        """The name in the index."""
-        return self._options.collection
-
-    async def open(self) -> None:
-        """Open the index."""
-        await self._database.open(self.folder)
-
-    async def close(self) -> None:
-        """Let what is under way end, then close the index."""
-        await self._database.close()
+        super().__post_init__()
 
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         await self._fill(ctx)
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> None:
         """For helpers that alone are the target: their run has begun without us."""
-        if ctx.get(self._note) is None:
+        if ctx.get(self.run_key) is None:
             await self._fill(ctx)
 
-    async def search(self, words: str, embed: EmbedTexts) -> list[Found]:
-        """The passages nearest to some words, the nearest first."""
-        options = self._options
+    async def search(self, words: str, embed: EmbedTexts, *, model: str = "") -> list[Found]:
+        """The passages nearest to some words, the nearest first; `model` is the one that embeds."""
         if not words.strip():
             return []
-        (vector,) = await embed([words])
-        found = await self._database.run(
-            self.folder, passages.search, options.collection, vector, options.top
-        )
-        return [one for one in found if one.score >= options.min_score]
+        vector = await _embedded(words, embed)
+        found = await self.run(passages.search, self.collection, vector, self.top, model)
+        return [one for one in found if one.score >= self.min_score]
 
     async def sources(self) -> list[Source]:
         """What is in the index."""
-        return await self._database.run(self.folder, passages.listed, self.collection)
+        return await self.run(passages.listed, self.collection)
 
     async def add(self, name: str, text: str, embed: EmbedTexts, *, model: str = "") -> int | None:
         """Put a text into the index, in place of what it was before; how many passages it has.
 
         None where it is there already as it is, embedded by that model.
         """
-        options = self._options
-        form = f"{model}\n{options.size}\n{options.overlap}\n{text}"
+        form = f"{self.size}\n{self.overlap}\n{text}"
         digest = hashlib.sha256(form.encode("utf-8", "replace")).hexdigest()
-        if any((one.name, one.digest) == (name, digest) for one in await self.sources()):
+        known = {(one.name, one.digest, one.model) for one in await self.sources()}
+        if (name, digest, model) in known:
             return None
-        texts = chunks(text, options.size, options.overlap)
+        return await self._put(name, digest, chunks(text, self.size, self.overlap), embed, model)
+
+    async def renew(self, source: Source, embed: EmbedTexts, *, model: str) -> int | None:
+        """Have the vectors of a source made by another model; how many passages it has, None: they are of that one."""
+        if source.model == model:
+            return None
+        texts = await self.run(passages.content, self.collection, source.name)
+        return await self._put(source.name, source.digest, texts, embed, model)
+
+    async def remove(self, names: Collection[str]) -> int:
+        """Take texts out of the index; how many there were."""
+        return await self.run(passages.remove, self.collection, names)
+
+    async def _put(self, name: str, digest: str, texts: Sequence[str], embed: EmbedTexts, model: str) -> int:
         content: list[Passage] = []
         for begin in range(0, len(texts), BATCH):
             batch = texts[begin : begin + BATCH]
             content += map(Passage, batch, await embed(batch))
-        source = Source(name, digest, len(content))
-        await self._database.run(self.folder, passages.put, self.collection, source, content)
+        source = Source(name, digest, len(content), model)
+        await self.run(passages.put, self.collection, source, content)
         return len(content)
 
-    async def remove(self, names: Collection[str]) -> int:
-        """Take texts out of the index; how many there were."""
-        return await self._database.run(self.folder, passages.remove, self.collection, names)
-
     async def _fill(self, ctx: Context) -> None:
-        found = await self.search(_question(ctx), ctx.embedBatch)
-        ctx[self._note] = True
+        """Put what is found on ctx; without an answer of the embedding model, nothing."""
+        try:
+            found = await self.search(_question(ctx), ctx.embedBatch, model=ctx.get("embedModel") or "")
+        except ProviderError as error:
+            log.warning("the run goes on without passages: %s", error)
+            found = []
+        ctx[self.run_key] = True
         ctx["passages"] = [
             {"source": one.source, "text": one.text, "score": round(one.score, 4)} for one in found
         ]
-        ctx.setContext({**ctx.contextValues, self._options.into: shown(found)})
+        ctx.setContext({**ctx.contextValues, self.into: shown(found)})
+
+
+async def _embedded(words: str, embed: EmbedTexts) -> list[float]:
+    """The vector of a question; of one that is too long for the model, that of its beginning and end."""
+    for longest in SHORTER:
+        text = words
+        if len(words) > longest:
+            log.warning("a question is too long to be embedded: only its beginning and end are looked up")
+            text = f"{words[: longest // 2]}\n…\n{words[-longest // 2 :]}"
+        try:
+            return (await embed([text]))[0]
+        except ProviderError as error:
+            if error.fault not in TOO_LONG or len(text) < SHORTER[-1]:
+                raise
+            failure = error
+    raise failure
 
 
 def shown(found: Sequence[Found]) -> str:

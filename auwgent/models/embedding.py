@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from auwgent.errors import ProviderError
 from auwgent.models.base import ModelSpec
@@ -14,6 +15,21 @@ from auwgent.models.litellm import library
 from auwgent.models.providers import base_url_for, missing_key
 
 SCRIPTED_DIMENSIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Embedder:
+    """Makes vectors by one model, whose key may change: `spec` gives it as it is now."""
+
+    spec: Callable[[], ModelSpec]
+
+    @property
+    def model(self) -> str:
+        """The `provider/model`."""
+        return self.spec().name
+
+    async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
+        return await embed(self.spec(), texts)
 
 
 async def embed(spec: ModelSpec, texts: Sequence[str]) -> list[list[float]]:

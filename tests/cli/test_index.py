@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,86 @@ def test_without_an_embedding_model_it_says_so(auwgent: Command, folder: Path) -
     done = auwgent("index", "docs")
     assert done.returncode == 2
     assert "[embedding]" in done.stderr
+
+
+def names(auwgent: Command) -> list[str]:
+    return [line.split()[-1] for line in auwgent("index", "--list").stdout.splitlines()]
+
+
+def test_what_is_gone_from_a_folder_is_taken_out_and_named(auwgent: Command, folder: Path) -> None:
+    (folder / "notes.md").write_text("Tea is green.")
+    auwgent("index", "docs", "notes.md")
+    (folder / "docs" / "cats.md").unlink()
+    (folder / "notes.md").unlink()
+    assert "docs/cats.md: taken out" in auwgent("index", "docs").stderr
+    assert names(auwgent) == ["docs/dogs.txt", "notes.md"]  # what was not asked about stays
+    (folder / "docs" / "dogs.txt").unlink()
+    (folder / "docs" / "photo.png").unlink()
+    shutil.rmtree(folder / "docs")
+    assert auwgent("index", "docs").returncode == 0
+    assert auwgent("index", "notes.md").returncode == 0
+    assert names(auwgent) == []
+
+
+def test_files_that_cannot_be_read_are_named_and_the_rest_is_indexed(auwgent: Command, folder: Path) -> None:
+    (folder / "docs" / "a.txt").write_bytes("Größe".encode("utf-16"))
+    done = auwgent("index", "docs")
+    assert "docs/a.txt: left out, it is no text in UTF-8" in done.stderr
+    assert done.returncode == 0
+    assert names(auwgent) == ["docs/cats.md", "docs/dogs.txt"]
+    done = auwgent("index", "docs/a.txt", "README.md", "docs/cats.md")
+    assert done.returncode == 2
+    assert "there is no file 'README.md'" in done.stderr
+
+
+def test_the_config_keys_and_what_git_ignores_are_never_indexed(auwgent: Command, folder: Path) -> None:
+    files = {
+        ".env": "OPENAI_API_KEY=x",
+        "prod.env": "x",
+        "id_rsa.txt": "x",
+        "credentials.json": "{}",
+        "secrets.toml": "x",
+        "tls.key": "x",
+        "docs/key.txt": "-----BEGIN PRIVATE KEY-----\nx",
+        "docs/drafts/a.md": "x",
+        "docs/drafts/b.md": "x",
+        "docs/private/c.md": "x",
+        "docs/private/d/e.md": "x",
+        "docs/kept/own.md": "A document about secrets.",
+        "docs/secrets.md": "How we keep secrets.",
+        ".gitignore": "*.log\n/docs/private/\ndocs/drafts/*\n!docs/drafts/b.md\n",
+        "docs/kept/.gitignore": "no.md\n",
+        "docs/kept/no.md": "x",
+        "docs/run.log": "x",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "docs" / "linked.md").symlink_to(folder / ".env")
+    assert auwgent("index", ".").returncode == 0
+    assert names(auwgent) == [
+        "docs/cats.md",
+        "docs/dogs.txt",
+        "docs/drafts/b.md",
+        "docs/kept/own.md",
+        "docs/secrets.md",
+    ]
+    for name in ("auwgent.toml", ".env", "tls.key", "docs/private/d/e.md", "docs/linked.md"):
+        done = auwgent("index", name)
+        assert (done.returncode, name in done.stderr) == (2, True), name
+    assert len(names(auwgent)) == 5
+
+
+def test_another_embedding_model_is_refused_until_the_index_is_renewed(
+    auwgent: Command, folder: Path
+) -> None:
+    auwgent("index", "docs")
+    config = (folder / "auwgent.toml").read_text()
+    (folder / "auwgent.toml").write_text(config.replace("scripted/words", "scripted/others"))
+    done = auwgent("run", "-q", "How do cats sleep?")
+    assert done.returncode == 1
+    assert "vectors of scripted/words" in done.stderr
+    assert "auwgent index --renew" in done.stderr
+    assert "docs/cats.md: 1 passage" in auwgent("index", "--renew").stderr
+    assert "docs/cats.md: unchanged" in auwgent("index", "docs").stderr
+    assert auwgent("run", "-q", "How do cats sleep?").stdout == "Most of the day.\n"

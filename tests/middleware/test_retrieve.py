@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from auwgent.store.side import SideDatabase, passages
 from auwgent.store.side.passages import Passage, Source
 from tests.middleware.conformance import Conformance, at_work, closing, over_http
 from tests.support.aimock import Aimock
+from tests.support.answering import Answer, Provider, provider
 from tests.support.bench import Bench, bench
 
 WORDS = ModelSpec("scripted/words")
@@ -57,7 +59,7 @@ def asking(retrieve: Any, *more: Any, **config: Any) -> Bench:
 class Conforming(Retrieve):
     """With vectors of its own, as the kit has no embedding model."""
 
-    async def search(self, words: str, embed: Any) -> Any:
+    async def search(self, words: str, embed: Any, *, model: str = "") -> Any:
         return await super().search(words, by_words)
 
 
@@ -165,6 +167,54 @@ async def test_without_an_embedding_model_the_run_says_what_is_missing() -> None
             await at_work(retrieve).ask("Hi")
 
 
+@pytest.mark.parametrize("longest", [30_000, 8000, 2000])
+async def test_a_question_that_is_too_long_is_cut(longest: int, caplog: pytest.LogCaptureFixture) -> None:
+    def vectors(texts: Sequence[str]) -> Any:
+        if any(len(text) > longest for text in texts):
+            return Answer("This model's maximum context length is 8192 tokens", status=400)
+        return [[1.0, 0.5] for _ in texts]
+
+    async with provider(lambda body: "Fine.", vectors) as server, agent_of(server) as agent:
+        session = await agent.run("Explain this log: " + "x y z " * 8000)
+        assert session.text == "Fine."
+        assert "a.md" in session.system_prompt
+        assert server.embedded[-1][0].startswith("Explain this log")
+    assert "too long to be embedded" in caplog.text
+
+
+async def test_without_its_embedding_model_a_run_goes_on_without_passages(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    down: list[bool] = []
+
+    def vectors(texts: Sequence[str]) -> Any:
+        return Answer("Overloaded", status=503) if down else [[1.0, 0.5]]
+
+    async with provider(lambda body: "Fine.", vectors) as server, agent_of(server) as agent:
+        down.append(True)
+        first = await agent.run("Hello")
+        down.clear()
+        second = await agent.run("Hello")
+    assert (first.text, first.system_prompt) == ("Fine.", "")
+    assert "a.md" in second.system_prompt
+    assert "the run goes on without passages" in caplog.text
+
+
+@asynccontextmanager
+async def agent_of(server: Provider) -> AsyncIterator[Any]:
+    """An agent with a document, whose models are asked over HTTP."""
+    config = {
+        "middleware": [{"use": Retrieve, "url": "sqlite://"}],
+        "agent": {"model": "main", "prompt": "{{ ctx.knowledge }}"},
+        "models": {"main": server.model(via="direct"), "vectors": server.model("openai/vectors")},
+        "embedding": {"model": "vectors"},
+        "context": {"knowledge": ""},
+    }
+    async with auwgent(config) as agent:
+        await agent.middleware[0].add("a.md", "Cats sleep.", agent.embed, model=agent.embed_model)
+        yield agent
+
+
 class TestTheIndex:
     async def test_texts_that_did_not_change_are_left_alone(self) -> None:
         retrieve = await filled()
@@ -193,7 +243,7 @@ class TestTheIndex:
 
         retrieve = await filled(url)
         async with closing(retrieve):
-            with pytest.raises(StoreError, match="make the index anew with auwgent index"):
+            with pytest.raises(StoreError, match="make the index anew with `auwgent index --renew`"):
                 await retrieve.search("cats", short)
 
     async def test_many_passages_are_found_by_their_signs_first(self, url: str) -> None:

@@ -45,18 +45,18 @@ def read(database: Database, user_id: str) -> list[Fact]:
     return [Fact(number, json.loads(fact), moment(at)) for number, fact, at in rows]
 
 
-def add(database: Database, user_id: str, fact: str, at: datetime, limit: int) -> bool:
-    """Remember a fact, unless it is known already; False where there are `limit` of them."""
+def add(database: Database, user_id: str, fact: str, at: datetime, limit: int) -> int | None:
+    """Remember a fact, unless it is known already; its number, None where there are `limit` of them."""
     mine = facts.c.user_id == to_json(user_id)
 
-    def work(connection: Connection) -> bool:
-        if connection.execute(select(facts.c.no).where(mine, facts.c.fact == to_json(fact))).first():
-            return True
-        if connection.execute(select(func.count()).where(mine)).scalar_one() >= limit:
-            return False
-        insert = insert_into(connection, facts).on_conflict_do_nothing()
-        connection.execute(insert.values(user_id=to_json(user_id), fact=to_json(fact), at=micros(at)))
-        return True
+    def work(connection: Connection) -> int | None:
+        known = select(facts.c.no).where(mine, facts.c.fact == to_json(fact))
+        number = connection.execute(known).scalar()
+        if number is None and connection.execute(select(func.count()).where(mine)).scalar_one() < limit:
+            insert = insert_into(connection, facts).on_conflict_do_nothing()
+            connection.execute(insert.values(user_id=to_json(user_id), fact=to_json(fact), at=micros(at)))
+            number = connection.execute(known).scalar()
+        return number
 
     return database.write(work)
 

@@ -40,6 +40,8 @@ from auwgent.store.tables import micros, to_json
 EXACT = 2000  # passages
 CANDIDATES = 40  # for each passage that is wanted, of a larger collection
 
+MEND = "make the index anew with `auwgent index --renew`"
+
 tables = MetaData()
 
 sources = Table(
@@ -48,6 +50,7 @@ sources = Table(
     Column("collection", Text, primary_key=True),
     Column("source", Text, primary_key=True),  # JSON
     Column("digest", Text, nullable=False),
+    Column("model", Text, nullable=False),  # that made the vectors; empty: unknown
     Column("passages", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
@@ -77,6 +80,7 @@ class Source:
     name: str
     digest: str  # of what it was when it was put in
     passages: int
+    model: str = ""  # that made its vectors, where that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +94,32 @@ class Found:
 
 def listed(database: Database, collection: str) -> list[Source]:
     """What is in a collection. A job for the database's threads, like all below."""
-    wanted = select(sources.c.source, sources.c.digest, sources.c.passages).where(
-        sources.c.collection == collection
+    columns = (sources.c.source, sources.c.digest, sources.c.passages, sources.c.model)
+    wanted = select(*columns).where(sources.c.collection == collection).order_by(sources.c.source)
+    rows = database.read(lambda connection: connection.execute(wanted).all())
+    return [Source(_text(source), *row) for source, *row in rows]
+
+
+def content(database: Database, collection: str, name: str) -> list[str]:
+    """The passages of a source, in their order."""
+    wanted = select(passages.c.body).where(
+        (passages.c.collection == collection) & (passages.c.source == to_json(name))
     )
-    rows = database.read(lambda connection: connection.execute(wanted.order_by(sources.c.source)).all())
-    return [Source(_text(source), digest, count) for source, digest, count in rows]
+    rows = database.read(
+        lambda connection: connection.execute(wanted.order_by(passages.c.no)).scalars().all()
+    )
+    return [_text(body) for body in rows]
 
 
 def put(database: Database, collection: str, source: Source, content: Sequence[Passage]) -> None:
     """Put a source in, in place of what it was before."""
     name = to_json(source.name)
-    values = {"digest": source.digest, "passages": len(content), "at": micros(now())}
+    values = {
+        "digest": source.digest,
+        "model": source.model,
+        "passages": len(content),
+        "at": micros(now()),
+    }
     rows = [
         {
             "collection": collection,
@@ -137,11 +156,17 @@ def remove(database: Database, collection: str, names: Collection[str]) -> int:
     return database.write(work)
 
 
-def search(database: Database, collection: str, vector: Sequence[float], limit: int) -> list[Found]:
-    """The passages that are nearest, the nearest first. `StoreError` where the vectors do not compare."""
+def search(
+    database: Database, collection: str, vector: Sequence[float], limit: int, model: str = ""
+) -> list[Found]:
+    """The passages that are nearest, the nearest first. `StoreError` where the vectors do not compare.
+
+    `model` has made the vector; empty: it is not known.
+    """
     wanted = unit(vector)
 
     def work(connection: Connection) -> list[Found]:
+        _refuse_others(connection, collection, model)
         mine = passages.c.collection == collection
         if dialect_of(connection).finds_vectors(connection):
             return _search_pgvector(connection, collection, wanted, limit)
@@ -154,6 +179,16 @@ def search(database: Database, collection: str, vector: Sequence[float], limit: 
         return [Found(_text(source), _text(body), score) for score, source, body in best]
 
     return database.read(work)
+
+
+def _refuse_others(connection: Connection, collection: str, model: str) -> None:
+    """`StoreError` where another model than this one has made vectors of the collection."""
+    others = (sources.c.collection == collection) & sources.c.model.not_in(("", model))
+    other = connection.execute(select(sources.c.model).where(others).limit(1)).scalar() if model else None
+    if other is not None:
+        raise StoreError(
+            f"the index has vectors of {other}, and the model under [embedding] is {model} now: {MEND}"
+        )
 
 
 def unit(vector: Sequence[float]) -> list[float]:
@@ -183,7 +218,7 @@ def _score(wanted: Sequence[float], vector: Sequence[float]) -> float:
     if len(vector) != len(wanted):
         raise StoreError(
             f"the index has vectors of {len(vector)} numbers, and the model under [embedding] now gives "
-            f"{len(wanted)}: make the index anew with auwgent index"
+            f"{len(wanted)}: {MEND}"
         )
     return float(sum(map(operator.mul, wanted, vector)))
 
