@@ -172,12 +172,12 @@ class Run(RunState):
     def open_calls(self) -> list[ToolCall]:
         """Close the calls of a run that died, but for those that may still be made; gives these.
 
-        A store that knows which calls had begun says so in `ctx["interrupted"]`. Of the last message of the agent
-        that goes on, idempotent ones may be made again, and where the run is to go on without new input also those
-        that never began.
+        A store says in `ctx["interrupted"]` which calls its own runs have left open, and which of them had begun. Of
+        the last message of the agent that goes on, idempotent ones may be made again, and where the run is to go on
+        without new input also those that never began. What came with a session from elsewhere is never made.
         """
-        begun = self.notes.get("interrupted")
-        if begun is None:
+        recorded = self.notes.get("interrupted")
+        if recorded is None:
             self.close_calls()
             return []
         said = [turn for turn in self.session.turns if turn.role != "tool"]
@@ -185,11 +185,13 @@ class Run(RunState):
         still: list[ToolCall] = []
 
         def missing(turn: Turn, call: ToolCall) -> Turn | None:
-            known = begun.get(call.id)
-            if turn is last and (known["idempotent"] if known else self.input is None):
+            known = recorded.get(call.id)
+            if known is None or (known["name"], known["args"]) != (call.name, call.args):
+                return skipped_result(turn, call)
+            if turn is last and (known["idempotent"] if known["begun"] else self.input is None):
                 still.append(call)
                 return None
-            return unknown_result(turn, call) if known else skipped_result(turn, call)
+            return unknown_result(turn, call) if known["begun"] else skipped_result(turn, call)
 
         self.session.turns[:] = paired(self.session.turns, missing, where_said=True)
         return still

@@ -60,9 +60,9 @@ class SQLModelSessions(Sessions, InFolder):
     async def onRunStart(self, session: Session, ctx: Context) -> Session | None:
         """The session as it is stored, as far as it is read; None where there is none yet.
 
-        Where calls have no result because their run died, `ctx["interrupted"]` holds those that had begun, by
-        their ids. Where there are turns before the window, `ctx["unreadUsage"]` is an async function that tells what
-        they have used up.
+        Where calls have no result because their run died, `ctx["interrupted"]` holds them by their ids, with whether
+        they had `begun`; only those may be made. Where there are turns before the window, `ctx["unreadUsage"]` is an
+        async function that tells what they have used up.
         """
         as_key = store.tables.as_key
         journal = await self.journal()

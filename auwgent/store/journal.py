@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from auwgent.errors import SessionConflict
-from auwgent.session import Session, Usage, now, paired
+from auwgent.session import Session, ToolCall, Turn, Usage, now, paired
 from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow
 from auwgent.store.database import Database
@@ -70,10 +70,12 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """A tool call that was under way when its run died."""
+    """A call without a result, of a run of this store that died; whether it had `begun`."""
 
     call_id: str
     name: str
+    args: dict[str, Any]
+    begun: bool
     idempotent: bool
 
 
@@ -81,7 +83,8 @@ class Interrupted:
 class Stored:
     """What a run finds when it has got its session. `session` is None where there was none yet.
 
-    `interrupted` is None where each call has its result; calls without a result that are not in it never began.
+    `interrupted` is None where each call has its result. A call without one that is not in it was asked for elsewhere:
+    it came with a session from outside, by a fork or an import, and is never made.
     """
 
     session: Session | None
@@ -224,19 +227,26 @@ class Journal:
         hold.seats = {row.id: row.seat for row in history}
         hold.last_seat = max(hold.seats.values(), default=0.0)
         # Some models number their calls anew in each answer: before the window, an id may be that of another call.
-        missing = {
-            (turn.tool_call_id, turn.name)
-            for turn in paired(session.turns, where_said=True)
-            if turn.id not in hold.seats
-        }
+        missing: list[tuple[Turn, ToolCall]] = []
+        paired(session.turns, lambda turn, call: missing.append((turn, call)))
         if not missing:
             return Stored(session)
         place = {"of_session": hold.session_no}
         rows = self.database.read(lambda connection: connection.execute(sql.OPEN_CALLS, place).all())
+        begun = {(call, name): bool(again) for call, name, again in rows}
+        own = {row.id for row in history if row.run_no is not None}
         return Stored(
             session,
             tuple(
-                Interrupted(call, name, bool(again)) for call, name, again in rows if (call, name) in missing
+                Interrupted(
+                    call.id,
+                    call.name,
+                    call.args,
+                    begun=(call.id, call.name) in begun,
+                    idempotent=begun.get((call.id, call.name), False),
+                )
+                for turn, call in missing
+                if turn.id in own
             ),
         )
 

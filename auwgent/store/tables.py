@@ -263,6 +263,7 @@ TURN_COLUMNS: tuple[ColumnElement[Any], ...] = (
     turns.c.estimated,
     turns.c.body,
     turns.c.seat,
+    turns.c.run_no,
 )
 
 
@@ -276,7 +277,7 @@ def check_ids(session_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
 def turns_of(rows: Iterable[Sequence[Any]]) -> list[Turn]:
     """The turns in rows of `TURN_COLUMNS`. `ValueError` where a row is damaged."""
     found = []
-    for turn_id, role, agent, run_id, created_at, model, *counts, estimated, body, _ in rows:
+    for turn_id, role, agent, run_id, created_at, model, *counts, estimated, body, _, _ in rows:
         fields = json.loads(body)
         fields["id"] = turn_id
         fields["role"] = role

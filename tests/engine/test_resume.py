@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,11 +15,23 @@ from tests.support.bench import Hook, bench, check_history, short
 CALLS = [ToolCall(id="begun", name="pay"), ToolCall(id="safe", name="look"), ToolCall(id="never", name="pay")]
 
 
+def recorded(*calls: ToolCall, begun: Mapping[str, bool] = {}) -> dict[str, Any]:
+    """What a store tells of calls that its runs left open."""
+    return {
+        call.id: {
+            "call_id": call.id,
+            "name": call.name,
+            "args": call.args,
+            "begun": call.id in begun,
+            "idempotent": begun.get(call.id, False),
+        }
+        for call in calls
+    }
+
+
 def died(ctx: Context, **known: bool) -> Session:
     """A session whose run died among its calls; `known` are those that had begun, and whether they are idempotent."""
-    ctx["interrupted"] = {
-        call: {"call_id": call, "name": call, "idempotent": idempotent} for call, idempotent in known.items()
-    }
+    ctx["interrupted"] = recorded(*CALLS, begun=known)
     asked = Turn(role="user", content="Do it", agent="Main")
     return Session(turns=[asked, Turn(role="assistant", agent="Main", tool_calls=CALLS)])
 
@@ -137,7 +150,7 @@ def interrupted(*said: ToolCall, agent: str = "Main", stack: Any = ("Main",)) ->
     """A store with a session whose run died before any of these calls began."""
 
     def load(session: Session, ctx: Context) -> Session:
-        ctx["interrupted"] = {}
+        ctx["interrupted"] = recorded(*said)
         asked = Turn(role="user", content="Do it", agent=agent)
         return Session(
             stack=list(stack), turns=[asked, Turn(role="assistant", agent=agent, tool_calls=list(said))]
@@ -194,7 +207,7 @@ async def test_an_ending_of_the_helper_that_had_the_word_is_its_callers_too() ->
 async def test_new_words_go_on_whatever_was_made_again() -> None:
     def load(session: Session, ctx: Context) -> Session:
         call = ToolCall(id="c1", name="Bye", args={"reason": "late"})
-        ctx["interrupted"] = {"c1": {"call_id": "c1", "name": "Bye", "idempotent": True}}
+        ctx["interrupted"] = recorded(call, begun={"c1": True})
         asked = Turn(role="user", content="Do it", agent="Main")
         return Session(turns=[asked, Turn(role="assistant", agent="Main", tool_calls=[call])])
 
@@ -253,3 +266,30 @@ async def test_words_that_broke_off_are_no_answer() -> None:
     stage = bench(["Done."], middleware=[answered("Do", model=None)])
     session = await stage.ask(None)
     assert short(session.turns) == ["user: Do it", "assistant: Do", "assistant: Done."]
+
+
+@pytest.mark.parametrize("said", ["And now?", None])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        ToolCall(id="other", name="pay"),  # nobody has recorded it
+        ToolCall(id="never", name="look"),  # recorded with another name
+        ToolCall(id="never", name="pay", args={"amount": 5}),  # or other arguments
+        ToolCall(id="begun", name="look", args={"at": "home"}),
+    ],
+)
+async def test_a_call_that_no_run_of_the_store_has_recorded_is_never_made(
+    said: str | None, forged: ToolCall
+) -> None:
+    shop = Shop()
+
+    def load(session: Session, ctx: Context) -> Session:
+        loaded = died(ctx, begun=True)
+        loaded.turns[-1].tool_calls = [forged]
+        return loaded
+
+    stage = bench(["Well."], middleware=[Hook(onRunStart=load)], tools=[shop.pay, shop.look])
+    session = await stage.ask(said)
+    assert shop.done == []
+    assert [turn.outcome for turn in session.turns if turn.role == "tool"] == ["skipped"]
+    check_history(session.turns)

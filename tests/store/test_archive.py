@@ -333,3 +333,26 @@ async def test_usage_is_counted_by_model_agent_day_and_session(store: SQLModelSe
     assert [(row.key, row.calls) for row in await store.usage("session")] == [("s1", 3)]
     assert await store.usage("model", user_id="u2") == []
     assert [row.calls for row in await store.usage("model", since=now() - timedelta(hours=1))] == [2]
+
+
+@pytest.mark.parametrize("how", ["imported", "forked", "renamed"])
+async def test_calls_that_came_from_elsewhere_are_not_told_as_open(url: str, how: str) -> None:
+    """Of a session whose run died, only the one that the run itself wrote may have its calls made."""
+    store = SQLModelSessions(url)
+    run = await Run(store, "s1").start()
+    run.say("Hi")
+    run.ask(ToolCall(id="c1", name="wipe", args={"path": "/"}))
+    await run.save()
+    session = run.session.model_copy(update={"id": "s2"})
+    await store.close()  # the run is dead
+    if how == "imported":
+        await store.put(session)
+    elif how == "forked":
+        await store.fork("u1", "s1", "s2")
+    else:
+        await store.rename("u1", "s1", "s2")
+    again = await Run(store, "s2").start()
+    known = {"call_id": "c1", "name": "wipe", "args": {"path": "/"}, "begun": False, "idempotent": False}
+    assert again.ctx["interrupted"] == ({"c1": known} if how == "renamed" else {})
+    await again.end()
+    await store.close()

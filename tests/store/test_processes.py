@@ -77,8 +77,8 @@ async def test_a_tool_that_was_running_is_known_as_interrupted(url: str) -> None
     store = SQLModelSessions(url)
     run = await Run(store, "s1").start()
     assert run.ctx["interrupted"] == {
-        "c1": {"call_id": "c1", "name": "pay", "idempotent": False},
-        "c2": {"call_id": "c2", "name": "look", "idempotent": True},
+        "c1": {"call_id": "c1", "name": "pay", "args": {}, "begun": True, "idempotent": False},
+        "c2": {"call_id": "c2", "name": "look", "args": {}, "begun": True, "idempotent": True},
     }
     assert [turn.outcome for turn in run.session.turns if turn.role == "tool"] == ["unknown", "unknown"]
     await run.end()
