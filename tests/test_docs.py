@@ -8,7 +8,6 @@ import inspect
 import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from auwgent.config import load
+from tests.support import forks
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -88,14 +88,6 @@ def _commands_work(folder: Path, text: str) -> None:
             continue
         words = shlex.split(line[2:], comments=True)
         assert words[0] == "auwgent", f"not a command of ours: {line}"
-        done = subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=folder,
-            env={**os.environ, "NO_COLOR": "1"},
-            input="",
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        env = {**os.environ, "NO_COLOR": "1"}
+        done = forks.run(["-m", *words], stdin="", cwd=folder, env=env, litellm=True)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support import forks
+from tests.support.forks import Done
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FOLDERS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir() and path.name != "__pycache__")
@@ -35,20 +37,12 @@ def test_every_example_is_listed() -> None:
     assert [path.name for path in FOLDERS if f"[{path.name}]({path.name})" not in listed] == []
 
 
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(command: str, folder: Path) -> Done:
     words = shlex.split(command)
     if words[0] == "auwgent":
         words = ["-m", *words]
     else:
         assert words[0] == "python", command
         del words[0]
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env={**os.environ, "OPENAI_API_KEY": "a-key", "PYTHON": sys.executable, "NO_COLOR": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = {**os.environ, "OPENAI_API_KEY": "a-key", "PYTHON": sys.executable, "NO_COLOR": "1"}
+    return forks.run(words, stdin="", cwd=folder, env=env, litellm=True)

@@ -214,7 +214,7 @@ api_key = "sk-other"
 
 
 async def test_the_command_tells_it_on_one_quiet_line_and_as_json(tmp_path: Path) -> None:
-    command = Command(tmp_path)
+    command = Command(tmp_path, litellm=True)
     async with servers([DOWN], [OTHER.streamed("Hello.")]) as (one, other):
         text = FILE.format(one=ONE.model, one_url=one.url, other=OTHER.model, other_url=other.url)
         (tmp_path / "auwgent.toml").write_text(text)

@@ -247,7 +247,7 @@ async def test_no_command_tells_a_secret(
     (tmp_path / "witness.py").write_text(WITNESS)
     env = {"FROM_ENVIRONMENT": f"{CANARY}-environment", "MISTRAL_API_KEY": f"{CANARY}-mistral"}
     env |= {"GEMINI_API_KEY": f"{CANARY}-gemini", "AUWGENT_DEBUG": "1"}
-    run = Command(tmp_path)
+    run = Command(tmp_path, litellm=True)
     async with telltale(wire, fault) as url:
         head = f'middleware = ["{STORE}", "witness.Witness"]\n[agent]\nmodel = "main"\n'
         tools = 'tools = ["mcp:demo", "mcp:remote"]\n'
@@ -282,6 +282,6 @@ async def test_a_broken_config_tells_no_secret(tmp_path: Path) -> None:
     )
     for line in ("run Hi", "check", "config show", "providers"):
         env = {"FROM_ENVIRONMENT": f"{CANARY}-environment", "AUWGENT_DEBUG": "1"}
-        done = await asyncio.to_thread(Command(tmp_path), *line.split(), env=env)
+        done = await asyncio.to_thread(Command(tmp_path, litellm=True), *line.split(), env=env)
         assert "retrys" in done.stdout + done.stderr
         assert_clean(done.stdout, done.stderr)

@@ -59,7 +59,7 @@ class Talk:
     """A session that is carried on by one command after another, each with the model that the file then names."""
 
     def __init__(self, folder: Path, aimock: Aimock) -> None:
-        self.command, self.file, self.aimock = Command(folder), folder / "auwgent.toml", aimock
+        self.command, self.file, self.aimock = Command(folder, litellm=True), folder / "auwgent.toml", aimock
         self.id = folder.name
         (folder / "weather.py").write_text(TOOLS)
 

@@ -1,4 +1,8 @@
-"""`auwgent` as users run it: a process of its own, also on a terminal of its own."""
+"""`auwgent` as users run it: a process of its own, also on a terminal of its own.
+
+Where a test looks at what a command says or does, it is a fork of one that has the package loaded (`forks`). What
+is about starting, signals or streams gets an interpreter of its own: `start`, or `Command(…, alone=True)`.
+"""
 
 import fcntl
 import os
@@ -15,7 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-Done = subprocess.CompletedProcess[str]
+from tests.support import forks
+from tests.support.forks import Done
 
 PROMPT = "\x1b[?2004h"  # a line editor is ready and wants to know of pastes
 MARK = "\ue000"
@@ -23,15 +28,20 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 
 
 class Command:
-    """Runs `auwgent` in `folder`, without what the developer's own environment would change."""
+    """Runs `auwgent` in `folder`, without what the developer's own environment would change.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    `alone`: each in an interpreter of its own. `litellm`: in a fork of one that has LiteLLM loaded, too.
+    """
+
+    def __init__(self, folder: Path, *, alone: bool = False, litellm: bool = False) -> None:
+        self.folder, self.is_alone, self.litellm = folder, alone, litellm
 
     def __call__(self, *args: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Done:
-        return subprocess.run(
-            self.line(*args), input=stdin, capture_output=True, timeout=60, **self.options(env or {})
-        )
+        options = self.options(env or {})
+        if self.is_alone or not forks.can_take(options["env"]):
+            return subprocess.run(self.line(*args), input=stdin, capture_output=True, timeout=60, **options)
+        words = self.line(*args)[1:]
+        return forks.run(words, stdin=stdin, cwd=self.folder, env=options["env"], litellm=self.litellm)
 
     def start(self, *args: str, **streams: Any) -> Any:
         """Leaves it running; `streams` are those of `Popen`, which this gives, without the None in their types."""
@@ -40,7 +50,7 @@ class Command:
     def on_terminal(self, *args: str, columns: int = 80, env: Mapping[str, str] | None = None) -> "Terminal":
         """Leaves it running on a terminal."""
         options = self.options({"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", **(env or {})})
-        return Terminal(self.line(*args), columns, {key: options[key] for key in ("cwd", "env")})
+        return Terminal(self.line(*args)[1:], columns, self.folder, options["env"], litellm=self.litellm)
 
     def line(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "auwgent", *args]
@@ -54,18 +64,12 @@ class Command:
 class Terminal:
     """A command on a terminal: `type` what a user types, wait `until` something is there to be read."""
 
-    def __init__(self, line: list[str], columns: int, options: dict[str, Any]) -> None:
+    def __init__(
+        self, words: list[str], columns: int, folder: Path, env: Mapping[str, str], *, litellm: bool
+    ) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        self.process = subprocess.Popen(
-            line,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
-            **options,
-        )
+        self.process = forks.on_terminal(words, theirs, cwd=folder, env=env, litellm=litellm)
         os.close(theirs)
         self._raw = ""
         self._seen = 0  # characters of it, without the escapes
@@ -77,7 +81,7 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.wait(timeout=30)
         os.close(self._ours)
 
     def type(self, text: str) -> None:
