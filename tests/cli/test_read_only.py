@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Command, Done
+from tests.support.command import Command
+from tests.support.forks import Done
 
 CONFIG = '[agent]\nmodel = "scripted/echo"\n'
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2

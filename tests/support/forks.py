@@ -217,10 +217,10 @@ def _become(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     time.tzset()
     random.seed()
-    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
     is_terminal = os.isatty(1)
-    sys.stdout = sys.__stdout__ = open(1, "w", closefd=False, buffering=1 if is_terminal else -1)  # noqa: SIM115
-    sys.stderr = sys.__stderr__ = open(2, "w", closefd=False, buffering=1, errors="backslashreplace")  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False, buffering=1 if is_terminal else -1)  # noqa: SIM115
+    sys.stderr = open(2, "w", closefd=False, buffering=1, errors="backslashreplace")  # noqa: SIM115
 
 
 def _main() -> None:
