@@ -16,7 +16,7 @@ from auwgent.assembly import Parts, build, check_keys
 from auwgent.config import Config, examine
 from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.run import carry_out
-from auwgent.engine.state import Order, Run, Services, Sink
+from auwgent.engine.state import Order, Run, Services
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import EMBED_OFF, check_context
 from auwgent.hooks.pipeline import Installed, Pipeline
@@ -303,51 +303,62 @@ class Stream:
         self.run_id = new_id()
         self.session: Session | None = None
         self.usage: Usage | None = None
-        # The run waits for a slow reader.
-        self._queue: asyncio.Queue[Intent | None] = asyncio.Queue(maxsize=1)
-        self._reading = True
+        self._queue: asyncio.Queue[Intent | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(1)  # in the queue: the run waits for a slow reader
+        self._left = asyncio.Event()  # nobody reads on, and what comes is dropped
         self._task: asyncio.Task[None] | None = None
 
     def __aiter__(self) -> AsyncIterator[Intent]:
         return self._intents()
 
+    def cancel(self) -> asyncio.Future[None]:
+        """End the run, from any task: it is saved as `cancelled`, and whoever reads comes to the end.
+
+        Waiting for what is returned waits until it has been saved; that is not needed.
+        """
+        if self._task is None:  # it has not begun, and never will
+            self._left.set()
+        elif not self._left.is_set() and not self._task.done():
+            self._left.set()
+            self._task.cancel()
+        return asyncio.ensure_future(self._saved())
+
     async def aclose(self) -> None:
         """End the run, if it is not over, and wait until it has been saved; for `contextlib.aclosing`."""
-        if self._task is None:
-            return
-        if self._reading and not self._task.done():
-            self._task.cancel()
-        self._reading = False
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.exception()  # it has been raised, or the reader left
+        await self.cancel()
+
+    async def _saved(self) -> None:
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            if not self._task.cancelled():
+                self._task.exception()  # it has been raised, or the reader left
 
     async def _intents(self) -> AsyncGenerator[Intent, None]:
-        self._task = asyncio.create_task(self._to_its_end())
+        if self._left.is_set():
+            return
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(lambda _: self._queue.put_nowait(None))
         try:
             while (intent := await self._queue.get()) is not None:
+                self._room.release()
                 yield intent
-            await self._task
+            if self._left.is_set():
+                await self._saved()
+            else:
+                await self._task
         finally:
             await self.aclose()
 
-    async def _to_its_end(self) -> None:
-        try:
-            await self._run(self._sink)
-        finally:
-            await self._sink(None)
+    async def _sink(self, intent: Intent) -> None:
+        if not self._left.is_set():
+            await self._room.acquire()
+            self._queue.put_nowait(intent)
 
-    async def _sink(self, intent: Intent | None) -> None:
-        if self._reading:
-            await self._queue.put(intent)
-
-    async def _run(self, sink: Sink) -> None:
+    async def _run(self) -> None:
         variant, order = self._prepare()
         order = replace(order, run_id=self.run_id)
         async with self._runtime._at_work(variant, order):
-            run = Run(variant.services, order, sink)
+            run = Run(variant.services, order, self._sink)
             try:
                 await carry_out(run)
             finally:

@@ -27,6 +27,7 @@ from auwgent import words
 
 Outcome = Literal["ok", "error", "skipped", "denied", "unknown"]
 Role = Literal["user", "assistant", "tool"]
+FinishReason = Literal["stop", "tool_calls", "length", "filtered"]
 
 
 ticks: ContextVar[Callable[[], datetime] | None] = ContextVar("ticks", default=None)
@@ -160,6 +161,7 @@ class Turn(Plain):
     name: str | None = None
     outcome: Outcome | None = None
     model: str | None = None  # provider/model that answered
+    finish_reason: FinishReason | None = None  # how the answer ended
     usage: Usage | None = None
     run_id: str | None = None
     created_at: Annotated[AwareDatetime, AfterValidator(_in_utc)] = Field(default_factory=now)

@@ -345,7 +345,9 @@ async def test_handlers_hear_by_function_and_by_method() -> None:
             heard.append((value["text"], agent_name))
 
     agent = auwgent(config(["One two."]))
-    agent.on_intent(lambda name, value, agent_name: heard.append((name, agent_name)))
+    agent.on_intent(
+        lambda name, value, agent_name: heard.extend([(name, agent_name)] * (name != "model_call"))
+    )
     agent.on_intent(ByMethod)
     agent.on_intent_partial(lambda name, value, agent_name: heard.append(value["delta"]))
     await agent.run("Hi")
@@ -496,3 +498,47 @@ def test_the_store_is_the_middleware_that_has_its_verbs() -> None:
 async def test_an_option_that_no_run_has_is_named() -> None:
     with pytest.raises(TypeError, match="a run has no option 'sesion_id'; it has session_id, user_id"):
         await auwgent(config()).run("Hi", sesion_id="s1")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("by", ["aclose", "cancel"])
+async def test_another_task_can_end_a_stream_and_its_reader_comes_to_the_end(by: str) -> None:
+    ended: list[str] = []
+    agent = auwgent(
+        config([{"text": "One two three.", "pause": 60}]),
+        middleware=[type("End", (), {"onRunComplete": lambda self, s, ctx: ended.append(ctx.status)})()],
+    )
+    stream = agent.stream("Hi", session_id="s1")
+    begun = asyncio.Event()
+
+    async def read() -> list[str]:
+        said = []
+        async for intent in stream:
+            said.append(intent.name)
+            begun.set()
+        return said
+
+    reader = asyncio.create_task(read())
+    await begun.wait()
+    await getattr(stream, by)()
+    async with asyncio.timeout(5):
+        said = await reader
+    assert ended == ["cancelled"]
+    assert said == ["response_text"]  # its first piece
+    assert stream.session is not None
+    assert stream.session.turns[0].text == "Hi"
+
+
+async def test_cancel_need_not_be_waited_for_and_may_come_before_the_first_intent() -> None:
+    agent = auwgent(config())
+    stream = agent.stream("Hi")
+    stream.cancel()
+    assert [intent async for intent in stream] == []
+    stream = agent.stream("Hi")
+
+    async def read() -> list[str]:
+        return [intent.name async for intent in stream]
+
+    reader = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    stream.cancel()
+    assert await reader == []

@@ -92,7 +92,8 @@ class ApprovalRequest:
     args: Mapping[str, Any]
 
 
-Approver = Callable[[ApprovalRequest], Awaitable[bool] | bool]
+# Yes, no, or a text: no, because …
+Approver = Callable[[ApprovalRequest], Awaitable[bool | str | None] | bool | str | None]
 
 __all__ = [
     "ANSWER",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from typing import Any
 
 from auwgent.engine.agent import Agent
-from auwgent.engine.capabilities import Capability, answers_as_text, is_answer, with_answer
+from auwgent.engine.capabilities import Capability, answers_as_text, with_answer
+from auwgent.engine.ends import Answer, finish_reason, read
 from auwgent.engine.pieces import Partials
-from auwgent.engine.state import Frame, no_answer
+from auwgent.engine.state import Frame, as_ours, no_answer
 from auwgent.errors import (
     ConfigError,
     LimitExceeded,
@@ -24,9 +25,9 @@ from auwgent.errors import (
 )
 from auwgent.hooks.answers import Asked, Decision, Failure
 from auwgent.hooks.context import CALL_SETTINGS
-from auwgent.models.base import ModelRequest, RawCall, Reply, Retry, Route
+from auwgent.models.base import ModelRequest, Reply, Retry, Route
 from auwgent.models.resilience import GivenModel
-from auwgent.session import Part, Text, ToolCall, Turn, encodable, new_id, paired
+from auwgent.session import Part, Text, Turn, paired
 
 FORCED_STARTS = 5  # at most, in a run
 
@@ -43,19 +44,17 @@ class Reported(Exception):
         self.decision = decision
 
 
-Answered = tuple[Reply, dict[str, Capability]]  # and what the model was offered
-
-
-async def ask(frame: Frame, own: Mapping[str, Capability]) -> Answered:
+async def ask(frame: Frame, own: Mapping[str, Capability]) -> Answer:
     """Ask the agent's model once, offering the agent's `own`; where an `onError` hook forces a start, again."""
     while True:
         try:
             return await _ask_once(frame, own)
-        except Exception as error:
+        except BaseException as failure:
+            error = as_ours(failure)
             decision = await ask_hooks(frame, error)
             wanted = decision is not None and decision.force_start == "llm_start" and may_overrule(error)
             if not wanted or not await may_restart(frame):
-                raise Reported(error, decision) from error
+                raise Reported(error, decision) from failure
 
 
 async def ask_hooks(frame: Frame, error: Exception) -> Decision | None:
@@ -94,7 +93,7 @@ async def may_restart(frame: Frame) -> bool:
     return True
 
 
-async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answered:
+async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answer:
     run, agent = frame.run, frame.agent
     run.count_call()
     frame.system_prompt = render_prompt(agent, run.values)
@@ -112,7 +111,9 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answered:
         output=agent.output.spec if agent.output is not None and answers_as_text(offered) else None,
         stream=run.streams,
     )
-    return await _listen(frame, model, request, offered), offered
+    partials = Partials(frame, offered)
+    reply = await _listen(frame, model, request, partials)
+    return read(frame, reply, offered, partials)
 
 
 def _offer(frame: Frame, own: Mapping[str, Capability], settings: Mapping[str, Any]) -> dict[str, Capability]:
@@ -187,17 +188,17 @@ def _with_text(content: str | list[Part], text: str) -> str | list[Part]:
     return [Text(text=text), *(part for part in content if not isinstance(part, Text))]
 
 
-async def _listen(frame: Frame, model: Route, request: ModelRequest, offered: dict[str, Capability]) -> Reply:
+async def _listen(frame: Frame, model: Route, request: ModelRequest, partials: Partials) -> Reply:
     """Read the model's stream, passing pieces on, to its reply."""
-    run = frame.run
-    partials = Partials(frame, offered)
+    run, began = frame.run, time.monotonic()
     async with aclosing(model.ask(request)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Reply):
-                frame.reply = piece
+                frame.reply, frame.raw_block = piece, piece.raw or piece.text
                 await partials.close()
                 run.unfinished.pop(id(frame), None)
                 run.usage += piece.usage
+                await _emit_call(frame, piece, time.monotonic() - began)
                 return piece
             if isinstance(piece, Retry):
                 await frame.emit("model_retry", (await frame.ask("model_retry", asdict(piece))).value)
@@ -206,50 +207,11 @@ async def _listen(frame: Frame, model: Route, request: ModelRequest, offered: di
     raise no_answer(model.spec)
 
 
-def turns_of(
-    frame: Frame, reply: Reply, offered: Mapping[str, Capability]
-) -> tuple[Turn | None, Turn | None]:
-    """A reply as its message, if it goes on, and the agent's answer, if it has one.
-
-    A call of the final-answer tool becomes an answer like any other, so that a history looks the same whatever
-    the provider could do. Other calls get ids that are unique in the session.
-    """
-    answers = [raw.arguments for raw in reply.calls if is_answer(offered.get(raw.name))]
-    taken = frame.run.call_ids  # with those of helpers at work beside it that are not recorded yet
-    taken.update(call.id for turn in frame.run.session.turns for call in turn.tool_calls or () if reply.calls)
-    calls: list[ToolCall] = []
-    for raw in reply.calls:
-        if not is_answer(offered.get(raw.name)):
-            call = _tool_call(raw, taken)
-            taken.add(call.id)
-            calls.append(call)
-    turn = Turn(
-        role="assistant",
-        content=reply.text,
-        tool_calls=calls or None,
-        model=reply.model or None,
-        usage=reply.usage,
-        provider_data=reply.provider_data,
-    )
-    if not answers:
-        return (turn, None) if calls else (None, turn)
-    if calls or turn.text:
-        return turn, Turn(role="assistant", content=answers[0])
-    turn.content = encodable(answers[0])
-    return None, turn
-
-
-def _tool_call(raw: RawCall, taken: set[str]) -> ToolCall:
-    call_id = raw.id if raw.id and raw.id not in taken else f"call_{new_id()[:24]}"
-    try:
-        args = json.loads(raw.arguments, parse_constant=_refuse) if raw.arguments.strip() else {}
-        json.dumps(args, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):  # half a character is a ValueError, too
-        args = None
-    if isinstance(args, dict):
-        return ToolCall(id=call_id, name=raw.name, args=args)
-    return ToolCall(id=call_id, name=raw.name, raw_args=encodable(raw.arguments))
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+async def _emit_call(frame: Frame, reply: Reply, seconds: float) -> None:
+    value = {
+        "model": reply.model,
+        "usage": reply.usage.model_dump(mode="json"),
+        "finish_reason": finish_reason(reply),
+        "seconds": round(seconds, 3),
+    }
+    await frame.emit("model_call", (await frame.ask("model_call", value)).value)

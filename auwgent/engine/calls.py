@@ -11,7 +11,7 @@ from typing import Any
 
 from auwgent.engine.capabilities import Capability, Ending
 from auwgent.engine.state import Frame
-from auwgent.errors import ToolError
+from auwgent.errors import MiddlewareError, ToolError, goes_through
 from auwgent.session import Outcome, ToolCall, Turn
 from auwgent.tools.function import result_text
 from auwgent.words import describe, did_you_mean
@@ -79,6 +79,14 @@ async def plan(frame: Frame, offered: Mapping[str, Capability], call: ToolCall) 
         checked = capability.check(args)
     except ToolError as error:
         return Plan(call, settled=await failed(frame, call, str(error)))
+    except MiddlewareError:  # a hook that changes arguments
+        raise
+    except BaseException as error:  # a validator of the user's
+        if goes_through(error):
+            raise
+        return Plan(
+            call, settled=await failed(frame, call, f"the arguments cannot be checked: {describe(error)}")
+        )
     if capability.kind == "intent":
         return Plan(call, None, capability, checked)
     return await _permitted(frame, capability, call, args, checked)
@@ -102,19 +110,21 @@ async def _permitted(
             checked = capability.check(args)
         except ToolError as error:
             return Plan(call, await failed(frame, call, str(error)))
-    if not await _approved(frame, capability, call, args):
-        return Plan(call, await _refused(frame, capability, call, DENIED, "denied"))
+    answer = await _approved(frame, capability, call, args)
+    if answer is not True:
+        words = f"{DENIED} The user said: {answer}" if answer else DENIED
+        return Plan(call, await _refused(frame, capability, call, words, "denied"))
     return Plan(call, None, capability, checked)
 
 
-async def _approved(frame: Frame, capability: Capability, call: ToolCall, args: dict[str, Any]) -> bool:
-    """Whether the call may happen. A yes that a hook was given holds, but only for what was asked."""
+async def _approved(frame: Frame, capability: Capability, call: ToolCall, args: dict[str, Any]) -> bool | str:
+    """Whether the call may happen, or why not. A yes that a hook was given holds, but only for what was asked."""
     approved = frame.run.approved.pop(call.id, None)
     if capability.approve == "deny" or approved not in (None, (call.name, args)):
         return False
     if capability.approve == "allow" or approved is not None:
         return True
-    return await frame.run.ask_approver(frame.agent.name, {"type": call.name, "args": args, "id": call.id})
+    return await frame.ask_user({"type": call.name, "args": args, "id": call.id})
 
 
 async def _carry_out(frame: Frame, one: Plan) -> Settled:
@@ -148,8 +158,8 @@ async def settle(frame: Frame, one: Plan) -> Settled:
         result = await capability.run(frame, one.checked)
     except ToolError as error:
         failure = str(error)
-    except Exception as error:
-        if capability.kind == "helper":
+    except BaseException as error:
+        if capability.kind == "helper" or (goes_through(error) and not _is_its_own(error)):
             raise
         failure = describe(error)
     if frame.run.stopped is not None:
@@ -157,6 +167,12 @@ async def settle(frame: Frame, one: Plan) -> Settled:
     if failure is not None:
         return await failed(frame, call, failure)
     return await succeeded(frame, capability, call, result)
+
+
+def _is_its_own(error: BaseException) -> bool:
+    """Whether a tool was cancelled by its own code, and not by us."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
 
 
 async def succeeded(

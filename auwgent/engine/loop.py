@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from auwgent.engine.agent import ANSWER, Agent, Workflow
-from auwgent.engine.ask import Reported, ask, ask_hooks, turns_of
+from auwgent.engine.ask import Reported, ask, ask_hooks
 from auwgent.engine.calls import plan, settle, settle_calls
 from auwgent.engine.capabilities import Capability, Ending, nothing_to_run
 from auwgent.engine.state import Frame
-from auwgent.errors import LimitExceeded, ProviderError, ToolError
+from auwgent.errors import LimitExceeded, ProviderError, ToolError, goes_through
 from auwgent.hooks.context import Context
 from auwgent.models.base import ToolSpec
-from auwgent.outputs import OutputError
+from auwgent.outputs import Output, OutputError
 from auwgent.session import ToolCall, Turn, encodable, new_id
 from auwgent.tools.base import Tool
 from auwgent.words import describe
@@ -36,12 +36,10 @@ async def converse(frame: Frame) -> Ending:
     own = capabilities(frame, await frame.tools())
     try:
         while True:
-            reply, offered = await ask(frame, own)
-            frame.raw_block = reply.raw or reply.text
-            message, answer = turns_of(frame, reply, offered)
-            ending = await _go_on(frame, offered, message) if message is not None else None
-            if ending is None and answer is not None:
-                ending = await _finish(frame, offered, answer)
+            said = await ask(frame, own)
+            ending = await _go_on(frame, said.offered, said.message) if said.message is not None else None
+            if ending is None and said.answer is not None:
+                ending = await _finish(frame, said.offered, said.answer)
             if ending is not None:
                 await _end_turn(frame, ending)
                 return ending
@@ -67,7 +65,7 @@ async def recall(frame: Frame) -> Ending | None:
     ending = Ending(turn.text, "response_text", {"text": turn.text}, speaker)
     if output is not None:
         try:
-            kind, data, _ = output.validate(turn.text)
+            kind, data = _validated(output, turn.text)
         except OutputError:
             return None
         ending = Ending(data, "response_schema", {"type": kind, "response": data}, speaker)
@@ -86,6 +84,7 @@ async def _go_on(frame: Frame, offered: Mapping[str, Capability], turn: Turn) ->
         await _emit_text(frame, turn)
     else:
         frame.record(turn)
+    await frame.checkpoint("calls")  # nobody is shown or asked about a call that could be lost
     return await settle_calls(frame, offered, turn.tool_calls or [])
 
 
@@ -96,7 +95,7 @@ async def _finish(frame: Frame, offered: Mapping[str, Capability], turn: Turn) -
         payload = await _emit_text(frame, turn)
         return Ending(payload["text"], "response_text", payload, speaker)
     try:
-        kind, data, _ = output.validate(turn.text)
+        kind, data = _validated(output, turn.text)
     except OutputError as error:
         frame.record(turn)
         await _count_repair(frame, error)
@@ -111,6 +110,19 @@ async def _finish(frame: Frame, offered: Mapping[str, Capability], turn: Turn) -
     frame.record(turn)
     await frame.emit("response_schema", verdict.value)
     return Ending(verdict.value["response"], "response_schema", verdict.value, speaker)
+
+
+def _validated(output: Output, text: str) -> tuple[str, Any]:
+    """Return which type an answer is of, and its data. A validator of the user's may raise anything: a misfit."""
+    try:
+        kind, data, _ = output.validate(text)
+    except OutputError:
+        raise
+    except BaseException as error:
+        if goes_through(error):
+            raise
+        raise OutputError(f"it cannot be checked: {describe(error)}") from error
+    return kind, data
 
 
 async def _emit_text(frame: Frame, turn: Turn) -> dict[str, Any]:

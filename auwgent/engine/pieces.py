@@ -2,114 +2,205 @@
 
 from __future__ import annotations
 
+from collections.abc import ItemsView, Iterator, ValuesView
 from dataclasses import dataclass, field
 from typing import Any
 
 from auwgent.engine.capabilities import Capability, answers_as_text
 from auwgent.engine.state import Frame
 from auwgent.hooks.answers import Piece
-from auwgent.models.base import CallPiece, TextPiece
-from auwgent.outputs import Output, partial_json
+from auwgent.models.base import CallPiece, ReasoningPiece, TextPiece
+from auwgent.outputs import partial_json
 
 
 @dataclass(slots=True)
 class Block:
-    """One streamed block: a text, or one call."""
+    """One streamed block: a text, a thought, or one call."""
 
     segment: int
     name: str = ""
+    id: str | None = None  # of a call
     pieces: list[str] = field(default_factory=list)
+    _joined: str = ""  # of the first `_count` pieces
+    _count: int = 0
 
-    @property
-    def raw(self) -> str:
-        """What has come so far."""
-        self.pieces[:] = ["".join(self.pieces)]
-        return self.pieces[0]
+    def text(self, count: int) -> str:
+        """Join the first `count` pieces; what was joined before is not joined again."""
+        if count < self._count:
+            return "".join(self.pieces[:count])
+        self._joined += "".join(self.pieces[self._count : count])
+        self._count = count
+        return self._joined
 
 
-@dataclass(slots=True)
+class PieceValue(dict[str, Any]):
+    """The value of a partial intent. `raw` and `snapshot` repeat all that came before: they are made when looked at."""
+
+    def __init__(self, partials: Partials, block: Block, name: str, delta: str) -> None:
+        super().__init__(
+            partial=True,
+            complete=False,
+            mode="structured" if partials.is_structured(block) else "text",
+            segment=block.segment,
+            snapshot=None,
+            raw=None,
+            delta=delta,
+        )
+        if block.id is not None:
+            self["id"] = block.id
+        self._partials, self._block, self._name, self._count = partials, block, name, len(block.pieces)
+        self._unmade = {"raw", "snapshot"}
+
+    def _make(self, *keys: str) -> None:
+        for key in self._unmade.intersection(keys):
+            raw = self._block.text(self._count)
+            self[key] = raw if key == "raw" else self._partials.snapshot(self._block, self._name, raw)
+
+    def __getitem__(self, key: str) -> Any:
+        self._make(key)
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.__dict__.get("_unmade", set()).discard(key)
+
+    def update(self, *others: Any, **values: Any) -> None:
+        for key, value in dict(*others, **values).items():
+            self[key] = value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._make(key)
+        return super().get(key, default)
+
+    def pop(self, key: str, *default: Any) -> Any:
+        self._make(key)
+        return super().pop(key, *default)
+
+    # As long as a dict iterates by a method of its own, `dict(value)`, `{**value}` and `json.dumps` read all by these.
+
+    def __iter__(self) -> Iterator[str]:
+        return super().__iter__()
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        self._make("raw", "snapshot")
+        return super().items()
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        self._make("raw", "snapshot")
+        return super().values()
+
+    def copy(self) -> dict[str, Any]:
+        return dict(self.items())
+
+    def __eq__(self, other: object) -> bool:
+        return self.copy() == other
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return repr(self.copy())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (self.copy(),)
+
+
 class Partials:
-    """The pieces of one answer, shown as partial intents."""
+    """The pieces of one answer. Each is told to the hooks, then to everybody."""
 
-    frame: Frame
-    offered: dict[str, Capability]
-    text: Block | None = None
-    calls: dict[int, Block] = field(default_factory=dict)
+    def __init__(self, frame: Frame, offered: dict[str, Capability]) -> None:
+        self.frame, self.offered = frame, offered
+        self._text: Block | None = None
+        self._thought: Block | None = None
+        self._calls: dict[int, Block] = {}
+        # Nobody may want them: neither the hooks, nor those who see the last pieces of blocks and all others.
+        self._has_hooks = frame.run.chain.listens("onIntentPartial")
+        self._is_shown = self._has_hooks or frame.run.shows_partials
 
     async def pass_on(self, piece: Any) -> None:
-        """Show what a piece adds to the answer; reasoning is not shown."""
+        """Show what a piece adds to the answer."""
         if isinstance(piece, TextPiece) and piece.text:
-            await self._text(piece)
+            if self._text is None:
+                self._text = self._block()
+                self.frame.run.unfinished[id(self.frame)] = (self.frame.agent.name, self._text.pieces)
+            await self._add(self._text, piece.text)
+        elif isinstance(piece, ReasoningPiece) and piece.text:
+            if self._thought is None:
+                self._thought = self._block("reasoning")
+            await self._add(self._thought, piece.text)
         elif isinstance(piece, CallPiece):
-            await self._call(piece)
-
-    async def _text(self, piece: TextPiece) -> None:
-        run, frame = self.frame.run, self.frame
-        if self.text is None:
-            self.text = Block(self._segment())
-            run.unfinished[id(frame)] = (frame.agent.name, self.text.pieces)
-        self.text.pieces.append(piece.text)
-        await self._show(self.text, piece.text)
-
-    async def _call(self, piece: CallPiece) -> None:
-        block = self.calls.get(piece.index)
-        if block is None:
-            block = self.calls[piece.index] = Block(self._segment())
-        block.name = piece.name or block.name
-        block.pieces.append(piece.arguments)
-        if block.name in self.offered:
-            await self._show(block, piece.arguments)
+            block = self._calls.get(piece.index)
+            if block is None:
+                block = self._calls[piece.index] = self._block()
+                block.id = self.frame.run.call_id(piece.id)
+            block.name = piece.name or block.name
+            await self._add(block, piece.arguments)
 
     async def close(self) -> None:
         """The answer is whole: hooks that held something back can let it go now."""
-        for block in (self.text, *self.calls.values()):
-            if block is not None and (block is self.text or block.name in self.offered):
-                await self._show(block, "", is_last=True)
+        if self._has_hooks:
+            for block in (self._thought, self._text, *self._calls.values()):
+                if block is not None:
+                    await self._show(block, "", is_last=True)
 
-    def _will_be(self, block: Block) -> tuple[str, Any]:
-        """The intent that a block under way will become, and its value so far."""
-        output, raw = self.frame.agent.output, block.raw
-        if block is self.text:
-            if output is not None and answers_as_text(self.offered):
-                return "response_schema", _so_far(output, raw)
-            return "response_text", {"text": raw}
-        capability = self.offered[block.name]
-        if capability.kind == "answer":
-            assert output is not None
-            return "response_schema", _so_far(output, raw)
-        if capability.kind == "intent":
-            return capability.name, partial_json(raw)
-        return f"{capability.kind}_call", {"type": capability.name, "args": partial_json(raw)}
+    def call_id(self, index: int, name: str, wanted: str) -> str:
+        """Return the id of the reply's call number `index`: the one it was shown with, if it was."""
+        block = self._calls.get(index)
+        if block is not None and block.name == name and block.id is not None:
+            return block.id
+        return self.frame.run.call_id(wanted)
+
+    def is_structured(self, block: Block) -> bool:
+        """Whether a block holds JSON."""
+        if block is self._text:
+            return self.frame.agent.output is not None and answers_as_text(self.offered)
+        return block is not self._thought
+
+    def snapshot(self, block: Block, name: str, raw: str) -> Any:
+        """Return what the value of the whole intent will be, as far as it is known."""
+        if not self.is_structured(block):
+            return {"text": raw}
+        parsed = partial_json(raw)
+        if name == "response_schema":
+            assert self.frame.agent.output is not None
+            kind, response = self.frame.agent.output.partial(parsed)
+            return {"type": kind, "response": response}
+        if self.offered[block.name].kind == "intent":
+            return parsed
+        return {"type": block.name, "args": parsed}
+
+    async def _add(self, block: Block, delta: str) -> None:
+        block.pieces.append(delta)
+        if self._is_shown:
+            await self._show(block, delta)
 
     async def _show(self, block: Block, delta: str, *, is_last: bool = False) -> None:
         """Show a piece to the hooks, then to everybody, unless a hook holds it back.
 
         The last one of a block is empty, and for hooks alone unless they put something into it.
         """
-        chain, frame = self.frame.run.chain, self.frame
-        if not (chain.listens("onIntentPartial") or (frame.run.shows_partials and not is_last)):
-            return  # nobody would see it, and to put it together takes time
-        name, snapshot = self._will_be(block)
-        value = {
-            "partial": True,
-            "complete": False,
-            "mode": "text" if name == "response_text" else "structured",
-            "segment": block.segment,
-            "snapshot": snapshot,
-            "raw": block.raw,
-            "delta": delta,
-        }
-        if chain.listens("onIntentPartial"):
-            await chain.fire("onIntentPartial", frame.ctx, Piece(name, value, is_last))
+        name = self._becomes(block)
+        if name is None:
+            return
+        value = PieceValue(self, block, name, delta)
+        if self._has_hooks:
+            await self.frame.run.chain.fire("onIntentPartial", self.frame.ctx, Piece(name, value, is_last))
             value["complete"] = False
         if value["delta"] or not (delta or is_last):
-            await frame.run.emit(name, value, frame.agent.name, partial=True)
+            await self.frame.run.emit(name, value, self.frame.agent.name, partial=True)
 
-    def _segment(self) -> int:
+    def _becomes(self, block: Block) -> str | None:
+        """Name the intent that a block will become; None where it is none, such as a call of what is not offered."""
+        if block is self._thought:
+            return "reasoning"
+        if block is self._text:
+            return "response_schema" if self.is_structured(block) else "response_text"
+        capability = self.offered.get(block.name)
+        if capability is None:
+            return None
+        if capability.kind == "answer":
+            return "response_schema"
+        return capability.name if capability.kind == "intent" else f"{capability.kind}_call"
+
+    def _block(self, name: str = "") -> Block:
         self.frame.run.segments += 1
-        return self.frame.run.segments - 1
-
-
-def _so_far(output: Output, raw: str) -> dict[str, Any]:
-    kind, response = output.partial(partial_json(raw))
-    return {"type": kind, "response": response}
+        return Block(self.frame.run.segments - 1, name)

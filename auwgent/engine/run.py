@@ -10,7 +10,7 @@ from dataclasses import replace
 from auwgent.engine.ask import FINAL, Reported, ask_hooks, may_overrule, may_restart, render_prompt
 from auwgent.engine.capabilities import Ending
 from auwgent.engine.loop import converse, help_out, recall, take_up
-from auwgent.engine.state import Frame, Run, Services, Start, deadline
+from auwgent.engine.state import Frame, Run, Services, Start, as_ours, deadline
 from auwgent.errors import (
     AuwgentError,
     ConfigError,
@@ -76,16 +76,16 @@ async def _go(run: Run, root: Frame) -> None:
                     ending = None  # the user has said more
                 await _go_down_the_stack(run, ending)
             return
-        except Exception as failure:
-            error = failure.error if isinstance(failure, Reported) else failure
+        except BaseException as failure:
+            error = failure.error if isinstance(failure, Reported) else as_ours(failure)
             try:
                 decision = failure.decision if isinstance(failure, Reported) else await ask_hooks(root, error)
                 if await _overruled(run, root, error, decision):
                     if decision is not None and decision.swallow:
                         return
                     continue
-            except Exception as worse:
-                error = worse
+            except BaseException as worse:
+                error = as_ours(worse)
             run.status, run.error = "failed", error
             await _emit_error(root, error)
             raise error from error.__cause__
@@ -105,6 +105,7 @@ async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
     _settle_in(run, root)
     still_open = run.open_calls()
     session = run.session
+    run.call_ids.update(call.id for turn in session.turns for call in turn.tool_calls or ())
     return Start(tuple(session.stack), len(session.turns), session.system_prompt), still_open
 
 
@@ -197,7 +198,8 @@ async def _overruled(run: Run, root: Frame, error: Exception, decision: Decision
 
 async def _emit_error(root: Frame, error: Exception) -> None:
     """Emit the `error` intent: one for each failed run. What fails here as well changes nothing any more."""
-    kind = getattr(error, "fault", None) or type(error).__name__
+    cause = error.__cause__ if type(error) is AuwgentError else None
+    kind = getattr(error, "fault", None) or type(cause or error).__name__
     try:
         value = {"message": scrubbed(str(error)), "kind": kind}
         await root.emit("error", (await root.ask("error", value)).value)

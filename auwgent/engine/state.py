@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff, Limits
-from auwgent.errors import LimitExceeded, MiddlewareError, ProviderError, ToolError
+from auwgent.errors import (
+    AuwgentError,
+    LimitExceeded,
+    MiddlewareError,
+    ProviderError,
+    ToolError,
+    goes_through,
+)
 from auwgent.hooks.answers import Verdict
 from auwgent.hooks.context import AgentState, Context, Embed, RunState
 from auwgent.hooks.pipeline import Chain, Pipeline
@@ -130,7 +137,7 @@ class Run(RunState):
         self.authors: dict[str, Frame] = {}  # turn id -> the agent at work that it belongs to
         self.approved: dict[str, tuple[str, Any]] = {}  # call id -> the call the user said yes to for a hook
         self.begun: set[str] = set()  # ids of the calls that are or were under way
-        self.call_ids: set[str] = set()  # that no other call may have
+        self.call_ids: set[str] = set()  # of all calls of the session, recorded or not
 
     @property
     def shows_partials(self) -> bool:
@@ -148,6 +155,12 @@ class Run(RunState):
         turns = self.session.turns
         turn.run_id = self.run_id
         turns.insert(place_of_result(turn, turns), turn) if turn.role == "tool" else turns.append(turn)
+
+    def call_id(self, wanted: str | None) -> str:
+        """Return an id for a call that no other call of the session has: the wanted one, if that is so."""
+        call_id = wanted if wanted and wanted not in self.call_ids else f"call_{new_id()[:24]}"
+        self.call_ids.add(call_id)
+        return call_id
 
     def arguments(self, call: ToolCall) -> dict[str, Any]:
         """What a call is executed with: the arguments that are recorded, as hooks want them changed."""
@@ -236,25 +249,18 @@ class Run(RunState):
         if limits.usd is not None and usage.usd is not None and usage.usd >= limits.usd:
             raise _limit("usd", limits.usd, "US dollars")
 
-    async def ask_approver(self, agent: str, call: Mapping[str, Any]) -> bool:
-        """Ask the user whether a call, as a `*_call` intent describes it, may happen. Nobody there: it may not."""
-        request = ApprovalRequest(self.run_id, call["id"], agent, call["type"], deepcopy(call["args"]))
-        if self.services.approver is None:
-            return False
-        answer = self.services.approver(request)
-        return (await answer if inspect.isawaitable(answer) else answer) is True
-
-    async def ask_for_hook(self, agent: str, call: Mapping[str, Any]) -> bool:
+    async def ask_for_hook(self, agent: AgentState, call: Mapping[str, Any]) -> bool:
         """Ask the user for a hook. A yes is for this call with these arguments, and good for one time."""
-        allowed = await self.ask_approver(agent, call)
-        if allowed:
+        assert isinstance(agent, Frame)
+        answer = await agent.ask_user(call)
+        if answer is True:
             self.approved[call["id"]] = call["type"], deepcopy(call["args"])
-        return allowed
+        return answer is True
 
-    async def ask_aside(self, agent: str, prompt: str, model: str | None, system: str) -> str:
-        """A model call of a middleware: it counts like any other, but is neither shown nor recorded."""
+    async def ask_aside(self, agent: AgentState, prompt: str, model: str | None, system: str) -> str:
+        """Ask a model for a middleware: it counts like any other call, but is neither shown nor recorded."""
         self.count_call()
-        asked = self.services.models.get(model or self.services.agents[agent].model)
+        asked = self.services.models.get(model or self.services.agents[agent.active].model)
         request = ModelRequest(system=system, turns=[Turn(role="user", content=prompt)], stream=False)
         async with aclosing(asked.ask(request)) as pieces:
             async for piece in pieces:
@@ -333,7 +339,9 @@ class Frame(AgentState):
                     tools.setdefault(name, tool)
         return tools
 
-    async def checkpoint(self, at: Literal["llm_start", "tool_start", "tool_end"], **what: Any) -> None:
+    async def checkpoint(
+        self, at: Literal["llm_start", "calls", "tool_start", "tool_end"], **what: Any
+    ) -> None:
         """Let middleware save. `ctx["checkpoint"]` tells it what is about to happen, or has happened."""
         await self.run.chain.checkpoint(
             self.run.session, self.ctx, {"at": at, "agent": self.agent.name, **what}
@@ -342,6 +350,30 @@ class Frame(AgentState):
     async def ask(self, name: str, value: dict[str, Any]) -> Verdict:
         """Ask the hooks about an intent before it takes effect."""
         return await self.run.chain.fire("onIntent", self.ctx, Verdict(name, value))
+
+    async def ask_user(self, call: Mapping[str, Any]) -> bool | str:
+        """Ask whether a call, as a `*_call` intent describes it, may happen: yes, no, or a text that says why not.
+
+        Nobody there is a no, and so is an approver that fails; that is told as an `error`.
+        """
+        approver = self.run.services.approver
+        if approver is None:
+            return False
+        request = ApprovalRequest(
+            self.run.run_id, call["id"], self.active, call["type"], deepcopy(call["args"])
+        )
+        try:
+            answer = approver(request)
+            answer = await answer if inspect.isawaitable(answer) else answer
+        except BaseException as error:
+            if goes_through(error):
+                raise
+            message = f"the approver failed, which is a no to {call['type']!r}: {describe(error)}"
+            log.error("%s", message)
+            value = {"message": message, "kind": "approval"}
+            await self.emit("error", (await self.ask("error", value)).value)
+            return False
+        return answer if isinstance(answer, str) else answer is True
 
     async def emit(self, name: str, value: dict[str, Any]) -> None:
         """Hand an intent of this agent to everybody outside; the hooks have been asked about it."""
@@ -358,6 +390,17 @@ async def deadline(limits: Limits, began: float) -> AsyncIterator[None]:
         if not clock.expired():
             raise
         raise _limit("seconds", limits.seconds or 0, "seconds") from None
+
+
+def as_ours(failure: BaseException) -> AuwgentError:
+    """Return a failure as an error of ours, whatever was raised; what ends a task or the program is raised again."""
+    if goes_through(failure):
+        raise failure
+    if isinstance(failure, AuwgentError):
+        return failure
+    error = AuwgentError(f"the run failed: {describe(failure)}")
+    error.__cause__ = failure
+    return error
 
 
 def no_answer(spec: ModelSpec) -> ProviderError:
@@ -381,6 +424,8 @@ def _of_a_hook(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     except ToolError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if goes_through(error):
+            raise
         name = getattr(function, "__qualname__", type(function).__qualname__)
         raise MiddlewareError(f"{name} failed: {describe(error)}", middleware=name, hook="ctx") from error

@@ -109,13 +109,13 @@ ChangeArguments = Callable[[str, dict[str, Any]], dict[str, Any]]
 class AskModel(Protocol):
     """A model call beside the conversation."""
 
-    def __call__(self, agent: str, prompt: str, model: str | None, system: str) -> Awaitable[str]: ...
+    def __call__(self, agent: AgentState, prompt: str, model: str | None, system: str) -> Awaitable[str]: ...
 
 
 class AskUser(Protocol):
     """A question to the user: may this call happen? The answer is for the call and its arguments as they are."""
 
-    def __call__(self, agent: str, call: Mapping[str, Any]) -> Awaitable[bool]: ...
+    def __call__(self, agent: AgentState, call: Mapping[str, Any]) -> Awaitable[bool]: ...
 
 
 @dataclass(slots=True)
@@ -259,12 +259,12 @@ class Context(MutableMapping[str, Any]):
     async def _approve(self, call: Mapping[str, Any]) -> bool:
         if self._run.ask_user is None:
             raise ConfigError("ctx.approve works in a run only")
-        return await self._run.ask_user(self._agent.active, call)
+        return await self._run.ask_user(self._agent, call)
 
     async def _ask(self, prompt: str, *, model: str | None = None, system: str = "") -> str:
         if self._run.ask_model is None:
             raise ConfigError("ctx.ask works in a run only")
-        return await self._run.ask_model(self._agent.active, prompt, model, system)
+        return await self._run.ask_model(self._agent, prompt, model, system)
 
     async def _embed(self, text: str) -> list[float]:
         return (await self._embed_batch([text]))[0]

@@ -24,6 +24,7 @@ class JsonLines:
         self._held: Intent | None = None  # the last piece, while it waits for more
         self._deltas: list[str] = []  # of what waits
         self._waiting = 0  # its length
+        self._segment, self._length = -1, 0  # which one is under way, and how much has come of it
 
     def show(self, intent: Intent) -> None:
         if intent.partial:
@@ -49,12 +50,14 @@ class JsonLines:
         self._print(line)
 
     def _hold(self, piece: Intent) -> None:
-        if self._held is not None and self._held.value["segment"] != piece.value["segment"]:
+        if self._segment != piece.value["segment"]:
             self._release()
+            self._segment, self._length = piece.value["segment"], 0
         self._held = piece
         self._deltas.append(piece.value["delta"])
         self._waiting += len(piece.value["delta"])
-        if self._waiting * MERGED >= len(piece.value["raw"]):
+        self._length += len(piece.value["delta"])
+        if self._waiting * MERGED >= self._length:
             self._release()
 
     def _release(self) -> None:

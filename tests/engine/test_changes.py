@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from auwgent.engine.agent import ApprovalRequest
-from auwgent.errors import MiddlewareError, ToolError
+from auwgent.errors import ToolError
 from auwgent.session import Text, Turn
 from tests.support.bench import Hook, bench, calls
 
@@ -88,7 +88,7 @@ async def test_arguments_are_changed_for_the_tool_and_not_in_the_history() -> No
     assert session.turns[2].text == "REAL SECRET"
     assert session.turns[1].tool_calls is not None
     assert session.turns[1].tool_calls[0].args == {"word": "secret"}
-    assert seen[:2] == [("tool_call", {"word": "real secret"}), ("tool_result", {"word": "secret"})]
+    assert seen[1:3] == [("tool_call", {"word": "real secret"}), ("tool_result", {"word": "secret"})]
 
 
 async def test_a_change_of_arguments_can_tell_the_model_what_is_wrong() -> None:
@@ -196,13 +196,27 @@ class TestAskingTheUser:
         session = await agent.ask()
         assert session.turns[2].outcome == "denied"
 
-    async def test_a_question_that_fails_ends_the_run(self) -> None:
-        def approver(request: ApprovalRequest) -> bool:
-            raise RuntimeError("the line is dead")
+    @pytest.mark.parametrize("tool", [shout, {"use": shout, "approve": "ask"}], ids=["hook", "tool"])
+    async def test_a_question_that_fails_is_a_no_and_names_why(self, tool: Any) -> None:
+        class Panic(BaseException):
+            pass
 
-        agent = bench([CALL, "ok"], tools=[shout], middleware=[self.asking()], approver=approver)
-        with pytest.raises(MiddlewareError, match="the line is dead"):
-            await agent.ask()
+        def approver(request: ApprovalRequest) -> bool:
+            raise Panic("the line is dead")
+
+        asking = [self.asking()] if tool is shout else []
+        agent = bench([CALL, "ok"], tools=[tool], middleware=asking, approver=approver)
+        session = await agent.ask()
+        assert session.turns[2].outcome in ("denied", "skipped")
+        message = "the approver failed, which is a no to 'shout': Panic: the line is dead"
+        assert ("error", {"message": message, "kind": "approval"}) in agent.heard
+
+    async def test_the_reason_of_a_no_is_read_by_the_model(self) -> None:
+        tool = {"use": shout, "approve": "ask"}
+        agent = bench([CALL, "ok"], tools=[tool], approver=lambda request: "not on Sundays")
+        session = await agent.ask()
+        assert session.turns[2].outcome == "denied"
+        assert session.turns[2].text.endswith("The user said: not on Sundays")
 
 
 async def test_context_values_can_be_read_without_what_hooks_have_put_on_ctx() -> None:

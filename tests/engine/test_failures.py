@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from auwgent.engine.agent import BackOff
-from auwgent.errors import LimitExceeded, MiddlewareError, ProviderError
+from auwgent.errors import AuwgentError, LimitExceeded, MiddlewareError, ProviderError
 from auwgent.session import Session, Turn
 from tests.support.bench import Bench, Hook, Recorder, bench, calls, check_history, short
 
@@ -435,8 +435,10 @@ async def test_a_handler_that_fails_does_not_keep_the_session_from_being_saved(n
         handler=handler,
         middleware=[Hook(onRunComplete=lambda session, ctx: seen.append(ctx.status))],
     )
-    with pytest.raises(ProviderError if name == "error" else ValueError):
+    with pytest.raises(ProviderError if name == "error" else AuwgentError) as failure:
         await agent.ask()
+    assert failure.value.session is agent.session
+    assert name == "error" or "ValueError: my own bug" in str(failure.value)
     assert seen == ["failed"]
 
 
@@ -556,7 +558,7 @@ async def test_a_timeout_of_the_users_own_is_no_limit() -> None:
         raise TimeoutError("mine")
 
     agent = bench(["Hi."], limits={"seconds": 60}, handler=fails)
-    with pytest.raises(TimeoutError, match="mine"):
+    with pytest.raises(AuwgentError, match="the run failed: TimeoutError: mine"):
         await agent.ask()
 
 

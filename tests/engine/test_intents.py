@@ -24,7 +24,7 @@ def add(a: int, b: int) -> int:
 async def test_intents_carry_agent_run_number_and_time() -> None:
     agent = bench([calls(("add", {"a": 1, "b": 2})), "3"], tools=[add])
     await agent.ask()
-    everything = sorted([*agent.intents, *agent.partials], key=lambda intent: intent.seq)
+    everything = sorted([*agent.intents, *agent.model_calls, *agent.partials], key=lambda intent: intent.seq)
     assert [intent.seq for intent in everything] == list(range(1, len(everything) + 1))
     assert agent.run is not None
     assert {intent.run_id for intent in everything} == {agent.run.run_id}
@@ -107,7 +107,8 @@ async def test_handlers_hear_of_whole_intents() -> None:
     heard: list[tuple[str, Any, str]] = []
     agent = bench(["Hi."], handler=lambda *intent: heard.append(intent))
     await agent.ask()
-    assert heard == [("response_text", {"text": "Hi."}, "Main")]
+    assert [name for name, _, _ in heard] == ["model_call", "response_text"]
+    assert heard[1] == ("response_text", {"text": "Hi."}, "Main")
 
 
 async def test_a_call_that_is_skipped_is_told_and_the_run_goes_on() -> None:

@@ -60,7 +60,8 @@ class Bench:
         self.services = services
         self.values = values  # of [context]
         self.models = models
-        self.intents: list[Intent] = []  # of the last run
+        self.intents: list[Intent] = []  # of the last run, but for each `model_call`
+        self.model_calls: list[Intent] = []
         self.partials: list[Intent] = []
         self.run: Run | None = None  # the last one
 
@@ -70,10 +71,11 @@ class Bench:
         """One run to its end."""
         intents: list[Intent] = []
         partials: list[Intent] = []
-        self.intents, self.partials = intents, partials
+        self.intents, self.partials, self.model_calls = intents, partials, []
 
         async def sink(intent: Intent) -> None:
-            (partials if intent.partial else intents).append(intent)
+            whole = self.model_calls if intent.name == "model_call" else intents
+            (partials if intent.partial else whole).append(intent)
 
         values = {**self.values, **(context or {})}
         order["whole"] = not stream
@@ -193,14 +195,15 @@ def check_history(turns: Sequence[Turn]) -> None:
 
 
 class Recorder:
-    """A middleware that notes every hook, with the agent it fires for."""
+    """A middleware that notes every hook, with the agent it fires for; not what each model call ends with."""
 
     def __init__(self, log: list[str] | None = None, mark: str = "") -> None:
         self.log: list[str] = [] if log is None else log
         self.mark = mark
 
     def note(self, what: str, ctx: Any) -> None:
-        self.log.append(f"{self.mark}{what} {ctx.activeAgent}")
+        if what not in ("onIntent(model_call)", "onCheckpoint(calls)"):
+            self.log.append(f"{self.mark}{what} {ctx.activeAgent}")
 
     def onRunStart(self, session: Session, ctx: Any) -> None:
         self.note("onRunStart", ctx)

@@ -1,0 +1,73 @@
+"""How an answer ended, looked at before anything in it is called an answer or a call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from auwgent.engine.capabilities import Capability, is_answer
+from auwgent.engine.pieces import Partials
+from auwgent.engine.state import Frame
+from auwgent.models.base import RawCall, Reply
+from auwgent.session import FinishReason, ToolCall, Turn, encodable
+
+_FINISHED: Mapping[str, FinishReason] = {"length": "length", "content_filter": "filtered"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a reply says: a message that goes on with calls, an answer that ends the turn, or both."""
+
+    offered: dict[str, Capability]  # what the model could call
+    message: Turn | None
+    answer: Turn | None
+
+
+def read(frame: Frame, reply: Reply, offered: dict[str, Capability], partials: Partials) -> Answer:
+    """Make turns of a reply.
+
+    A call of the final-answer tool becomes an answer like any other, so that a history looks the same whatever
+    the provider could do. Other calls get ids that are unique in the session.
+    """
+    answers = [raw.arguments for raw in reply.calls if is_answer(offered.get(raw.name))]
+    calls = [
+        _tool_call(raw, partials.call_id(index, raw.name, raw.id))
+        for index, raw in enumerate(reply.calls)
+        if not is_answer(offered.get(raw.name))
+    ]
+    turn = Turn(
+        role="assistant",
+        content=reply.text,
+        tool_calls=calls or None,
+        model=reply.model or None,
+        finish_reason=finish_reason(reply),
+        usage=reply.usage,
+        provider_data=reply.provider_data,
+    )
+    if not answers:
+        return Answer(offered, turn, None) if calls else Answer(offered, None, turn)
+    if calls or turn.text:
+        return Answer(offered, turn, Turn(role="assistant", content=answers[0]))
+    turn.content = encodable(answers[0])
+    return Answer(offered, None, turn)
+
+
+def finish_reason(reply: Reply) -> FinishReason:
+    """Say in the session's words how a reply ended."""
+    return _FINISHED.get(reply.finish_reason, "tool_calls" if reply.calls else "stop")
+
+
+def _tool_call(raw: RawCall, call_id: str) -> ToolCall:
+    try:
+        args = json.loads(raw.arguments, parse_constant=_refuse) if raw.arguments.strip() else {}
+        json.dumps(args, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # half a character is a ValueError, too
+        args = None
+    if isinstance(args, dict):
+        return ToolCall(id=call_id, name=raw.name, args=args)
+    return ToolCall(id=call_id, name=raw.name, raw_args=encodable(raw.arguments))
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
