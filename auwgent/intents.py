@@ -12,6 +12,9 @@ KINDS = ("tool", "workflow", "helper")  # of what a model may call
 CALLS = tuple(f"{kind}_call" for kind in KINDS)
 RESULTS = tuple(f"{kind}_result" for kind in KINDS)
 SKIPPED = tuple(f"{kind}_skipped" for kind in KINDS)
+ANSWERS = ("response_text", "response_schema")
+STEPS = ("tool_error", "model_call", "model_retry", "paused", "error", "reasoning")
+OURS = frozenset((*CALLS, *RESULTS, *SKIPPED, *ANSWERS, *STEPS))  # all others are the user's own
 
 Handler = Callable[[str, Any, str], Awaitable[None] | None]
 

@@ -11,6 +11,7 @@ from auwgent.config import AgentConfig, HelperConfig, ToolEntry
 from auwgent.config.tables import TextFile
 from auwgent.engine.agent import ANSWER, Agent, CustomIntent, Workflow
 from auwgent.errors import ToolError
+from auwgent.intents import OURS
 from auwgent.models.base import ToolSpec
 from auwgent.models.fits import checker
 from auwgent.outputs import Output, output_type
@@ -149,6 +150,9 @@ def _intent(bench: Workbench, name: str) -> CustomIntent | None:
         check_name(name)
     except ValueError as error:
         bench.problem(key, f"intent {name!r}: {error}")
+        return None
+    if name in OURS:
+        bench.problem(key, f"intent {name!r} is one of ours already", "call it something else")
         return None
     if None in properties.values():
         return None

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from auwgent.errors import MiddlewareError
-from auwgent.intents import CALLS, RESULTS, SKIPPED
+from auwgent.intents import ANSWERS, CALLS, RESULTS, SKIPPED
 from auwgent.session import Session, Turn, misfits
 
 Valid = TypeVar("Valid", Session, Turn)
@@ -21,7 +21,7 @@ NO_SKIP = 'None or {"result": value}, but no skip: '
 ONLY_TOLD = "None: this intent only tells what has happened"
 MAY_RETURN = {
     **{result: f"{NO_SKIP}it has run; skip its {call}" for call, result in zip(CALLS, RESULTS, strict=True)},
-    **dict.fromkeys(("response_text", "response_schema"), f"{NO_SKIP}an answer can be replaced only"),
+    **dict.fromkeys(ANSWERS, f"{NO_SKIP}an answer can be replaced only"),
     **dict.fromkeys((*SKIPPED, "model_retry"), ONLY_TOLD),
     "tool_error": 'None: change its value["message"] in place',
 }

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import Field
 
 from auwgent.files import appending, locked
 from auwgent.hooks.context import Context
+from auwgent.intents import OURS
 from auwgent.middleware.kept import Configured, Given, option
 from auwgent.secrecy import without_secrets
 from auwgent.session import Session, now
@@ -25,8 +25,6 @@ Content = Literal["texts", "arguments", "results"]
 
 FIRST = "0" * 64  # what the first record of a file is sealed with
 BLOCK = 64 * 1024  # bytes read at a time while looking for the last line
-
-_OURS = re.compile(r"response_\w+|(tool|workflow|helper)_(call|result|skipped)|tool_error|model_retry|error")
 
 # Which kind of content each field of an intent is.
 _KIND: Mapping[str, Content] = {
@@ -68,8 +66,10 @@ class Audit(Configured):
         await self._write(ctx, "model_call", model=ctx.model, messages=len(ctx.messages))
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
+        if name == "model_call":  # it was written when it began
+            return
         facts: dict[str, Any] = {}
-        if _OURS.fullmatch(name) is None:  # an intent of the user's own: its fields are what was said
+        if name not in OURS:  # an intent of the user's own: its fields are what was said
             facts = self._content("response", value)
         else:
             for field, content in value.items():

@@ -14,14 +14,13 @@ from pydantic_core import to_json
 
 from auwgent.hooks.context import Context
 from auwgent.imports import ImportFailure, resolve
-from auwgent.intents import CALLS, RESULTS
+from auwgent.intents import ANSWERS, CALLS, OURS, RESULTS
 from auwgent.middleware.kept import Configured, Given, option
 from auwgent.session import Session, Text, Turn
 
 Where = Literal["inputs", "outputs", "results"]
 Judge = Callable[[str], Any]
 
-OURS = ("tool_skipped", "workflow_skipped", "helper_skipped", "tool_error", "error", "model_retry")
 WITHHELD = "[withheld]"  # stands in the history for what was blocked, or could not be judged
 REFUSAL = "I cannot help with that."
 
@@ -97,7 +96,7 @@ class Moderate(Configured):
         if name in RESULTS:
             blocked = "results" in self.where and await self._blocks(_words(value["result"]), ctx)
             return {"result": WITHHELD} if blocked else None
-        if name in OURS or "outputs" not in self.where:
+        if (name in OURS and name not in ANSWERS) or "outputs" not in self.where:
             return None
         return await self._judge_output(name, value, ctx)
 

@@ -15,7 +15,7 @@ def line(intent: Intent, root: str | None = None) -> str | None:
     """The line, or None for what is no step but the answer itself. Agents other than `root` are named."""
     value, name = intent.value, intent.name
     match name.rpartition("_"):
-        case _ if name in ("response_text", "response_schema", "error"):
+        case _ if name in ("response_text", "response_schema", "model_call", "error"):
             return None
         case (("tool" | "workflow" | "helper"), _, "call"):
             told = f"→ {value.get('type')}({_arguments(value.get('args'))})"
@@ -33,6 +33,17 @@ def line(intent: Intent, root: str | None = None) -> str | None:
             told = f"• {name}({_arguments(value)})"
     who = "" if root in (None, intent.agent) else f"{intent.agent} "
     return harmless(who + told)
+
+
+def cut(intent: Intent) -> str | None:
+    """Say of a `model_call` why its answer is not a whole one; None where it is."""
+    model = intent.value.get("model")
+    match intent.value.get("finish_reason"):
+        case "length":
+            return f"{model} was cut off at the limit of its answer; `max_tokens` in its params raises it"
+        case "filtered":
+            return f"{model} was cut off by a content filter, or would not go on"
+    return None
 
 
 def short(value: Any, most: int = ENOUGH) -> str:

@@ -23,6 +23,7 @@ class Teller(ABC):
         self._streamed = ""  # of the answer under way, as it came from the model
         self._segment: object = None
         self._error: str | None = None  # may turn out not to be the end
+        self._cut: str | None = None  # why the answer to come is not a whole one
 
     @abstractmethod
     def say(self, text: str) -> None:
@@ -45,10 +46,16 @@ class Teller(ABC):
         if intent.name == "error":
             self._error = str(intent.value.get("message"))
             return
+        if intent.name == "model_call":  # what it said is still to come as a whole
+            self._cut = brief.cut(intent)
+            return
         if self._error is not None:  # the run goes on: a hook took care of it
             self.note(f"! {self._error}")
             self._error = None
         self._step(intent)
+        if self._cut is not None:
+            self.note(f"! {self._cut}")
+            self._cut = None
 
     def note(self, line: str) -> None:
         """One line beside the answer."""

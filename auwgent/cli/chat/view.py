@@ -11,7 +11,7 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from auwgent.cli.chat.markdown import Stream
-from auwgent.intents import Intent
+from auwgent.intents import ANSWERS, Intent
 from auwgent.render.base import Outcome
 from auwgent.render.teller import Teller
 from auwgent.render.terminal import harmless
@@ -28,7 +28,7 @@ class View(Teller):
         self._stream = Stream(console)
 
     def show(self, intent: Intent) -> None:
-        if not intent.partial and not intent.name.startswith("response_"):
+        if not intent.partial and intent.name not in (*ANSWERS, "model_call"):
             self.steps.append(intent)
         super().show(intent)
 
