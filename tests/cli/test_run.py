@@ -135,7 +135,7 @@ class TestTheAnswer:
 
     def test_is_the_same_when_it_does_not_stream(self, auwgent: Command) -> None:
         done = auwgent("run", "--no-stream", "--json", "-s", "x", "Hi")
-        assert [line["event"] for line in lines(done.stdout)] == ["intent", "run"]
+        assert [line["event"] for line in lines(done.stdout)] == ["intent", "intent", "run"]
 
     def test_is_the_sum_of_its_pieces(self, auwgent: Command) -> None:
         pieces = [line["value"] for line in lines(auwgent("run", "--json", "Hello there").stdout)[:-2]]
