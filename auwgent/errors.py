@@ -187,3 +187,10 @@ def goes_through(error: BaseException) -> bool:
     import asyncio  # late: what only shows a help text has no use for it
 
     return isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit | GeneratorExit)
+
+
+def is_end(error: BaseException) -> bool:
+    """Whether it ends a task or the program, so that nobody may take it for a failure of something inside."""
+    from asyncio import CancelledError  # loaded wherever something runs
+
+    return isinstance(error, (CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit))

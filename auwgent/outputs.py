@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -14,10 +15,12 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from auwgent.errors import is_end
 from auwgent.models.base import OutputSpec
 from auwgent.models.fits import SHOWN, checker
+from auwgent.models.reading import answers, read_json
 from auwgent.models.schema import tidy
-from auwgent.words import cut, misfit
+from auwgent.words import cut, describe, misfit
 
 _PROBLEMS = 10  # named at once
 _KIND, _RESPONSE = "type", "response"  # the names of the `response_schema` intent
@@ -59,7 +62,17 @@ class Output:
 
         `answer` is the model's text, or data that was parsed already. Raises `OutputError`.
         """
-        value = _parsed(answer) if isinstance(answer, str) else answer
+        if not isinstance(answer, str):
+            return self._fitting(answer)
+        first: OutputError | None = None
+        for value in answers(answer):
+            try:
+                return self._fitting(value)
+            except OutputError as error:
+                first = first or error
+        raise first or OutputError(_no_json(answer))
+
+    def _fitting(self, value: Any) -> tuple[str, Any, Any]:
         names, inner = self._unframed(value)
         failures: list[str] = []
         for name in names:
@@ -67,6 +80,10 @@ class Output:
                 return (name, *self._variants[name].check(inner))
             except OutputError as error:
                 failures.append(f"as {name}: {error}" if len(names) > 1 else str(error))
+        if isinstance(inner, str):  # JSON in JSON
+            with suppress(ValueError):
+                within = read_json(inner)
+                return self._fitting(within if inner is value else {**value, _RESPONSE: within})
         raise OutputError("; ".join(failures))
 
     def partial(self, snapshot: Any) -> tuple[str, Any]:
@@ -148,23 +165,13 @@ def _renamed(schema: dict[str, Any], ending: str) -> dict[str, Any]:
     return renamed | {"$defs": {f"{name}{ending}": one for name, one in renamed["$defs"].items()}}
 
 
-def _parsed(text: str) -> Any:
-    """The JSON of an answer, whether it stands alone, in a code fence, or between words."""
-    first: ValueError | None = None
-    for candidate in _candidates(text):
-        try:
-            return from_json(candidate)
-        except ValueError as error:
-            first = first or error
-    raise OutputError(f"not valid JSON: {first}; the answer begins {cut(repr(text), SHOWN)}")
-
-
-def _candidates(text: str) -> Iterator[str]:
-    yield text
-    if fenced := re.search(r"```\w*\s*\n(.*?)```", text, re.DOTALL):
-        yield fenced[1]
-    if between := re.search(r"[{\[].*[}\]]", text, re.DOTALL):
-        yield between[0]
+def _no_json(text: str) -> str:
+    begins = f"the answer begins {cut(repr(text), SHOWN)}"
+    try:
+        read_json(text)
+    except ValueError as error:
+        return f"not valid JSON: {error}; {begins}"
+    return begins
 
 
 def _variant(value: Any) -> _Variant:
@@ -186,12 +193,17 @@ def _of_type(kind: Any) -> _Variant:
     def check(value: Any) -> tuple[Any, Any]:
         try:
             live = adapter.validate_json(to_json(value))  # as JSON: a strict model takes dates as text then
+            plain = adapter.dump_python(live, mode="json", by_alias=True)
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False)
             raise OutputError(_listed([misfit(problem, shown=SHOWN) for problem in problems])) from error
         except PydanticSerializationError as error:
             raise OutputError(f"not valid JSON: {error}") from error
-        return adapter.dump_python(live, mode="json", by_alias=True), live
+        except BaseException as error:
+            if is_end(error):
+                raise
+            raise OutputError(f"a validator of {_called(kind)} broke: {describe(error)}") from error
+        return plain, live
 
     return _Variant(_called(kind), schema, check)
 

@@ -272,3 +272,59 @@ def test_other_types_can_be_outputs() -> None:
         "response": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}}
     }
     assert output.validate('["a"]') == ("list", ["a"], ["a"])
+
+
+class Panic(BaseException):
+    """What libraries written in Rust raise."""
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("no"), StopIteration(), Panic("index")])
+def test_a_validator_that_raises_anything_is_a_misfit(error: BaseException) -> None:
+    class City(BaseModel):
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def known(cls, name: str) -> str:
+            if name == "Oslo":
+                return name
+            raise error
+
+    output = output_type(City)
+    with pytest.raises(OutputError, match=f"a validator of City broke: {type(error).__name__}"):
+        output.validate('{"name": "Bergen"}')
+    assert output.validate('{"name": "Oslo"}')[1] == {"name": "Oslo"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'"{\"title\": \"a\", \"score\": 1}"',
+        '<think>{"title": "b"}</think>{"title": "a", "score": 1}',
+        'First {"title": "b", "score": "many"}, then {"title": "a", "score": "1"}. And {"so": "on"}.',
+    ],
+)
+def test_an_answer_is_taken_as_models_write_it(text: str) -> None:
+    assert output_type(Report).validate(text)[1] == {"title": "a", "score": 1, "due": None}
+
+
+def test_an_answer_within_its_frame_may_be_text_that_is_json() -> None:
+    numbers = output_type(list[int])
+    assert numbers.validate('{"response": "[1, 2]"}')[1] == [1, 2]
+    with pytest.raises(OutputError):
+        numbers.validate('{"response": "one"}')
+
+
+def test_two_shapes_keep_their_own_definitions_of_one_name() -> None:
+    def nested(kind: str) -> dict[str, Any]:
+        node = {"type": "object", "properties": {"value": {"type": kind}, "next": {"$ref": "#/$defs/Node"}}}
+        return {
+            "title": kind,
+            "type": "object",
+            "properties": {"head": {"$ref": "#/$defs/Node"}},
+            "$defs": {"Node": node},
+        }
+
+    schema = output_type([nested("string"), nested("integer")]).spec.schema
+    kinds = [one["properties"]["value"]["type"] for one in schema["$defs"].values()]
+    assert kinds == ["string", "integer"]

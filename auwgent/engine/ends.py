@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from auwgent.engine.capabilities import Capability, is_answer
 from auwgent.engine.pieces import Partials
 from auwgent.engine.state import Frame
 from auwgent.models.base import RawCall, Reply
+from auwgent.models.reading import read_arguments
 from auwgent.session import FinishReason, ToolCall, Turn, encodable
 
 _FINISHED: Mapping[str, FinishReason] = {"length": "length", "content_filter": "filtered"}
@@ -59,15 +59,7 @@ def finish_reason(reply: Reply) -> FinishReason:
 
 
 def _tool_call(raw: RawCall, call_id: str) -> ToolCall:
-    try:
-        args = json.loads(raw.arguments, parse_constant=_refuse) if raw.arguments.strip() else {}
-        json.dumps(args, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):  # half a character is a ValueError, too
-        args = None
-    if isinstance(args, dict):
+    args = read_arguments(raw.arguments)
+    if args is not None:
         return ToolCall(id=call_id, name=raw.name, args=args)
     return ToolCall(id=call_id, name=raw.name, raw_args=encodable(raw.arguments))
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")

@@ -14,13 +14,13 @@ from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
 
-from auwgent.errors import ToolError
+from auwgent.errors import ToolError, is_end
 from auwgent.models.fits import SHOWN
+from auwgent.models.reading import read_json
 from auwgent.models.schema import tidy
-from auwgent.words import misfit
+from auwgent.words import describe, misfit
 
 NAME = re.compile(
     r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
@@ -75,15 +75,24 @@ class Arguments:
     def check(self, given: dict[str, Any]) -> dict[str, Any]:
         """The arguments as Python values. What is left out is left to the function's defaults."""
         try:
-            return self._adapter.validate_python(given)
+            return self._validated(given)
         except ValidationError as error:
             first = error
-        except Exception as error:  # a validator of the user's own broke
-            raise ToolError(f"the arguments cannot be checked: {error!r}", tool=self._tool) from error
         try:
-            return self._adapter.validate_python(self._meant(given, first))
+            return self._validated(self._meant(given, first))
         except ValidationError:
             raise ToolError(self._complaint(first), tool=self._tool) from None
+
+    def _validated(self, given: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._adapter.validate_python(given)
+        except ValidationError:
+            raise
+        except BaseException as error:  # a validator of the user's own broke
+            if is_end(error):
+                raise
+            words = f"the arguments cannot be checked: {describe(error)}"
+            raise ToolError(words, tool=self._tool) from error
 
     def _build(self) -> TypeAdapter[dict[str, Any]]:
         for one in self._parameters.values():
@@ -126,7 +135,7 @@ class Arguments:
                 del again[name]
             elif isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
                 with suppress(ValueError):
-                    again[name] = from_json(value)
+                    again[name] = read_json(value)
         return again
 
     def _complaint(self, error: ValidationError) -> str:

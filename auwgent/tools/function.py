@@ -150,7 +150,9 @@ class _Call:
             if task is None or task.cancelling():
                 raise  # the run is being cancelled, not only something in the tool
             raise ToolError(_words(error), tool=self.tool) from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # native libraries raise what is not an `Exception`
+            if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+                raise
             words = self._too_long() if limit.expired() else _words(error)
             raise ToolError(words, tool=self.tool) from error
 

@@ -120,6 +120,18 @@ def _stop_iteration() -> None:
     next(iter(()))
 
 
+class Panic(BaseException):
+    """What libraries written in Rust raise."""
+
+
+def _panic() -> None:
+    raise Panic("index out of bounds")
+
+
+async def _async_panic() -> None:
+    raise Panic("index out of bounds")
+
+
 def _exit() -> None:
     sys.exit(3)
 
@@ -159,6 +171,8 @@ async def _own_timeout() -> None:
         (_cancelled, "CancelledError"),
         (_nothing_said, "ValueError"),
         (_async_exit, "SystemExit: 3"),
+        (_panic, "Panic: index out of bounds"),
+        (_async_panic, "Panic: index out of bounds"),
         (_async_cancelled, "CancelledError"),
         (_own_timeout, "TimeoutError: the shop is closed"),
     ],
