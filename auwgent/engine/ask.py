@@ -27,6 +27,7 @@ from auwgent.hooks.answers import Asked, Decision, Failure
 from auwgent.hooks.context import CALL_SETTINGS
 from auwgent.models.base import ModelRequest, Reply, Retry, Route
 from auwgent.models.resilience import GivenModel
+from auwgent.models.resilience import ask as ask_model
 from auwgent.session import Part, Text, Turn, paired
 
 FORCED_STARTS = 5  # at most, in a run
@@ -110,6 +111,7 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answer:
         tools=frame.tool_specs,
         output=agent.output.spec if agent.output is not None and answers_as_text(offered) else None,
         stream=run.streams,
+        purse=run.paying(frame.ctx),
     )
     partials = Partials(frame, offered)
     reply = await _listen(frame, model, request, partials)
@@ -191,7 +193,7 @@ def _with_text(content: str | list[Part], text: str) -> str | list[Part]:
 async def _listen(frame: Frame, model: Route, request: ModelRequest, partials: Partials) -> Reply:
     """Read the model's stream, passing pieces on, to its reply."""
     run, began = frame.run, time.monotonic()
-    async with aclosing(model.ask(request)) as pieces:
+    async with aclosing(ask_model(model, request)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Reply):
                 frame.reply, frame.raw_block = piece, piece.raw or piece.text

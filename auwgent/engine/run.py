@@ -102,6 +102,7 @@ async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
 
     with root.may_set("onRunStart"):
         await run.chain.start(run.session, root.ctx, adopt)
+        run.purse.take_up(run.session, run.run_id)
     _settle_in(run, root)
     still_open = run.open_calls()
     session = run.session

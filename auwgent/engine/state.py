@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff, Limits
+from auwgent.engine.purse import CallPurse, RunPurse
 from auwgent.errors import (
     AuwgentError,
     LimitExceeded,
@@ -25,6 +26,9 @@ from auwgent.hooks.context import AgentState, Context, Embed, RunState
 from auwgent.hooks.pipeline import Chain, Pipeline
 from auwgent.intents import Handlers, Intent
 from auwgent.models.base import ModelRequest, ModelSpec, Reply, Route
+from auwgent.models.embedding import Embedder
+from auwgent.models.faults import ended
+from auwgent.models.resilience import ask as ask_model
 from auwgent.session import (
     Part,
     Session,
@@ -114,13 +118,15 @@ class Run(RunState):
             session=session,
             input=order.input,
             values=dict(order.values),
-            embed=services.embed,
+            embed=self.embed_aside if services.embed is not None else None,
+            embed_model=getattr(services.embed, "model", ""),
             ask_model=self.ask_aside,
             ask_user=self.ask_for_hook,
         )
         self.services = services
         self.sink = sink
         self.chain: Chain = services.pipeline.begin()
+        self.purse = RunPurse(services.limits, self.chain)
         # Only of a stream can it be told whether the provider is still there, and what it had said when it broke.
         self.streams = not order.whole
         self.start: Start | None = None  # None until `onRunStart` is over
@@ -261,13 +267,35 @@ class Run(RunState):
         """Ask a model for a middleware: it counts like any other call, but is neither shown nor recorded."""
         self.count_call()
         asked = self.services.models.get(model or self.services.agents[agent.active].model)
-        request = ModelRequest(system=system, turns=[Turn(role="user", content=prompt)], stream=False)
-        async with aclosing(asked.ask(request)) as pieces:
+        request = ModelRequest(
+            system=system,
+            turns=[Turn(role="user", content=prompt)],
+            stream=False,
+            purse=self.paying(Context(self, agent)),
+        )
+        async with aclosing(ask_model(asked, request)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Reply):
                     self.usage += piece.usage
+                    if problem := ended(asked.spec, piece):
+                        raise problem
                     return piece.text
         raise no_answer(asked.spec)
+
+    async def embed_aside(self, agent: AgentState, texts: Sequence[str]) -> list[list[float]]:
+        """Vectors for a middleware: they count in what the run may spend."""
+        embed = self.services.embed
+        assert embed is not None
+        purse = self.paying(Context(self, agent), is_call=False)
+        if purse is None or not isinstance(embed, Embedder):
+            return await embed(texts)
+        vectors, usage = await embed.paid(texts, purse)
+        self.usage += usage
+        return vectors
+
+    def paying(self, ctx: Context, *, is_call: bool = True) -> CallPurse | None:
+        """Who pays for a call; None where nobody counts."""
+        return CallPurse(self.purse, ctx, is_call) if self.purse.counts else None
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -102,6 +102,7 @@ REPLY_KEYS = {"text", "calls", "model", "finish_reason", "provider_data"}  # of 
 EMBED_OFF = "ctx.embed needs a model under [embedding] in the config"
 
 Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
+EmbedFor = Callable[[Any, Sequence[str]], Awaitable[list[list[float]]]]  # with the `AgentState` it is for
 ChangeTurn = Callable[[Turn], None]
 ChangeArguments = Callable[[str, dict[str, Any]], dict[str, Any]]
 
@@ -135,7 +136,8 @@ class RunState:
     leg: int = 1  # how often the run was taken up, counted from 1
     keep: bool = True  # False: nothing that was said may be stored
     rehearsal: bool = False  # True: a test or a replay, on a store that is thrown away
-    embed: Embed | None = None
+    embed: EmbedFor | None = None
+    embed_model: str = ""  # provider/model, where that is known
     ask_model: AskModel | None = None
     ask_user: AskUser | None = None
     turn_changes: list[ChangeTurn] = field(default_factory=list)  # applied to each turn before it is recorded
@@ -272,7 +274,7 @@ class Context(MutableMapping[str, Any]):
     async def _embed_batch(self, texts: Sequence[str]) -> list[list[float]]:
         if self._run.embed is None:
             raise ConfigError(EMBED_OFF)
-        return await self._run.embed(list(texts))
+        return await self._run.embed(self._agent, list(texts))
 
 
 _REPLY: TypeAdapter[Reply] = TypeAdapter(Reply)
@@ -343,7 +345,7 @@ NAMES: dict[str, Name] = {
     "status": Name(lambda ctx: ctx._run.status),
     "error": Name(lambda ctx: ctx._run.error),
     "embed": Name(lambda ctx: ctx._embed),
-    "embedModel": Name(lambda ctx: getattr(ctx._run.embed, "model", ""), is_reserved=False),
+    "embedModel": Name(lambda ctx: ctx._run.embed_model, is_reserved=False),
     "embedBatch": Name(lambda ctx: ctx._embed_batch),
     "setContext": Name(lambda ctx: ctx._set_context),
     "set_context": Name(lambda ctx: ctx._set_context),

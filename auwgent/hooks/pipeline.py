@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -22,6 +22,8 @@ from auwgent.errors import (
 )
 from auwgent.hooks.answers import Piece, decided, judged, prompted, started_session
 from auwgent.hooks.context import HOOKS, METHODS, Context, Middleware, answers_to_anything, misspelt_hooks
+from auwgent.hooks.metering import ASKING, Meter, Outlay
+from auwgent.models.spending import Quote, Reserved
 from auwgent.session import Session
 from auwgent.words import describe
 
@@ -167,6 +169,22 @@ class Chain:
         """Whether any middleware has that hook."""
         return self._pipeline.listens(hook)
 
+    @property
+    def has_meters(self) -> bool:
+        """Whether any middleware wants to know of each request."""
+        return any(isinstance(one.instance, Meter) for one in self._pipeline.installed)
+
+    async def reserve(self, quote: Quote, ctx: Context, *, call: bool) -> AsyncGenerator[Reserved, None]:
+        """Ask each meter about a request, in listed order; one that says no raises."""
+        for one in self._pipeline.installed:
+            if isinstance(one.instance, Meter) and _meant(one, ctx):
+                outlay = Outlay(quote, ctx.activeAgent, ASKING.get(), call, one.targets)
+                reserved = await _call(one, "reserve", one.instance.reserve, outlay, ctx)
+                if reserved is not None:
+                    if reserved.output_tokens is not None:
+                        quote = replace(quote, output_tokens=min(quote.output_tokens, reserved.output_tokens))
+                    yield reserved
+
     async def start(self, session: Session, ctx: Context, adopt: Callable[[Session], Session]) -> Session:
         """Fire `onRunStart`; `adopt` installs the session that a hook returned and gives back the installed copy."""
         owner = session.user_id
@@ -252,6 +270,7 @@ async def _call(
     read: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Call the hook; `read` makes something of what it returns. None where it failed, and may."""
+    asking = ASKING.set(one.name)
     try:
         returned = await _maybe_await(method(*args))
         return returned if read is None else read(returned)
@@ -266,6 +285,8 @@ async def _call(
         raise MiddlewareError(
             f"middleware {one.name!r} failed in {hook}: {describe(error)}", middleware=one.name, hook=hook
         ) from error
+    finally:
+        ASKING.reset(asking)
 
 
 def _meant(one: Installed, ctx: Context) -> bool:

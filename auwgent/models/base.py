@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from auwgent.models.ends import End
 from auwgent.session import Turn, Usage
+
+if TYPE_CHECKING:
+    from auwgent.models.spending import Purse
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class ModelRequest:
     output: OutputSpec | None = None
     stream: bool = True  # False: ask the provider for the whole answer at once
     spec: ModelSpec | None = None  # for a model of the user's own: its table, as hooks have it for this call
+    purse: Purse | None = field(default=None, repr=False, compare=False)  # who pays; None: nobody counts
+    most: int | None = None  # tokens of output that are paid for, where that is less than the params allow
 
 
 @dataclass(frozen=True, slots=True)

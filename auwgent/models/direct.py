@@ -115,7 +115,7 @@ class DirectModel:
     def _body(self, request: ModelRequest) -> dict[str, Any]:
         spec = self.spec
         known = provider(spec)
-        body = wire.params(spec, listed(spec) if family(spec).needs_limit else {})
+        body = wire.params(spec, listed(spec) if family(spec).needs_limit else {}, request.most)
         body.pop("extra_headers", None)
         body |= body.pop("extra_body", None) or {}
         if known.chat and self._url.startswith(f"{known.chat}/") and "max_tokens" in body:

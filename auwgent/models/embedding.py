@@ -7,12 +7,17 @@ import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from auwgent.errors import ProviderError
+from auwgent.models import spending
 from auwgent.models.base import ModelSpec
 from auwgent.models.faults import explained
 from auwgent.models.litellm import library
-from auwgent.models.providers import base_url_for, missing_key
+from auwgent.models.prices import estimated, known_usd, listed_usd
+from auwgent.models.providers import IN_PROCESS, base_url_for, missing_key
+from auwgent.models.spending import Purse
+from auwgent.session import Usage
 
 SCRIPTED_DIMENSIONS = 64
 
@@ -31,16 +36,37 @@ class Embedder:
     async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
         return await embed(self.spec(), texts)
 
+    async def paid(self, texts: Sequence[str], purse: Purse) -> tuple[list[list[float]], Usage]:
+        """The vectors, once the most that they may cost is set aside, and what they have used."""
+        spec = self.spec()
+        reserved = await purse.reserve(spending.embedding(spec, texts))
+        try:
+            vectors, usage = await _embedded(spec, texts)
+        except ProviderError as error:
+            if error.status is not None:
+                await reserved.release()  # refused: nothing was made of it
+            raise
+        else:
+            if not usage.estimated or spec.provider in IN_PROCESS:
+                await reserved.settle(usage)
+            return vectors, usage
+        finally:
+            reserved.keep()  # what was neither settled nor released
+
 
 async def embed(spec: ModelSpec, texts: Sequence[str]) -> list[list[float]]:
     """One vector for each text, in their order, in one request. Failures are `ProviderError`.
 
     `scripted/…` gives unit vectors that follow from the words alone: texts that share words are near.
     """
+    return (await _embedded(spec, texts))[0]
+
+
+async def _embedded(spec: ModelSpec, texts: Sequence[str]) -> tuple[list[list[float]], Usage]:
     if not texts:
-        return []
+        return [], Usage(usd=0.0)
     if spec.provider == "scripted":
-        return [_from_words(text) for text in texts]
+        return [_from_words(text) for text in texts], Usage(usd=0.0)
     if spec.provider == "local":
         raise ProviderError(
             f"{spec.name} writes texts and makes no vectors; name an embedding model under [embedding]",
@@ -64,12 +90,19 @@ async def embed(spec: ModelSpec, texts: Sequence[str]) -> list[list[float]]:
                 timeout=2 * spec.timeout,  # ours is the one that counts
                 max_retries=0,
             )
-        return [
-            list(map(float, row["embedding"])) for row in sorted(response.data, key=lambda row: row["index"])
-        ]
+        rows = sorted(response.data, key=lambda row: row["index"])
+        return [list(map(float, row["embedding"])) for row in rows], _used(spec, response, texts)
     except Exception as error:
         failure = explained(error, spec, begun=False)
     raise failure  # not from its cause: that holds the request, and with it the key
+
+
+def _used(spec: ModelSpec, response: Any, texts: Sequence[str]) -> Usage:
+    """What the provider says that it has read; an estimate where it does not say."""
+    told = getattr(getattr(response, "usage", None), "prompt_tokens", None)
+    usage = Usage(input_tokens=told) if told else estimated("".join(texts), "")
+    cost = known_usd(spec, usage, None)
+    return usage.model_copy(update={"usd": listed_usd(spec, usage) if cost is None else cost})
 
 
 def _from_words(text: str) -> list[float]:

@@ -227,7 +227,7 @@ class LiteLLMModel:
     def _arguments(self, litellm: Any, request: ModelRequest) -> dict[str, Any]:
         spec = self.spec
         streams = request.stream or not provider(spec).whole_answers
-        arguments = wire.params(spec, self._known(litellm))
+        arguments = wire.params(spec, self._known(litellm), request.most)
         arguments |= {
             "model": spec.name,
             "messages": wire.messages(spec, request),

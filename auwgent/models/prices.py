@@ -53,6 +53,28 @@ def is_priced(spec: ModelSpec) -> bool:
     return spec.own is None and listed_usd(spec, Usage()) is not None
 
 
+def highest_rates(spec: ModelSpec) -> tuple[float, float] | None:
+    """The most that a token of input and of output may cost, in US dollars; None where nobody knows."""
+    if spec.price is not None:
+        return tuple(spec.price.get(side, 0.0) / 1_000_000 for side in ("input", "output"))  # type: ignore[return-value]
+    rates = {} if spec.own is not None else listed(spec)
+    if rates.get("input_cost_per_token") is None:
+        return None
+
+    def most(*beginnings: str) -> float:
+        found = [
+            value
+            for name, value in rates.items()
+            if name.startswith(beginnings) and isinstance(value, int | float) and "batch" not in name
+        ]
+        return float(max(found, default=0.0))
+
+    written = ("input_cost_per_token", "cache_creation_input_token_cost", "input_cost_per_audio_token")
+    return most(*written), most(
+        "output_cost_per_token", "output_cost_per_reasoning_token", "output_cost_per_audio"
+    )
+
+
 def _tier(rates: Mapping[str, Any], input_tokens: int) -> str:
     """What the names of the rates end with, since long prompts may cost more."""
     limits = [int(found[1]) for name in rates if (found := _TIER.fullmatch(name))]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from auwgent.errors import PASSING, ProviderError
 from auwgent.models.base import CallPiece, ModelRequest, ModelSpec, Piece, Reply, Retry, Route, TextPiece
+from auwgent.models.spending import asked
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between tries; doubled each time, then shortened at random
 LONGEST_OBEYED = 60.0  # seconds; a provider that asks for more is given up
@@ -55,7 +56,7 @@ class ResilientModel:
                 begun = False
                 failure: ProviderError | None = None
                 try:
-                    async with aclosing(model.ask(request)) as pieces:
+                    async with aclosing(asked(model, request)) as pieces:
                         async for piece in pieces:
                             begun = True
                             yield piece
@@ -77,6 +78,11 @@ class ResilientModel:
 
     async def aclose(self) -> None:
         """Nothing to do: the catalog closes the models, which others may use."""
+
+
+def ask(model: Route, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
+    """Ask a model in the way of its kind: what was given costs nothing, and a chain pays for each of its tries."""
+    return model.ask(request) if isinstance(model, ResilientModel | GivenModel) else asked(model, request)
 
 
 def _wait(error: ProviderError, tries: int) -> float | None:

@@ -26,6 +26,11 @@ OWN_ARGUMENTS = frozenset(
         "context_window_fallback_dict",
     )
 )
+OUTPUT_LIMITS = (
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+)  # params that say how much may come
 OUTPUT_TOKENS = 8192  # of a Claude without max_tokens in its params; its most may be very much
 
 # What may be left empty in a session but not on every wire.
@@ -50,13 +55,19 @@ def check_params(spec: ModelSpec) -> None:
         raise ConfigError(f"params of {spec.label or spec.name} may not set {', '.join(map(repr, own))}")
 
 
-def params(spec: ModelSpec, known: Mapping[str, Any]) -> dict[str, Any]:
-    """The params as they are, and `max_tokens` for a Claude; `known` is what LiteLLM lists of the model."""
-    if not family(spec).needs_limit:
-        return dict(spec.params)
-    thinking = spec.params.get("thinking") or {}
-    limit = known.get("max_output_tokens") or OUTPUT_TOKENS
-    return {"max_tokens": int(min(limit, OUTPUT_TOKENS + thinking.get("budget_tokens", 0))), **spec.params}
+def params(spec: ModelSpec, known: Mapping[str, Any], most: int | None = None) -> dict[str, Any]:
+    """The params as they are, and `max_tokens` for a Claude; `known` is what LiteLLM lists of the model.
+
+    `most` are the tokens of output that are paid for, whatever the params say.
+    """
+    made = dict(spec.params)
+    if family(spec).needs_limit:
+        thinking = spec.params.get("thinking") or {}
+        limit = known.get("max_output_tokens") or OUTPUT_TOKENS
+        made = {"max_tokens": int(min(limit, OUTPUT_TOKENS + thinking.get("budget_tokens", 0))), **made}
+    if most is not None:
+        made[next((name for name in OUTPUT_LIMITS if name in made), OUTPUT_LIMITS[0])] = most
+    return made
 
 
 def messages(spec: ModelSpec, request: ModelRequest) -> list[Message]:

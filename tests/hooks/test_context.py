@@ -230,7 +230,7 @@ def test_all_taken_names_are_told_at_once() -> None:
 
 
 async def test_texts_are_embedded_by_the_runs_model() -> None:
-    async def embed(texts: Any) -> list[list[float]]:
+    async def embed(agent: Any, texts: Any) -> list[list[float]]:
         return [[float(len(text))] for text in texts]
 
     ctx = context(state(embed=embed))

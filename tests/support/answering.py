@@ -38,6 +38,7 @@ class Provider:
     reply: Reply
     vectors: Vectors
     url: str = ""
+    bills: list[tuple[int, int]] = field(default_factory=list)  # tokens of each answer, in and out
     bodies: list[dict[str, Any]] = field(default_factory=list)
     embedded: list[Sequence[str]] = field(default_factory=list)
 
@@ -58,6 +59,8 @@ class Provider:
         answer = replace(Answer(said) if isinstance(said, str) else said)
         if answer.input_tokens is None:
             answer.input_tokens = 1 + sum(map(len, texts_of(body))) // 4
+        if answer.status == 200:
+            self.bills.append((answer.input_tokens, answer.output_tokens))
         wire = _anthropic if path.endswith("/messages") else _openai
         if answer.status != 200:
             error = {"message": answer.text, "type": "invalid_request_error", "code": answer.code}
@@ -159,3 +162,9 @@ def _anthropic(answer: Answer) -> tuple[Any, list[dict[str, Any]]]:
 
 def _pieces(answer: Answer) -> Iterator[str]:
     return (answer.text[at : at + 9] for at in range(0, len(answer.text), 9))
+
+
+def at_worst(body: Mapping[str, Any], *, text: str = "Fine.", breaks: bool = False) -> Answer:
+    """An answer with the highest bill there may be: a token for each byte, and as much output as is allowed."""
+    allowed = body.get("max_tokens") or body.get("max_completion_tokens") or 100_000
+    return Answer(text, len(json.dumps(body, ensure_ascii=False).encode()), allowed, breaks=breaks)

@@ -1,0 +1,153 @@
+"""What a run may spend: `limits.usd` and `limits.tokens`, and what middleware counts. Each request passes here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from auwgent.engine.agent import Limits
+from auwgent.errors import LimitExceeded
+from auwgent.hooks.context import Context
+from auwgent.hooks.pipeline import Chain
+from auwgent.models.providers import provider_of
+from auwgent.models.spending import Quote, Reserved
+from auwgent.session import Session, Usage
+from auwgent.words import describe
+
+log = logging.getLogger("auwgent.engine")
+
+ROUNDING = 1e-9  # a sum of cents may be that much less than it is
+
+
+@dataclass(slots=True)
+class RunPurse:
+    """What one run has spent and set aside, over all its agents."""
+
+    limits: Limits
+    chain: Chain
+    tokens: float = 0
+    usd: float = 0.0
+    waiting: dict[int, Quote] = field(default_factory=dict)  # under way, by the id of who holds it
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def counts(self) -> bool:
+        """Whether anybody minds what a request uses."""
+        return self.is_bounded or self.chain.has_meters
+
+    @property
+    def is_bounded(self) -> bool:
+        return self.limits.tokens is not None or self.limits.usd is not None
+
+    def take_up(self, session: Session, run_id: str) -> None:
+        """Count what the run has used before it was interrupted or paused."""
+        for turn in session.turns:
+            if turn.run_id == run_id and turn.usage is not None:
+                self.tokens += turn.usage.input_tokens + turn.usage.output_tokens
+                self.usd += turn.usage.usd or 0.0
+
+    async def set_aside(self, quote: Quote, holder: object) -> Quote:
+        """As much of the request as is left; waits for those under way, which may use less than they might."""
+        if (
+            self.limits.usd is not None
+            and quote.rates is None
+            and not provider_of(quote.model.partition("/")[0]).charges
+        ):
+            raise LimitExceeded(
+                f"`limits.usd` = {self.limits.usd:g} cannot be kept: {quote.model} has no known price; give it one "
+                "with `price` under [models]",
+                key="limits.usd",
+            )
+        while True:
+            tokens = _left(self.limits.tokens, self.tokens, [one.tokens for one in self.waiting.values()])
+            usd = _left(self.limits.usd, self.usd, [one.usd for one in self.waiting.values()])
+            within = quote.within(tokens, usd) if min(tokens, usd) > 0 else None
+            if within is quote or (within is not None and not self.waiting):
+                self.waiting[id(holder)] = within
+                return within
+            if not self.waiting:
+                raise self._refusal(quote, tokens, usd)
+            self.changed.clear()
+            await self.changed.wait()
+
+    def close(self, holder: object, tokens: float, usd: float) -> None:
+        """The request is over, and has used this."""
+        if self.waiting.pop(id(holder), None) is not None:
+            self.tokens, self.usd = self.tokens + tokens, self.usd + usd
+            self.changed.set()
+
+    def _refusal(self, quote: Quote, tokens: float, usd: float) -> LimitExceeded:
+        key = "tokens" if tokens < min(quote.tokens, quote.input_tokens + quote.least + 1) else "usd"
+        limit, left = (self.limits.tokens, tokens) if key == "tokens" else (self.limits.usd, usd)
+        needs = quote.input_tokens + quote.least if key == "tokens" else quote.usd
+        unit = "tokens" if key == "tokens" else "US dollars"
+        return LimitExceeded(
+            f"the run reached `limits.{key}` = {limit:g} {unit}: {max(0, left):.6g} are left, and the next request "
+            f"to {quote.model} may need {needs:.6g}",
+            key=f"limits.{key}",
+        )
+
+
+@dataclass(slots=True, eq=False)
+class CallPurse:
+    """Pays for one call: its tries, too."""
+
+    run: RunPurse
+    ctx: Context
+    is_call: bool = True  # False: an embedding
+
+    async def reserve(self, quote: Quote) -> Reserved:
+        """Set aside what a request may use, in the run and with each meter."""
+        held = Held(self.run, quote)
+        is_call, self.is_call = self.is_call, False  # the next one is a retry of the same
+        if self.run.is_bounded:
+            held.quote = await self.run.set_aside(quote, held)
+            held.output_tokens = held.quote.output_tokens
+        try:
+            async with aclosing(self.run.chain.reserve(held.quote, self.ctx, call=is_call)) as meters:
+                async for reserved in meters:
+                    held.others.append(reserved)
+                    if reserved.output_tokens is not None:
+                        held.output_tokens = min(reserved.output_tokens, held.quote.output_tokens)
+                        held.quote = replace(held.quote, output_tokens=held.output_tokens)
+        except BaseException:
+            await held.release()
+            raise
+        return held
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """What is set aside for one request."""
+
+    run: RunPurse
+    quote: Quote
+    output_tokens: int | None = None
+    others: list[Reserved] = field(default_factory=list)
+
+    async def settle(self, usage: Usage) -> None:
+        self.run.close(self, usage.input_tokens + usage.output_tokens, usage.usd or 0.0)
+        for one in self.others:
+            try:
+                await one.settle(usage)
+            except Exception as error:  # it stays set aside, so that no budget is crossed
+                log.warning("what a request has used could not be noted: %s", describe(error))
+
+    async def release(self) -> None:
+        self.run.close(self, 0, 0.0)
+        for one in self.others:
+            try:
+                await one.release()
+            except Exception as error:
+                log.warning("what was set aside for a request could not be given back: %s", describe(error))
+
+    def keep(self) -> None:
+        """It broke off: all that was set aside counts as used."""
+        self.run.close(self, self.quote.tokens, self.quote.usd)
+
+
+def _left(limit: float | None, spent: float, held: Sequence[float]) -> float:
+    return float("inf") if limit is None else limit - spent - sum(held) + ROUNDING

@@ -1,0 +1,169 @@
+"""What a request may use at most: reserved before it is sent, settled when its usage is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from auwgent.errors import ProviderError
+from auwgent.models import wire
+from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply, Route
+from auwgent.models.listed import listed
+from auwgent.models.prices import highest_rates
+from auwgent.models.providers import IN_PROCESS
+from auwgent.session import Media, Usage
+
+LEAST = 256  # tokens of output: with fewer a request is not worth its price
+MOST = 16_384  # tokens of output that are asked for where nobody says how many a model may write
+AROUND_A_TURN, AROUND_A_REQUEST = 64, 1024  # tokens that a provider may add
+AN_IMAGE, AN_ADDRESS = 10_000, 50_000  # tokens, at most, of a small image, and of what is behind a URL
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What one request may use at most. Rates are US dollars for a token; None: nobody knows them.
+
+    A model in this process costs nothing, and its tokens are counted when it has answered.
+    """
+
+    model: str  # provider/model
+    input_tokens: int
+    output_tokens: int
+    is_limited: bool  # by its params or the model: more than `output_tokens` cannot come
+    least: int = 0  # output tokens below which it is not worth its price
+    rates: tuple[float, float] | None = None  # for input and output
+    counted: dict[Any, Any] = field(
+        default_factory=dict, compare=False
+    )  # notes of those who have reserved it
+
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def usd(self) -> float:
+        """The price, as far as it is known."""
+        into, out = self.rates or (0.0, 0.0)
+        return self.input_tokens * into + self.output_tokens * out
+
+    def within(self, tokens: float, usd: float) -> Quote | None:
+        """The request with as much output as so many tokens and dollars pay for; None where that is too little."""
+        into, out = self.rates or (0.0, 0.0)
+        left = min(self.output_tokens, tokens - self.input_tokens)
+        if usd < self.usd:
+            left = min(left, (usd - self.input_tokens * into) / out) if out else -1
+        if left < min(self.least, self.output_tokens):
+            return None
+        return self if left == self.output_tokens else replace(self, output_tokens=int(left))
+
+
+class Reserved(Protocol):
+    """What was set aside for a request. What comes first of its ends counts."""
+
+    output_tokens: int | None  # the most that may be asked for; None: nobody minds
+
+    async def settle(self, usage: Usage) -> None:
+        """The request has used this, and no more."""
+
+    async def release(self) -> None:
+        """The request was not made, or refused, and has cost nothing."""
+
+    def keep(self) -> None:
+        """It is not known what the request has used: all that was set aside counts."""
+
+
+class Purse(Protocol):
+    """Who pays for the requests of one call: its retries and stand-ins, too."""
+
+    async def reserve(self, quote: Quote) -> Reserved:
+        """Set aside what a request may use; `LimitExceeded` where there is not enough left."""
+
+
+async def asked(route: Route, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
+    """Ask a model, once the most that this may use is set aside."""
+    if request.purse is None:
+        async with aclosing(route.ask(request)) as pieces:
+            async for piece in pieces:
+                yield piece
+        return
+    quote = quoted(route.spec, request)
+    reserved = await request.purse.reserve(quote)
+    most = reserved.output_tokens
+    is_lowered = most is not None and not (quote.is_limited and most == quote.output_tokens)
+    limit = most // _answers(route.spec) if most is not None and is_lowered else None
+    begun = False
+    try:
+        async with aclosing(route.ask(replace(request, most=limit))) as pieces:
+            async for piece in pieces:
+                begun = True
+                if isinstance(piece, Reply) and _is_told(route.spec, piece.usage):
+                    await reserved.settle(piece.usage)
+                yield piece
+    except ProviderError as error:
+        if not begun and error.status is not None and error.status >= 400:
+            await reserved.release()  # refused: nothing was made of it
+        raise
+    finally:
+        reserved.keep()  # what was neither settled nor released
+
+
+def quoted(spec: ModelSpec, request: ModelRequest) -> Quote:
+    """What a model may use at most for a request."""
+    if _is_free(spec):
+        return Quote(spec.name, 0, 0, is_limited=True, rates=(0.0, 0.0))
+    own = {} if spec.own is not None else listed(spec)
+    params = wire.params(spec, own)
+    given = next((params[name] for name in wire.OUTPUT_LIMITS if type(params.get(name)) is int), None)
+    known = given or own.get("max_output_tokens")
+    thinking = spec.params.get("thinking")
+    budget = thinking.get("budget_tokens", 0) if isinstance(thinking, Mapping) else 0
+    return Quote(
+        spec.name,
+        input_bound(request),
+        int(known or MOST) * _answers(spec),
+        is_limited=known is not None,
+        least=LEAST + budget,
+        rates=highest_rates(spec),
+    )
+
+
+def embedding(spec: ModelSpec, texts: Sequence[str]) -> Quote:
+    """What a model may use at most to make vectors of texts."""
+    free = spec.provider in IN_PROCESS
+    tokens = 0 if free else sum(len(text.encode("utf-8", "replace")) + AROUND_A_TURN for text in texts)
+    return Quote(spec.name, tokens, 0, is_limited=True, rates=(0.0, 0.0) if free else highest_rates(spec))
+
+
+def input_bound(request: ModelRequest) -> int:
+    """No tokenizer makes more tokens than there are bytes."""
+    told: list[Any] = [request.system]
+    tokens = AROUND_A_REQUEST + AROUND_A_TURN * (len(request.turns) + len(request.tools))
+    for turn in request.turns:
+        calls = [(call.name, call.args, call.raw_args) for call in turn.tool_calls or ()]
+        told += [turn.text, calls, turn.provider_data]
+        for part in turn.content if isinstance(turn.content, list) else ():
+            if isinstance(part, Media):
+                tokens += AN_ADDRESS if part.data is None else max(AN_IMAGE, len(part.data))
+    told += [(tool.name, tool.description, dict(tool.parameters)) for tool in request.tools]
+    if request.output is not None:
+        told.append(dict(request.output.schema))
+    return tokens + len(json.dumps(told, ensure_ascii=False, default=str).encode("utf-8", "replace"))
+
+
+def _answers(spec: ModelSpec) -> int:
+    """How many answers the params ask for."""
+    number = spec.params.get("n")
+    return number if isinstance(number, int) and number > 1 else 1
+
+
+def _is_told(spec: ModelSpec, usage: Usage) -> bool:
+    """Whether this is what the request has used. What we have guessed of a provider's is not."""
+    return not usage.estimated or spec.own is not None or spec.provider in IN_PROCESS
+
+
+def _is_free(spec: ModelSpec) -> bool:
+    return spec.provider in IN_PROCESS and spec.own is None
