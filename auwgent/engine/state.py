@@ -286,10 +286,9 @@ class Run(RunState):
         """Vectors for a middleware: they count in what the run may spend."""
         embed = self.services.embed
         assert embed is not None
-        purse = self.paying(Context(self, agent), is_call=False)
-        if purse is None or not isinstance(embed, Embedder):
+        if not isinstance(embed, Embedder):
             return await embed(texts)
-        vectors, usage = await embed.paid(texts, purse)
+        vectors, usage = await embed.paid(texts, self.paying(Context(self, agent), is_call=False))
         self.usage += usage
         return vectors
 

@@ -36,9 +36,11 @@ class Embedder:
     async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
         return await embed(self.spec(), texts)
 
-    async def paid(self, texts: Sequence[str], purse: Purse) -> tuple[list[list[float]], Usage]:
+    async def paid(self, texts: Sequence[str], purse: Purse | None) -> tuple[list[list[float]], Usage]:
         """The vectors, once the most that they may cost is set aside, and what they have used."""
         spec = self.spec()
+        if purse is None:
+            return await _embedded(spec, texts)
         reserved = await purse.reserve(spending.embedding(spec, texts))
         try:
             vectors, usage = await _embedded(spec, texts)
