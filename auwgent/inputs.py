@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from auwgent.errors import ConfigError
+from auwgent.models.media import as_text, text_of, type_of
 from auwgent.session import Media, Part, Text
 from auwgent.words import misfits
 
@@ -50,7 +51,7 @@ def _part(part: Any) -> Any:
     return given
 
 
-def _file(path: Any, kind: MediaType | None) -> Media:
+def _file(path: Any, kind: MediaType | None) -> Part:
     try:
         file = Path(path).expanduser()
         content = file.read_bytes()
@@ -60,9 +61,15 @@ def _file(path: Any, kind: MediaType | None) -> Media:
     return media(file.name, content, kind)
 
 
-def media(name: str, content: bytes, kind: MediaType | None = None) -> Media:
-    """A file as a part: its bytes, never its path. Its `kind` follows from its name unless it is given."""
-    mime_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+def media(name: str, content: bytes, kind: MediaType | None = None) -> Part:
+    """A file as a part: its bytes, never its path.
+
+    Its first bytes say what it is, else its name, unless its `kind` is given; a text goes as text, which every model
+    reads.
+    """
+    mime_type = type_of(content) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    if content and (text := text_of(content, mime_type)) is not None:
+        return as_text(name, text)
     guessed: MediaType = "file"
     if mime_type.startswith("image/") and not mime_type.endswith("+xml"):  # SVG is text to all providers
         guessed = "image"

@@ -96,6 +96,7 @@ class Media(Plain):
     url: str | None = None  # http(s) only; read by the provider, never by us
     mime_type: str | None = None
     name: str | None = None
+    refused: String | None = None  # why a provider would not take it; it is told in words from then on
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

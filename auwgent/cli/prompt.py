@@ -35,7 +35,7 @@ def gather(prompt: str | None, attached: Sequence[Path], *, use_stdin: bool, qui
     if not attached:
         return text
     words: list[Part] = [Text(text=text)] if text else []
-    return words + [_part(path) for path in attached]
+    return words + [media(path.name, _read(path)) for path in attached]
 
 
 def _nothing(prompt: str | None, use_stdin: bool) -> str:
@@ -74,15 +74,6 @@ def _remind() -> None:
     click.echo(f"reading standard input to its end ({hint})", err=True)
 
 
-def _part(path: Path) -> Part:
-    """The file by its type. What is text goes as text, which every model reads."""
-    content = _read(path)
-    part = media(path.name, content)
-    if part.type != "file" or part.mime_type == "application/pdf" or (text := _as_text(content)) is None:
-        return part
-    return Text(text=f"{path.name}:\n\n{text}")
-
-
 def _read(path: Path) -> bytes:
     """The content of a regular file: others may have no end, or nobody who writes to them."""
     if not path.is_file():
@@ -97,10 +88,3 @@ def _read(path: Path) -> bytes:
     if len(content) > LARGEST:
         raise click.UsageError(f"--attach: {str(path)!r} has more than {LARGEST // 1_000_000} MB")
     return content
-
-
-def _as_text(content: bytes) -> str | None:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None

@@ -11,8 +11,11 @@ from auwgent.errors import ProviderError
 from auwgent.models.base import CallPiece, ModelSpec, Piece, RawCall, ReasoningPiece, Reply, TextPiece
 from auwgent.models.ends import End, Ending, end_of
 from auwgent.models.faults import broken_off, garbled
-from auwgent.models.wire import ECHOED
+from auwgent.models.wire import ECHOED, SERVER_CALLS, SERVER_RESULTS, THOUGHTS
 from auwgent.session import Usage
+
+_OF_THE_SERVER = "srvtoolu_"  # Anthropic's ids for calls of its own tools begin so
+_SERVER_RESULTS = ("web_search_results", "tool_results")  # where LiteLLM puts what came of them
 
 
 @dataclass(slots=True)
@@ -43,6 +46,9 @@ class Answer:
         self._open: dict[int | None, _Call] = {}  # the provider's index -> the call its fragments belong to
         self._echoed: dict[str, list[dict[str, Any]]] = {}
         self._refuses = False
+        self._thoughts: list[str] = []
+        self._server_calls: list[_Call] = []  # of tools that the provider runs itself
+        self._server_results: dict[str, list[dict[str, Any]]] = {}
 
     def take(self, chunk: Any) -> Iterator[Piece]:
         """Add a chunk or a whole response, and yield what it brought."""
@@ -71,8 +77,22 @@ class Answer:
             model=model,
             finish_reason="tool_calls" if calls and self.end == "stop" else self.end,
             said=self.ending.said,
-            provider_data=dict(self._echoed) or None,
+            provider_data=self._kept() or None,
         )
+
+    def _kept(self) -> dict[str, Any]:
+        """What goes back to this model with the next request."""
+        kept: dict[str, Any] = dict(self._echoed)
+        if self._calls and self._thoughts and not kept:
+            kept[THOUGHTS] = "".join(self._thoughts)
+        results = {name: blocks for name, blocks in self._server_results.items() if blocks}
+        done = {str(block.get("tool_use_id")) for blocks in results.values() for block in blocks}
+        calls = [
+            {"id": call.id, "name": call.name, "arguments": call.arguments}
+            for call in self._server_calls
+            if call.id in done
+        ]
+        return kept | ({SERVER_CALLS: calls, SERVER_RESULTS: results} if calls else {})
 
     @property
     def end(self) -> End:
@@ -117,24 +137,33 @@ class Answer:
                 _add_block(self._echoed.setdefault(key, []), dict(block))
         # Servers that speak OpenAI's wire format name it either way.
         if reasoning := getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None):
+            self._thoughts.append(reasoning)
             yield ReasoningPiece(reasoning)
         if message.content:
             self._texts.append(message.content)
             yield TextPiece(message.content)
         for fragment in message.tool_calls or ():
-            yield self._called(fragment)
+            if piece := self._called(fragment):
+                yield piece
+        fields = getattr(message, "provider_specific_fields", None) or {}
+        for name in _SERVER_RESULTS:  # each time all of them
+            if fields.get(name):
+                self._server_results[name] = [dict(block) for block in fields[name]]
 
-    def _called(self, fragment: Any) -> CallPiece:
+    def _called(self, fragment: Any) -> CallPiece | None:
         index = getattr(fragment, "index", None)
         function = fragment.function
         call = self._open.get(index)
         if call is None or _is_another(call, index, fragment):
-            call = self._open[index] = _Call(place=len(self._calls))
-            self._calls.append(call)
+            group = self._server_calls if (fragment.id or "").startswith(_OF_THE_SERVER) else self._calls
+            call = self._open[index] = _Call(place=len(group))
+            group.append(call)
         call.id = call.id or fragment.id or ""
         named = function.name if function.name and not call.name else None
         call.name = call.name or function.name or ""
         call.pieces.append(function.arguments or "")
+        if call.id.startswith(_OF_THE_SERVER):
+            return None
         return CallPiece(index=call.place, id=call.id or None, name=named, arguments=function.arguments or "")
 
 
@@ -157,16 +186,29 @@ def _is_whole(arguments: str) -> bool:
     return True
 
 
+_TEXTS = ("thinking", "text", "summary", "data")  # what comes in pieces in a block of a thought
+
+
 def _add_block(blocks: list[dict[str, Any]], block: dict[str, Any]) -> None:
     """Put a streamed block behind the others; text and signature of one thought come in several."""
     block = {key: value for key, value in block.items() if value is not None}
     last = blocks[-1] if blocks else None
-    if last and block.get("type") == last.get("type") == "thinking" and not last.get("signature"):
-        last["thinking"] = last.get("thinking", "") + block.get("thinking", "")
-        if block.get("signature"):
-            last["signature"] = block["signature"]
-    else:
+    if last is None or not _goes_on(last, block):
         blocks.append(block)
+        return
+    for key, value in block.items():
+        is_text = key in _TEXTS and isinstance(value, str)
+        if is_text or value:
+            last[key] = last.get(key, "") + value if is_text else value
+
+
+def _goes_on(last: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
+    """Whether a block is a further piece of the last one."""
+    if block.get("type") != last.get("type") or block.get("index") != last.get("index"):
+        return False
+    if block.get("type") == "redacted_thinking" or last.get("signature"):
+        return False
+    return "id" not in block or block["id"] == last.get("id")
 
 
 def unfinished(spec: ModelSpec, answer: Answer) -> ProviderError | None:

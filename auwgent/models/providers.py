@@ -38,6 +38,8 @@ class Provider:
         "images"  # which media it fetches itself; "https": files as well
     )
     text_alone: bool = False  # it reads no media at all
+    result_images: bool = False  # images may stand in the results of tools
+    thoughts_back: bool = True  # it takes `reasoning_content` back beside the calls that followed it
     in_a_row: bool = False  # it takes several turns of one role in a row
     references: bool = True  # False: `$ref` in a schema is refused, or read wrongly on the way
     # What it can write.
@@ -104,6 +106,8 @@ PROVIDERS: Mapping[str, Provider] = {
             path="",
             exact=True,
             urls="https",
+            result_images=True,
+            thoughts_back=False,
         ),
         Provider(
             "gemini",
@@ -113,6 +117,7 @@ PROVIDERS: Mapping[str, Provider] = {
             urls="none",
             references=False,
             native_output="alone",
+            thoughts_back=False,
         ),
         Provider(
             "mistral",
@@ -120,6 +125,7 @@ PROVIDERS: Mapping[str, Provider] = {
             chat="https://api.mistral.ai/v1",
             native_output="alone",
             stream_options=False,
+            thoughts_back=False,
         ),
         Provider(
             "openrouter",
@@ -129,7 +135,13 @@ PROVIDERS: Mapping[str, Provider] = {
             body={"usage": {"include": True}},
             charges=True,
         ),
-        Provider("groq", ("GROQ_API_KEY",), chat="https://api.groq.com/openai/v1", whole_answers=False),
+        Provider(
+            "groq",
+            ("GROQ_API_KEY",),
+            chat="https://api.groq.com/openai/v1",
+            whole_answers=False,
+            thoughts_back=False,
+        ),
         Provider("deepseek", ("DEEPSEEK_API_KEY",), chat="https://api.deepseek.com/v1", text_alone=True),
         Provider("xai", ("XAI_API_KEY",), chat="https://api.x.ai/v1", in_a_row=True),
         Provider(
@@ -141,9 +153,9 @@ PROVIDERS: Mapping[str, Provider] = {
             "fireworks_ai",
             ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY", "FIREWORKSAI_API_KEY", "FIREWORKS_AI_TOKEN"),
         ),
-        Provider("cerebras", ("CEREBRAS_API_KEY",), chat="https://api.cerebras.ai/v1"),
+        Provider("cerebras", ("CEREBRAS_API_KEY",), chat="https://api.cerebras.ai/v1", thoughts_back=False),
         Provider("moonshot", ("MOONSHOT_API_KEY",), chat="https://api.moonshot.ai/v1"),
-        Provider("perplexity", ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"), path=""),
+        Provider("perplexity", ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"), path="", thoughts_back=False),
         Provider(
             "cohere",
             ("COHERE_API_KEY", "CO_API_KEY"),
@@ -151,6 +163,7 @@ PROVIDERS: Mapping[str, Provider] = {
             exact=True,
             urls="none",
             references=False,
+            thoughts_back=False,
         ),
         Provider(
             "cohere_chat",
@@ -159,6 +172,7 @@ PROVIDERS: Mapping[str, Provider] = {
             exact=True,
             urls="none",
             references=False,
+            thoughts_back=False,
         ),
         Provider("nvidia_nim", ("NVIDIA_NIM_API_KEY",), chat="https://integrate.api.nvidia.com/v1"),
         Provider("deepinfra", ("DEEPINFRA_API_KEY",), chat="https://api.deepinfra.com/v1/openai"),
@@ -180,6 +194,7 @@ PROVIDERS: Mapping[str, Provider] = {
             note="AWS credentials",
             urls="none",
             references=False,
+            thoughts_back=False,
         ),
         Provider("sagemaker_chat", needs_key=False, path="", note="AWS credentials", urls="none"),
         Provider(
@@ -189,6 +204,7 @@ PROVIDERS: Mapping[str, Provider] = {
             note="Google Cloud credentials",
             urls="none",
             references=False,
+            thoughts_back=False,
         ),
         Provider("ollama", needs_key=False, path="", exact=True, chat=OLLAMA, urls="none"),
         Provider(

@@ -6,14 +6,15 @@ import hashlib
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from auwgent.errors import ConfigError
+from auwgent.models import parts
 from auwgent.models.base import ModelRequest, ModelSpec, ToolSpec
 from auwgent.models.dialects import as_parameters, written_out
 from auwgent.models.providers import family, provider
-from auwgent.session import Media, Part, Text, ToolCall, Turn
+from auwgent.session import ToolCall, Turn
 
 Message = dict[str, Any]
 
@@ -34,18 +35,21 @@ OUTPUT_LIMITS = (
 OUTPUT_TOKENS = 8192  # of a Claude without max_tokens in its params; its most may be very much
 
 # What may be left empty in a session but not on every wire.
-NO_OUTPUT = "(no output)"
 BEGINS = "(The conversation begins with your words.)"
 GO_ON = "(Noted.)"
+
+NAME_LENGTH = 64  # of a tool; OpenAI and Gemini refuse longer ones
 
 CACHE_MARK = {"type": "ephemeral"}
 
 # What of an answer is kept as provider_data, and goes back where it came from.
 ECHOED = ("thinking_blocks", "reasoning_details")
+THOUGHTS = "reasoning_content"  # as above, for those who want the text itself back beside calls
+SERVER_CALLS, SERVER_RESULTS = "server_calls", "server_results"  # of tools that the provider runs itself
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")  # OpenAI refuses longer ones, Anthropic other characters
 _STRICT_ID = re.compile(r"[A-Za-z0-9]{9}")
-_AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wav": "wav", "audio/x-wav": "wav"}
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def check_params(spec: ModelSpec) -> None:
@@ -72,8 +76,7 @@ def params(spec: ModelSpec, known: Mapping[str, Any], most: int | None = None) -
 
 def messages(spec: ModelSpec, request: ModelRequest) -> list[Message]:
     """The system prompt and the turns, with roles, call ids and contents that `spec`'s provider accepts."""
-    ids = _CallIds(spec)
-    wired = [message for turn in request.turns if (message := _message(spec, turn, ids))]
+    wired = list(_messages(spec, request.turns))
     make = family(spec)
     in_a_row = provider(spec).in_a_row and not make.alternates
     wired = _ordered(wired, strict=make.nine_letter_ids, in_a_row=in_a_row)
@@ -148,16 +151,31 @@ def _digest(text: str) -> str:
     return "".join(letters)
 
 
-def _message(spec: ModelSpec, turn: Turn, ids: _CallIds) -> Message | None:
-    match turn.role:
-        case "user":
-            content = _content(spec, turn)
-            return {"role": "user", "content": content} if content else None
-        case "assistant":
-            return _assistant(spec, turn, ids)
-        case "tool":
-            call_id = ids.of_result(turn.tool_call_id or "")
-            return {"role": "tool", "tool_call_id": call_id, "content": _result(turn)}
+def _messages(spec: ModelSpec, turns: Iterable[Turn]) -> Iterator[Message]:
+    """Each turn as a message. What results cannot hold follows them as the user's."""
+    ids = _CallIds(spec)
+    behind: list[parts.Wired] = []
+    for turn in turns:
+        if behind and turn.role != "tool":
+            yield {"role": "user", "content": behind}
+            behind = []
+        match turn.role:
+            case "user":
+                if content := parts.content(spec, turn):
+                    yield {"role": "user", "content": content}
+            case "assistant":
+                if message := _assistant(spec, turn, ids):
+                    yield message
+            case "tool":
+                content, more = parts.result(spec, turn)
+                behind += more
+                yield {
+                    "role": "tool",
+                    "tool_call_id": ids.of_result(turn.tool_call_id or ""),
+                    "content": content,
+                }
+    if behind:
+        yield {"role": "user", "content": behind}
 
 
 def _assistant(spec: ModelSpec, turn: Turn, ids: _CallIds) -> Message | None:
@@ -167,74 +185,34 @@ def _assistant(spec: ModelSpec, turn: Turn, ids: _CallIds) -> Message | None:
             "id": ids.of_call(turn, call),
             "type": "function",
             # What did not parse in the first place would be refused: the result says what was wrong with it.
-            "function": {"name": call.name, "arguments": json.dumps(call.args, ensure_ascii=False)},
+            "function": {"name": _name(call.name), "arguments": json.dumps(call.args, ensure_ascii=False)},
         }
         for call in turn.tool_calls or ()
     ]
-    if not calls and not turn.text.strip():
+    own = turn.provider_data or {} if turn.model == spec.name else {}
+    server_calls = [_server_call(call) for call in own.get(SERVER_CALLS, ())]
+    if not calls and not server_calls and not turn.text.strip():
         return None
     message: Message = {"role": "assistant", "content": turn.text or None}
-    if calls:
-        message["tool_calls"] = calls
-    if turn.provider_data and turn.model == spec.name:
-        message |= {key: turn.provider_data[key] for key in ECHOED if key in turn.provider_data}
+    if server_calls or calls:
+        message["tool_calls"] = [*server_calls, *calls]
+    message |= {key: own[key] for key in ECHOED if key in own}
+    if calls and THOUGHTS in own and provider(spec).thoughts_back:
+        message[THOUGHTS] = own[THOUGHTS]
+    if server_calls:
+        message["provider_specific_fields"] = own[SERVER_RESULTS]
     return message
 
 
-def _result(turn: Turn) -> str:
-    if isinstance(turn.content, str):
-        return turn.content or NO_OUTPUT
-    return "\n".join(_as_text(part) for part in turn.content) or NO_OUTPUT
+def _server_call(call: Mapping[str, str]) -> dict[str, Any]:
+    function = {"name": call["name"], "arguments": call["arguments"]}
+    return {"id": call["id"], "type": "function", "function": function}
 
 
-def _content(spec: ModelSpec, turn: Turn) -> str | list[dict[str, Any]]:
-    """Text alone goes as a string, which every provider reads; only media make a list of parts."""
-    if isinstance(turn.content, str):
-        return turn.content
-    if all(isinstance(part, Text) for part in turn.content):
-        return turn.text
-    if provider(spec).text_alone:
-        return "\n".join(map(_as_text, turn.content))
-    return [_part(spec, part) for part in turn.content if not (isinstance(part, Text) and not part.text)]
-
-
-def _part(spec: ModelSpec, part: Part) -> dict[str, Any]:
-    if isinstance(part, Text):
-        return {"type": "text", "text": part.text}
-    if part.url is not None and not _carries_url(spec, part):
-        return {"type": "text", "text": _as_text(part)}
-    match part.type:
-        case "image":
-            return {"type": "image_url", "image_url": {"url": part.url or _data_url(part, "image/png")}}
-        case "audio":
-            sound = _AUDIO_FORMATS.get(part.mime_type or "", (part.mime_type or "wav").rpartition("/")[2])
-            return {"type": "input_audio", "input_audio": {"data": part.data, "format": sound}}
-        case "file":
-            if part.url:
-                return {"type": "file", "file": {"file_id": part.url}}
-            named = {"filename": part.name} if part.name else {}
-            return {"type": "file", "file": {"file_data": _data_url(part, "application/pdf"), **named}}
-
-
-def _carries_url(spec: ModelSpec, part: Media) -> bool:
-    """Whether the URL goes on the wire. For who takes none LiteLLM would fetch it here, which an imported session
-    must never bring about.
-    """
-    takes = provider(spec).urls
-    if takes == "https":
-        return part.type != "audio" and str(part.url).startswith("https://")
-    return takes == "images" and part.type == "image"
-
-
-def _data_url(part: Media, mime_type: str) -> str:
-    return f"data:{part.mime_type or mime_type};base64,{part.data}"
-
-
-def _as_text(part: Part) -> str:
-    """A part where only text can stand."""
-    if isinstance(part, Text):
-        return part.text
-    return f"[{part.type}: {part.url or part.name or part.mime_type or 'without a name'}]"
+def _name(name: str) -> str:
+    """A tool's name as every provider takes it, whatever a model has made up."""
+    name = _NOT_IN_NAMES.sub("_", name)[:NAME_LENGTH] or "unknown"
+    return name if name[0].isalpha() or name[0] == "_" else f"_{name[1:]}"
 
 
 def _ordered(wired: Iterable[Message], *, strict: bool, in_a_row: bool) -> list[Message]:
