@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 from auwgent.errors import PASSING, Fault, ProviderError
 from auwgent.models.base import ModelSpec, Reply
 from auwgent.models.providers import key_places
-from auwgent.models.received import APIError, Unusable
+from auwgent.models.received import APIError, BrokenOff, Unusable
 from auwgent.secrecy import scrubbed
 from auwgent.session import now
 
@@ -159,12 +159,14 @@ def explained(error: BaseException, spec: ModelSpec, *, begun: bool = False) -> 
 def _explained(error: BaseException, spec: ModelSpec, *, begun: bool) -> ProviderError:
     chain = list(_chain(error))
     # What was found on the way says more than what LiteLLM made of it.
-    found = next((one for one in chain if isinstance(one, APIError | Unusable)), None)
+    found = next((one for one in chain if isinstance(one, APIError | Unusable | BrokenOff)), None)
+    if isinstance(found, BrokenOff):
+        return broken_off(spec, begun=begun or found.begun)
     if isinstance(found, Unusable):
         sentence = f"What answered for {{model}}{{at}} {_literal(found.told)}."
         return _error(spec, found.fault, sentence=sentence, retryable=False)
     if found is not None:
-        error, chain = found, [found]
+        error, chain, begun = found, [found], begun or found.begun
     said = getattr(error, "original_exception", None) or error
     text = _text(said)
     status = _status(chain)

@@ -20,6 +20,7 @@ from auwgent.models import wire
 from auwgent.models.answer import Answer, reported, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.faults import broken_off, explained
+from auwgent.models.guard import checked, mended, trouble
 from auwgent.models.prices import known_usd
 from auwgent.models.providers import base_url_for, provider, wants_placeholder
 from auwgent.models.tap import listener, overheard
@@ -33,6 +34,10 @@ QUIET_ENVIRONMENT = {
     "LITELLM_LOG": "ERROR",
     "REPEATED_STREAMING_CHUNK_LIMIT": str(10**9),  # else a hundred equal pieces count as a failure
     "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB": "0",  # a URL in a session is the provider's to read, not ours
+}
+FORCED_ENVIRONMENT = {  # whatever the host says: both lead past what stands before LiteLLM's clients here
+    "LITELLM_RUST": "false",
+    "DISABLE_AIOHTTP_TRANSPORT": "false",
 }
 LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")  # what they report is raised as well
 HTTP_LOGGERS = ("openai", "httpx", "httpcore", "httpx2")  # below WARNING they write URLs and headers
@@ -68,23 +73,25 @@ def _import() -> Any:
     """LiteLLM, without its banners, log lines and downloads."""
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    os.environ.update(FORCED_ENVIRONMENT)
     _silence()
     collecting = gc.isenabled()
     gc.disable()  # a quarter of the import is spent looking for garbage among thousands of new classes
     try:
         import litellm
         from litellm.litellm_core_utils import logging_worker
-        from litellm.llms.custom_httpx.aiohttp_transport import AiohttpResponseStream
+        from litellm.llms.custom_httpx.aiohttp_transport import AiohttpResponseStream, LiteLLMAiohttpTransport
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
     finally:
         gc.freeze()
         if collecting:
             gc.enable()
-    # Each of the four says in its docstring why it stands there; LiteLLM's own types know of none.
+    # Each of the five says in its docstring why it stands there; LiteLLM's own types know of none.
     logging_worker.GLOBAL_LOGGING_WORKER = _NoWorker()  # type: ignore[misc,assignment]
     litellm.module_level_aclient = _ClientOfLoop(litellm)  # type: ignore[assignment]
     AsyncHTTPHandler.single_connection_post_request = _no_second_try  # type: ignore[method-assign]
-    AiohttpResponseStream.__aiter__ = _overheard(AiohttpResponseStream.__aiter__)  # type: ignore[method-assign,assignment]
+    LiteLLMAiohttpTransport.handle_async_request = _checked(LiteLLMAiohttpTransport.handle_async_request)  # type: ignore[method-assign]
+    AiohttpResponseStream.__aiter__ = _heard(AiohttpResponseStream.__aiter__)  # type: ignore[method-assign,assignment]
     # The Responses API's events do not fit the classes LiteLLM puts them in, which pydantic tells on stderr.
     warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning, "pydantic.main")
     litellm.suppress_debug_info = True
@@ -136,11 +143,32 @@ async def _no_second_try(*args: Any, **kwargs: Any) -> Any:
     raise  # it is called where that error is being handled
 
 
-def _overheard(received: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Stands for the reading of a response's body: what is in it is also told to whoever made the call."""
+def _checked(handle: Callable[..., Any]) -> Callable[..., Any]:
+    """Stands for the sending of a request: an answer that points elsewhere is not followed."""
+
+    async def handle_async_request(transport: Any, request: Any) -> Any:
+        if not request.headers.get("authorization", "").startswith("AWS4"):  # those are signed
+            request.headers["accept-encoding"] = "identity"
+        return await checked(request, await handle(transport, request))
+
+    return handle_async_request
+
+
+def _heard(received: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Stands for the reading of a response's body: LiteLLM gets what its clients can read.
+
+    What is in it is also told to whoever made the call.
+    """
 
     def read(stream: Any) -> AsyncGenerator[bytes, None]:
-        return overheard(received(stream), stream._aiohttp_response.headers)
+        asked = getattr(stream, "asked", None)
+        if asked is None:
+            return overheard(received(stream), stream._aiohttp_response.headers)
+        return overheard(mended(received(stream), asked), asked.headers)
+
+    return read
+
+
 
     return read
 
@@ -190,12 +218,13 @@ class LiteLLMModel:
         litellm = await library()
         answer = Answer()
         failure: ProviderError | None = None
+        wrong: list[Exception] = []
         try:
             call = litellm.acompletion(**self._arguments(litellm, request))
-            response = await self._in_time(call, answer)
+            response = await self._in_time(call, answer, wrong)
             if hasattr(response, "__aiter__"):
                 async with _closed_at_last(response):
-                    while (chunk := await self._in_time(anext(response, None), answer)) is not None:
+                    while (chunk := await self._in_time(anext(response, None), answer, wrong)) is not None:
                         for piece in answer.take(chunk):
                             yield piece
             else:
@@ -206,7 +235,7 @@ class LiteLLMModel:
             else:
                 failure = unfinished(self.spec, answer)
         except Exception as error:
-            failure = explained(error, self.spec, begun=answer.begun)
+            failure = explained(wrong[0] if wrong else error, self.spec, begun=answer.begun)
             if answer.ending.end == "broken":  # of some LiteLLM makes an exception, of some none
                 failure = unfinished(self.spec, answer)
         if failure is not None:
@@ -216,13 +245,14 @@ class LiteLLMModel:
     async def aclose(self) -> None:
         """Nothing to do: connections are shared by all models of a loop and closed at its end."""
 
-    async def _in_time(self, awaitable: Awaitable[T], answer: Answer) -> T:
-        token = listener.set(answer.ending.hear)
+    async def _in_time(self, awaitable: Awaitable[T], answer: Answer, wrong: list[Exception]) -> T:
+        tokens = listener.set(answer.ending.hear), trouble.set(wrong)
         try:
             async with asyncio.timeout(self.spec.timeout):
                 return await awaitable
         finally:
-            listener.reset(token)
+            listener.reset(tokens[0])
+            trouble.reset(tokens[1])
 
     def _arguments(self, litellm: Any, request: ModelRequest) -> dict[str, Any]:
         spec = self.spec

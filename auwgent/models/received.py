@@ -74,7 +74,9 @@ STATUS_OF: Mapping[str, int] = {
 
 
 class APIError(Exception):
-    """An error that the provider sent in place of an answer, or of a piece of one."""
+    """An error that the provider sent in place of an answer, or of a piece of one; `begun` in the middle of it."""
+
+    begun = False
 
     def __init__(self, said: Any, status: int | None = None) -> None:
         try:
@@ -83,6 +85,14 @@ class APIError(Exception):
             text = "an error that cannot be read"
         super().__init__(text[:ERROR_BYTES])
         self.status_code = status
+
+
+class BrokenOff(Exception):
+    """An answer without an end; `begun` where something of it had come."""
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__("the answer has no end")
+        self.begun = begun
 
 
 class Unusable(Exception):
@@ -209,10 +219,11 @@ async def answered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Json, None]:
                     return
                 if event.name == "error":
                     raise APIError(*_wrong(decoded(event)))
-                if not event.is_whole and event[:1] not in b"{[":
+                if not event.is_whole and not event.startswith((b"{", b"[")):
                     continue  # a sign of life
                 chunk = tidied(decoded(event))
-            except APIError:
+            except APIError as error:
+                error.begun = has_begun
                 raise
             except Exception:
                 if has_ended:
@@ -221,7 +232,7 @@ async def answered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Json, None]:
             for choice in chunk["choices"]:
                 if has_begun and choice.message and not event.is_whole:
                     choice["delta"] = Json()  # all that was said, once more
-                has_begun |= bool(choice.delta)
+                has_begun |= bool(choice.delta.content or choice.delta.tool_calls)
                 has_ended |= bool(choice.finish_reason)
             yield chunk
 

@@ -1,0 +1,365 @@
+"""What stands between the network and LiteLLM's clients, so that these read what the direct route reads.
+
+LiteLLM knows nothing of it: its one HTTP transport is given answers that are bounded and in the form that its clients
+understand. What is no answer is raised here, and remembered for the one who made the call.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from auwgent.models.answer import Answer
+from auwgent.models.received import (
+    ANSWER_BYTES,
+    DONE,
+    ERROR_BYTES,
+    APIError,
+    BrokenOff,
+    Event,
+    Json,
+    Unusable,
+    answered,
+    decoded,
+    events,
+    failure_in,
+    redirected,
+)
+from auwgent.session import Usage
+
+OTHER_BYTES = 4 * ANSWER_BYTES  # of what holds no text of a model's, such as vectors
+INFLATED = 2**18  # bytes unpacked at a time
+
+BESIDE = ("native_finish_reason", "content_filter_results", "error")  # said of the end of a choice
+
+trouble: ContextVar[list[Exception] | None] = ContextVar("trouble", default=None)
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request and the head of its answer."""
+
+    path: str
+    streams: bool
+    status: int
+    kind: str  # the content type
+    encoding: str
+    trouble: list[Exception] | None  # where whoever made the call looks for what went wrong
+
+    @classmethod
+    def of(cls, request: Any, response: Any) -> Asked:
+        path = request.url.path
+        try:
+            sent = bytes(request.content)
+        except Exception:  # it was streamed itself, so that it is none of a chat
+            sent = b""
+        streams = any(
+            word in path for word in ("streamGenerateContent", "converse-stream", "-response-stream")
+        )
+        return cls(
+            path=path,
+            streams=streams or b'"stream":true' in sent.replace(b" ", b""),
+            status=response.status_code,
+            kind=response.headers.get("content-type", "").lower(),
+            encoding=response.headers.get("content-encoding", "").lower(),
+            trouble=trouble.get(),
+        )
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the body cannot be looked into here."""
+        return self.encoding not in ("", "identity", "gzip", "deflate")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What tells how to read the body once it is mended."""
+        kind = "text/event-stream" if self.is_chat and self.streams and self.status < 300 else self.kind
+        return {"content-type": kind, "content-encoding": self.encoding if self.is_packed else ""}
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether this is OpenAI's chat format."""
+        return self.path.endswith("/chat/completions")
+
+    def noted(self, error: Exception) -> None:
+        """Remember an error for whoever made the call."""
+        if self.trouble is not None:
+            self.trouble.append(error)
+
+
+async def checked(request: Any, response: Any) -> Any:
+    """The response as LiteLLM may have it: never a redirect, and of a body that can be read in `mended`."""
+    asked = Asked.of(request, response)
+    if 300 <= asked.status < 400:
+        await response.aclose()
+        error = redirected(response.headers.get("location", ""))
+        asked.noted(error)
+        raise error
+    if not asked.is_packed:
+        for name in ("content-encoding", "content-length"):
+            response.headers.pop(name, None)
+        if asked.is_chat and asked.status < 300:
+            response.headers["content-type"] = "text/event-stream" if asked.streams else "application/json"
+    response.stream.asked = asked
+    return response
+
+
+async def mended(chunks: AsyncGenerator[bytes, None], asked: Asked) -> AsyncGenerator[bytes, None]:
+    """The body of a response, in the form in which LiteLLM's client for its format can read it."""
+    async with aclosing(chunks):
+        if asked.is_packed:
+            body = _bounded(chunks)
+        elif asked.status >= 300:
+            body = _head(_inflated(chunks, asked.encoding))
+        elif asked.is_chat:
+            body = _chat(_inflated(chunks, asked.encoding), streams=asked.streams)
+        elif "ndjson" in asked.kind or "jsonlines" in asked.kind:
+            body = _lines(_inflated(chunks, asked.encoding))
+        elif asked.streams and "amazon" not in asked.kind:
+            body = _events(_inflated(chunks, asked.encoding))
+        else:
+            body = _bounded(_inflated(chunks, asked.encoding))
+        try:
+            async with aclosing(body):
+                async for data in body:
+                    yield data
+        except (APIError, Unusable, BrokenOff, ValueError) as error:
+            asked.noted(error)
+            raise
+
+
+async def _inflated(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
+    """The body unpacked, in pieces that never are much larger than what came."""
+    if encoding in ("", "identity"):
+        async for data in chunks:
+            yield data
+        return
+    inflate = zlib.decompressobj(wbits=47)
+    async for data in chunks:
+        while data:
+            try:
+                yield inflate.decompress(data, INFLATED)
+            except zlib.error:
+                raise Unusable("sent an answer that cannot be unpacked") from None
+            if inflate.eof:  # another member may follow
+                data, inflate = inflate.unused_data, zlib.decompressobj(wbits=47)
+            else:
+                data = inflate.unconsumed_tail
+
+
+async def _head(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    left = ERROR_BYTES
+    async for data in chunks:
+        yield data[:left]
+        left -= len(data)
+        if left <= 0:
+            return
+
+
+async def _bounded(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """A body that passes as it is, unless it has no end or is an error with the status of an answer."""
+    body, size = bytearray(), 0
+    async for data in chunks:
+        size += len(data)
+        if size > OTHER_BYTES:
+            raise Unusable(f"sent an answer of more than {OTHER_BYTES >> 20} MB")
+        if len(body) < ERROR_BYTES and (body or data.lstrip()[:1] == b"{"):
+            body += data
+        else:
+            if body:
+                yield bytes(body)
+                body.clear()
+            yield data
+    _refuse_error(body)
+    yield bytes(body)
+
+
+async def _chat(chunks: AsyncIterator[bytes], *, streams: bool) -> AsyncGenerator[bytes, None]:
+    """An answer in OpenAI's chat format, as a stream or as a whole, whichever was asked for and whichever came."""
+    async with aclosing(answered(chunks)) as pieces:
+        if streams:
+            async for piece in pieces:
+                yield _frame(_as_piece(piece))
+            yield b"data: " + DONE + b"\n\n"
+        else:
+            yield json.dumps(_as_whole(await _all(pieces))).encode()
+
+
+async def _all(pieces: AsyncIterator[Json]) -> list[Json]:
+    """The pieces of an answer to its end, which LiteLLM would not miss."""
+    found: list[Json] = []
+    has_ended = False
+    try:
+        async for piece in pieces:
+            found.append(piece)
+            has_ended |= any(choice.finish_reason for choice in piece["choices"])
+    except (APIError, Unusable):
+        raise
+    except Exception:
+        if _has_begun(found):
+            raise BrokenOff(begun=True) from None
+        raise
+    if not has_ended:
+        raise BrokenOff(begun=_has_begun(found))
+    return found
+
+
+def _has_begun(pieces: list[Json]) -> bool:
+    return any(one.delta.content or one.delta.tool_calls for piece in pieces for one in piece["choices"])
+
+
+def _as_piece(chunk: Json) -> Mapping[str, Any]:
+    choices = []
+    for choice in chunk["choices"]:
+        delta = {name: value for name, value in choice.delta.items() if value is not None}
+        for number, call in enumerate(delta.get("tool_calls", ())):
+            if call["index"] is None:
+                call["index"] = number
+        said = {name: choice[name] for name in BESIDE if choice.get(name) is not None}
+        choices.append({"index": 0, "delta": delta, "finish_reason": choice.finish_reason, **said})
+    return {**_around(chunk), "object": "chat.completion.chunk", "choices": choices}
+
+
+def _as_whole(chunks: list[Json]) -> Mapping[str, Any]:
+    """Pieces as a whole answer."""
+    answer, ends, thoughts = Answer(), [], []
+    for chunk in chunks:
+        deque(answer.take(chunk), maxlen=0)
+        for choice in chunk["choices"]:
+            ends.append(choice.finish_reason)
+            thoughts.append(choice.delta.reasoning_content or choice.delta.reasoning or "")
+    last = next((end for end in reversed(ends) if end), None)
+    message = Json(chunks[0]["choices"][0].delta if len(chunks) == 1 and ends else {})
+    calls = answer.reply("", Usage()).calls
+    message |= {
+        "role": "assistant",
+        "content": answer.text or None,
+        "reasoning_content": "".join(thoughts) or None,
+    }
+    message["tool_calls"] = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in calls
+    ] or None
+    choice = {
+        "index": 0,
+        "finish_reason": last,
+        "message": {k: v for k, v in message.items() if v is not None},
+    }
+    around = _around(next((one for one in reversed(chunks) if one.usage), chunks[-1]))
+    return {**around, "object": "chat.completion", "choices": [choice]}
+
+
+def _around(chunk: Json) -> dict[str, Any]:
+    """What stands beside the choices; what LiteLLM wants to be there is."""
+    usual = {"id": "chatcmpl", "created": 0, "model": ""}
+    kept = {
+        name: value for name, value in chunk.items() if name not in ("choices", "usage") and value is not None
+    }
+    for name, value in usual.items():
+        if type(kept.get(name)) is not type(value):
+            kept[name] = value
+    return kept | ({"usage": {k: v for k, v in chunk.usage.items() if v is not None}} if chunk.usage else {})
+
+
+async def _events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """A stream of another format: nothing but its events, and a whole answer as if it had come in some."""
+    async with aclosing(events(chunks)) as found:
+        async for event in found:
+            if event == DONE:
+                yield _raw_frame(event)
+                return
+            if event.is_whole:
+                if event[:1] == b"<":
+                    yield event
+                    return
+                for each in _as_events(decoded(event)):
+                    yield each
+            elif event.name == "error" or event.startswith((b"{", b"[")):
+                _refuse_error(event, force=event.name == "error")
+                yield _raw_frame(event)
+
+
+def _as_events(sent: Any) -> Iterator[bytes]:
+    if isinstance(sent, Json) and (failure := failure_in(sent)):
+        raise failure
+    if isinstance(sent, list):  # Gemini's stream where no events were asked for
+        for one in sent:
+            yield from _as_events(one)
+    elif isinstance(sent, Json) and sent.type == "message":
+        yield from map(_frame, _claude_events(sent))
+    else:
+        yield _frame(sent)
+
+
+def _claude_events(message: Json) -> Iterator[Mapping[str, Any]]:
+    """A whole answer of Anthropic's as the events of a stream."""
+    blocks = message.content if isinstance(message.content, list) else []
+    yield {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
+    for index, block in enumerate(one for one in blocks if isinstance(one, Json)):
+        start, deltas = dict(block), []
+        if block.type == "text":
+            start["text"], deltas = "", [{"type": "text_delta", "text": block.text or ""}]
+        elif block.type == "thinking":
+            start |= {"thinking": "", "signature": ""}
+            deltas = [{"type": "thinking_delta", "thinking": block.thinking or ""}]
+            deltas += [{"type": "signature_delta", "signature": block.signature}] if block.signature else []
+        elif block.type == "tool_use":
+            start["input"], deltas = (
+                {},
+                [{"type": "input_json_delta", "partial_json": json.dumps(block.input or {})}],
+            )
+        yield {"type": "content_block_start", "index": index, "content_block": start}
+        for delta in deltas:
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+    ending = {
+        name: message.get(name)
+        for name in ("stop_reason", "stop_sequence", "stop_details")
+        if name in message
+    }
+    yield {"type": "message_delta", "delta": ending, "usage": message.usage or {}}
+    yield {"type": "message_stop"}
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """A stream with a JSON value in each line."""
+    size, rest = 0, b""
+    async for data in chunks:
+        size += len(data)
+        if size > ANSWER_BYTES:
+            raise Unusable(f"sent an answer of more than {ANSWER_BYTES >> 20} MB")
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            _refuse_error(line)
+            yield line + b"\n"
+    _refuse_error(rest)
+    yield rest
+
+
+def _refuse_error(data: bytes | bytearray, *, force: bool = False) -> None:
+    """Raise the error that stands in place of an answer."""
+    if not force and (b'"error"' not in data or len(data) > ERROR_BYTES):
+        return
+    try:
+        sent = decoded(bytes(data))
+    except ValueError:  # for LiteLLM to say, where it is one
+        sent = None
+    if isinstance(sent, Json) and (failure := failure_in(Json(sent, type="error") if force else sent)):
+        raise failure
+    if force and sent is None:
+        raise APIError(bytes(data[:ERROR_BYTES]).decode(errors="replace"))
+
+
+def _frame(sent: Any) -> bytes:
+    return b"data: " + json.dumps(sent).encode() + b"\n\n"
+
+
+def _raw_frame(event: Event) -> bytes:
+    name = f"event: {event.name}\n".encode() if event.name else b""
+    return name + b"".join(b"data: " + line + b"\n" for line in event.split(b"\n")) + b"\n"
