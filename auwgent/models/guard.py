@@ -79,7 +79,9 @@ class Asked:
     @property
     def headers(self) -> Mapping[str, str]:
         """What tells how to read the body once it is mended."""
-        kind = "text/event-stream" if self.is_chat and self.streams and self.status < 300 else self.kind
+        kind = self.kind
+        if self.is_chat and self.status < 300:
+            kind = "text/event-stream" if self.streams else "application/json"
         return {"content-type": kind, "content-encoding": self.encoding if self.is_packed else ""}
 
     @property

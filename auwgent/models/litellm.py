@@ -169,10 +169,6 @@ def _heard(received: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return read
 
 
-
-    return read
-
-
 async def library() -> Any:
     """LiteLLM, ready to be used in the running loop and cleaned up at its end."""
     litellm = await asyncio.shield(asyncio.wrap_future(preload()))

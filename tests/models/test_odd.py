@@ -55,78 +55,226 @@ PLAIN = (HI, LO, STOP, COUNT, DONE)
 RATE = {"message": "Rate limit exceeded: free-models-per-day", "code": 429}
 EVERY = "".join(part if isinstance(part, str) else line(part) for part in PLAIN)
 
-Hello = ("Hello", [], (11, 7), "stop")
-Counted = ("Hello", [], None, "stop")  # by ourselves
-Called = ("", [("get_weather", '{"city": "Oslo"}')], (11, 7), "tool_calls")
+Hello: Any = ("Hello", [], (11, 7), "stop")
+Counted: Any = ("Hello", [], None, "stop")  # by ourselves
+Called: Any = ("", [("get_weather", '{"city": "Oslo"}')], (11, 7), "tool_calls")
 
 ANSWERS: dict[str, tuple[list[Step], Any]] = {
     "nothing odd": (stream(*PLAIN), Hello),
-    "comments and keep-alives": (stream(": OPENROUTER PROCESSING\n\n", HI, ": ping\n\n", ":\n\n", LO, STOP, COUNT, DONE), Hello),
-    "events without JSON": (stream(line("ping"), HI, line("keep-alive"), "data:\n\n", LO, STOP, COUNT, DONE), Hello),
-    "named events, ids and retry": (stream("retry: 3000\n\n", "event: ping\nid: 7\ndata: {}\n\n", *PLAIN), Hello),
+    "comments and keep-alives": (
+        stream(": OPENROUTER PROCESSING\n\n", HI, ": ping\n\n", ":\n\n", LO, STOP, COUNT, DONE),
+        Hello,
+    ),
+    "events without JSON": (
+        stream(line("ping"), HI, line("keep-alive"), "data:\n\n", LO, STOP, COUNT, DONE),
+        Hello,
+    ),
+    "named events, ids and retry": (
+        stream("retry: 3000\n\n", "event: ping\nid: 7\ndata: {}\n\n", *PLAIN),
+        Hello,
+    ),
     "a byte order mark": (stream(b"\xef\xbb\xbf" + EVERY.encode()), Hello),
     "blank lines first": (stream("\n\n\r\n", *PLAIN), Hello),
     "CR LF": (stream(EVERY.replace("\n", "\r\n")), Hello),
     "CR alone": (stream(EVERY.replace("\n", "\r")), Hello),
     "no space behind data:": (stream(EVERY.replace("data: ", "data:")), Hello),
-    "an event over several lines": (stream("data: " + json.dumps(HI, indent=1).replace("\n", "\ndata: ") + "\n\n", LO, STOP, COUNT, DONE), Hello),
+    "an event over several lines": (
+        stream("data: " + json.dumps(HI, indent=1).replace("\n", "\ndata: ") + "\n\n", LO, STOP, COUNT, DONE),
+        Hello,
+    ),
     "a byte at a time": (stream(*(bytes([byte]) for byte in EVERY.encode())), Hello),
     "no [DONE]": (stream(HI, LO, STOP, COUNT), Hello),
     "no blank line at the end": (stream(HI, LO, STOP, "data: " + json.dumps(COUNT)), Hello),
     "no type of content": ([b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + EVERY.encode()], Hello),
-    "the wrong type of content": ([b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" + EVERY.encode()], Hello),
-    "null deltas": (stream(chunk(None), HI, chunk({"content": None, "tool_calls": None, "role": None}), LO, STOP, COUNT, DONE), Hello),
+    "the wrong type of content": (
+        [b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" + EVERY.encode()],
+        Hello,
+    ),
+    "null deltas": (
+        stream(
+            chunk(None), HI, chunk({"content": None, "tool_calls": None, "role": None}), LO, STOP, COUNT, DONE
+        ),
+        Hello,
+    ),
     "choices empty, null and missing": (stream({"choices": []}, {"choices": None}, {}, *PLAIN), Hello),
-    "nothing but choices": (stream({"choices": [{"delta": {"content": "Hello"}}]}, {"choices": [{"delta": {}, "finish_reason": "stop"}]}, COUNT), Hello),
+    "nothing but choices": (
+        stream(
+            {"choices": [{"delta": {"content": "Hello"}}]},
+            {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+            COUNT,
+        ),
+        Hello,
+    ),
     "the finish beside the text": (stream(HI, chunk({"content": "lo"}, "stop"), COUNT, DONE), Hello),
     "the finish twice": (stream(HI, LO, STOP, STOP, COUNT, DONE), Hello),
     "usage in the last piece": (stream(HI, LO, chunk({}, "stop", usage=USAGE), DONE), Hello),
-    "usage in every piece": (stream({**HI, "usage": {"prompt_tokens": 11, "completion_tokens": 1}}, LO, chunk({}, "stop", usage=USAGE), DONE), Hello),
-    "usage within the choice": (stream(HI, LO, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]}, DONE), Hello),
+    "usage in every piece": (
+        stream(
+            {**HI, "usage": {"prompt_tokens": 11, "completion_tokens": 1}},
+            LO,
+            chunk({}, "stop", usage=USAGE),
+            DONE,
+        ),
+        Hello,
+    ),
+    "usage within the choice": (
+        stream(
+            HI, LO, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]}, DONE
+        ),
+        Hello,
+    ),
     "usage of Groq's": (stream(HI, LO, chunk({}, "stop", x_groq={"id": "r", "usage": USAGE}), DONE), Hello),
-    "usage by other names": (stream(HI, LO, STOP, {"choices": [], "usage": {"input_tokens": 11, "output_tokens": 7}}, DONE), Hello),
+    "usage by other names": (
+        stream(HI, LO, STOP, {"choices": [], "usage": {"input_tokens": 11, "output_tokens": 7}}, DONE),
+        Hello,
+    ),
     "usage before the end": (stream(HI, {"choices": [], "usage": USAGE}, LO, STOP, DONE), Hello),
     "no usage": (stream(HI, LO, STOP, DONE), Counted),
     "usage null": (stream(HI, LO, chunk({}, "stop", usage=None), DONE), Counted),
-    "usage as texts": (stream(HI, LO, STOP, {"choices": [], "usage": {"prompt_tokens": "many", "completion_tokens": "7"}}, DONE), Counted),
-    "usage below zero": (stream(HI, LO, STOP, {"choices": [], "usage": {"prompt_tokens": -5, "completion_tokens": 7}}, DONE), Counted),
-    "usage beyond all": (stream(HI, LO, STOP, {"choices": [], "usage": {"prompt_tokens": 10**30, "completion_tokens": 7}}, DONE), Counted),
-    "usage not a number": (stream(HI, LO, STOP, 'data: {"choices": [], "usage": {"prompt_tokens": NaN, "completion_tokens": 1e999}}\n\n', DONE), Counted),
+    "usage as texts": (
+        stream(
+            HI, LO, STOP, {"choices": [], "usage": {"prompt_tokens": "many", "completion_tokens": "7"}}, DONE
+        ),
+        Counted,
+    ),
+    "usage below zero": (
+        stream(HI, LO, STOP, {"choices": [], "usage": {"prompt_tokens": -5, "completion_tokens": 7}}, DONE),
+        Counted,
+    ),
+    "usage beyond all": (
+        stream(
+            HI, LO, STOP, {"choices": [], "usage": {"prompt_tokens": 10**30, "completion_tokens": 7}}, DONE
+        ),
+        Counted,
+    ),
+    "usage not a number": (
+        stream(
+            HI,
+            LO,
+            STOP,
+            'data: {"choices": [], "usage": {"prompt_tokens": NaN, "completion_tokens": 1e999}}\n\n',
+            DONE,
+        ),
+        Counted,
+    ),
     "usage as a list": (stream(HI, LO, STOP, {"choices": [], "usage": [1]}, DONE), Counted),
-    "content as parts": (stream(chunk({"content": [{"type": "text", "text": "Hel"}]}), LO, STOP, COUNT, DONE), Hello),
-    "the whole message again at the end": (stream(HI, LO, {"choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}]}, COUNT, DONE), Hello),
-    "the whole in place of a stream": ([whole(json.dumps(message({"role": "assistant", "content": "Hello"}, usage=USAGE)))], Hello),
-    "the whole, after white space": ([whole("\n\n  " + json.dumps(message({"content": "Hello"}, usage=USAGE)), content_type="text/plain")], Hello),
-    "the whole, called a stream": ([whole(json.dumps(message({"content": "Hello"}, usage=USAGE)), content_type="text/event-stream")], Hello),
+    "content as parts": (
+        stream(chunk({"content": [{"type": "text", "text": "Hel"}]}), LO, STOP, COUNT, DONE),
+        Hello,
+    ),
+    "the whole message again at the end": (
+        stream(
+            HI,
+            LO,
+            {"choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}]},
+            COUNT,
+            DONE,
+        ),
+        Hello,
+    ),
+    "the whole in place of a stream": (
+        [whole(json.dumps(message({"role": "assistant", "content": "Hello"}, usage=USAGE)))],
+        Hello,
+    ),
+    "the whole, after white space": (
+        [whole("\n\n  " + json.dumps(message({"content": "Hello"}, usage=USAGE)), content_type="text/plain")],
+        Hello,
+    ),
+    "the whole, called a stream": (
+        [whole(json.dumps(message({"content": "Hello"}, usage=USAGE)), content_type="text/event-stream")],
+        Hello,
+    ),
     "a call": (stream(chunk({"tool_calls": [CALL]}), chunk({}, "tool_calls"), COUNT, DONE), Called),
-    "a call that ends with stop": (stream(chunk({"tool_calls": [CALL]}), chunk({}, "stop"), COUNT, DONE), Called),
-    "arguments as an object": (stream(chunk({"tool_calls": [{**CALL, "function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}]}), chunk({}, "tool_calls"), COUNT, DONE), Called),
-    "a call in the old form": (stream(chunk({"function_call": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}}), chunk({}, "function_call"), COUNT, DONE), Called),
-    "a call without an index": (stream(chunk({"tool_calls": [{k: v for k, v in CALL.items() if k != "index"}]}), chunk({}, "tool_calls"), COUNT, DONE), Called),
-    "a whole call in place of a stream": ([whole(json.dumps(message({"content": None, "tool_calls": [CALL]}, "tool_calls", usage=USAGE)))], Called),
+    "a call that ends with stop": (
+        stream(chunk({"tool_calls": [CALL]}), chunk({}, "stop"), COUNT, DONE),
+        Called,
+    ),
+    "arguments as an object": (
+        stream(
+            chunk(
+                {"tool_calls": [{**CALL, "function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}]}
+            ),
+            chunk({}, "tool_calls"),
+            COUNT,
+            DONE,
+        ),
+        Called,
+    ),
+    "a call in the old form": (
+        stream(
+            chunk({"function_call": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}}),
+            chunk({}, "function_call"),
+            COUNT,
+            DONE,
+        ),
+        Called,
+    ),
+    "a call without an index": (
+        stream(
+            chunk({"tool_calls": [{k: v for k, v in CALL.items() if k != "index"}]}),
+            chunk({}, "tool_calls"),
+            COUNT,
+            DONE,
+        ),
+        Called,
+    ),
+    "a whole call in place of a stream": (
+        [whole(json.dumps(message({"content": None, "tool_calls": [CALL]}, "tool_calls", usage=USAGE)))],
+        Called,
+    ),
     "cut at the limit": (stream(HI, LO, chunk({}, "length"), COUNT, DONE), ("Hello", [], (11, 7), "length")),
     "broken behind the end": (stream(HI, LO, chunk({}, "stop", usage=USAGE), end="reset"), Hello),
-    "cut behind the end": (stream(HI, LO, STOP, COUNT, "data: {\"choi", end="reset"), Hello),
+    "cut behind the end": (stream(HI, LO, STOP, COUNT, 'data: {"choi', end="reset"), Hello),
     # failures
     "an error in a 200": ([whole(json.dumps({"error": RATE}))], "rate_limit"),
-    "an error in a 200, its code as a text": ([whole(json.dumps({"error": {**RATE, "code": "429"}}))], "rate_limit"),
-    "an error in a 200, by its type": ([whole(json.dumps({"error": {"type": "rate_limit_error", "message": "free-models"}}))], "rate_limit"),
-    "an error in a 200, its code beside it": ([whole(json.dumps({"code": 429, "error": "free-models"}))], "rate_limit"),
-    "an error in a 200, as vLLM has it": ([whole(json.dumps({"object": "error", "message": "free-models", "code": 429}))], "rate_limit"),
-    "an overload in a 200": ([whole(json.dumps({"error": {"code": 503, "message": "free-models"}}))], "unavailable"),
-    "a refused key in a 200": ([whole(json.dumps({"error": {"code": 401, "message": "free-models"}}))], "auth"),
-    "a wrong request in a 200": ([whole(json.dumps({"error": {"code": 400, "message": "free-models"}}))], "bad_request"),
-    "too long in a 200": ([whole(json.dumps({"error": {"code": 400, "message": "maximum context length, free-models"}}))], "context"),
+    "an error in a 200, its code as a text": (
+        [whole(json.dumps({"error": {**RATE, "code": "429"}}))],
+        "rate_limit",
+    ),
+    "an error in a 200, by its type": (
+        [whole(json.dumps({"error": {"type": "rate_limit_error", "message": "free-models"}}))],
+        "rate_limit",
+    ),
+    "an error in a 200, its code beside it": (
+        [whole(json.dumps({"code": 429, "error": "free-models"}))],
+        "rate_limit",
+    ),
+    "an error in a 200, as vLLM has it": (
+        [whole(json.dumps({"object": "error", "message": "free-models", "code": 429}))],
+        "rate_limit",
+    ),
+    "an overload in a 200": (
+        [whole(json.dumps({"error": {"code": 503, "message": "free-models"}}))],
+        "unavailable",
+    ),
+    "a refused key in a 200": (
+        [whole(json.dumps({"error": {"code": 401, "message": "free-models"}}))],
+        "auth",
+    ),
+    "a wrong request in a 200": (
+        [whole(json.dumps({"error": {"code": 400, "message": "free-models"}}))],
+        "bad_request",
+    ),
+    "too long in a 200": (
+        [whole(json.dumps({"error": {"code": 400, "message": "maximum context length, free-models"}}))],
+        "context",
+    ),
     "an error without a code": ([whole(json.dumps({"error": {"message": "free-models"}}))], "unavailable"),
     "an error as the first event": (stream({"error": RATE}), "rate_limit"),
-    "an error by its event's name": (stream('event: error\ndata: {"message": "free-models", "code": 429}\n\n'), "rate_limit"),
+    "an error by its event's name": (
+        stream('event: error\ndata: {"message": "free-models", "code": 429}\n\n'),
+        "rate_limit",
+    ),
     "an error after a comment": (stream(": ping\n\n", {"error": RATE}, DONE), "rate_limit"),
     "an error in the middle": (stream(HI, {"error": RATE}, DONE), "broken_stream"),
-    "an error beside choices": (stream(HI, {**chunk({"content": ""}, "error"), "error": RATE}, DONE), "broken_stream"),
+    "an error beside choices": (
+        stream(HI, {**chunk({"content": ""}, "error"), "error": RATE}, DONE),
+        "broken_stream",
+    ),
     "an error as the finish": (stream(HI, chunk({}, "error"), DONE), "broken_stream"),
     "broken off": (stream(HI, LO), "broken_stream"),
     "broken off with [DONE]": (stream(HI, LO, DONE), "broken_stream"),
-    "cut in an event": (stream(HI, "data: {\"choi"), "broken_stream"),
+    "cut in an event": (stream(HI, 'data: {"choi'), "broken_stream"),
     "a connection that breaks": (stream(HI, end="reset"), "broken_stream"),
     "nothing": (stream(), "protocol"),
     "nothing but [DONE]": (stream(DONE), "protocol"),
@@ -136,8 +284,11 @@ ANSWERS: dict[str, tuple[list[Step], Any]] = {
     "choices that are none": ([whole('{"choices": 5}')], "protocol"),
     "nested beyond all": (stream('data: {"choices": ' + "[" * 50_000 + "]" * 50_000 + "}\n\n"), "protocol"),
     "a redirect": ([whole("", status=307, Location="http://127.0.0.1:9/else")], "protocol"),
-    "a redirect with an answer": ([whole(EVERY, status=302, Location="/else", content_type="text/event-stream")], "protocol"),
-}  # fmt: skip
+    "a redirect with an answer": (
+        [whole(EVERY, status=302, Location="/else", content_type="text/event-stream")],
+        "protocol",
+    ),
+}
 
 
 @pytest.mark.parametrize("streams", [True, False], ids=["streamed", "whole"])
