@@ -267,8 +267,8 @@ class ModelConfig(Table):
         False, description="Whether the stable part of the prompt is marked for the provider's cache."
     )
     via: Literal["litellm", "direct", "auto"] = Field(
-        "litellm",
-        description="Through LiteLLM, or direct to endpoints that speak OpenAI's wire format; auto: whichever can.",
+        "auto",
+        description="`auto`: our own client for OpenAI's wire format, LiteLLM for all others; or choose one.",
     )
     params: dict[str, Any] = Field(
         {},

@@ -130,7 +130,7 @@ class ModelSpec:
     retries: int = 2
     cooldown: float = 60.0  # seconds
     cache: bool = False
-    via: str = "litellm"
+    via: str = "auto"
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     price: Mapping[str, float] | None = None  # USD per million tokens: input, output
     fallbacks: tuple[ModelSpec, ...] = ()

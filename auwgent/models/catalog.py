@@ -64,7 +64,7 @@ class Catalog:
     def check_route(self, name: str) -> None:
         """Raise `ConfigError` where the table [models.<name>] asks for a way that its model does not go."""
         spec = self._named[name]
-        if is_in_process(spec) and spec.via != "litellm":
+        if is_in_process(spec) and spec.via != "auto":
             raise ConfigError(f"{spec.name} runs in this process: `via` means nothing to it. Leave it out")
         is_direct(spec, self._environ)
 

@@ -13,12 +13,13 @@ from auwgent.errors import ConfigError, ProviderError
 from auwgent.models import wire
 from auwgent.models.answer import Answer, reported, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
+from auwgent.models.events import redirected
 from auwgent.models.faults import explained
 from auwgent.models.http import HTTPStatusError, head_of, patience, proxy_for, read_to_the_end, session
 from auwgent.models.listed import listed
 from auwgent.models.prices import estimated, known_usd, listed_usd
 from auwgent.models.providers import PROVIDERS, chat_url, family, not_direct, provider
-from auwgent.models.received import Json, answered, redirected
+from auwgent.models.received import Json, answered
 from auwgent.session import Usage
 
 # Arguments of LiteLLM's own, which a provider would only wonder at.

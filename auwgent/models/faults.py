@@ -19,8 +19,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from auwgent.errors import PASSING, Fault, ProviderError
 from auwgent.models.base import ModelSpec, Reply
+from auwgent.models.events import Unusable
 from auwgent.models.providers import key_places
-from auwgent.models.received import APIError, BrokenOff, Unusable
+from auwgent.models.received import APIError, BrokenOff
 from auwgent.secrecy import scrubbed
 from auwgent.session import now
 

@@ -16,21 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from auwgent.models.answer import Answer
-from auwgent.models.received import (
-    ANSWER_BYTES,
-    DONE,
-    ERROR_BYTES,
-    APIError,
-    BrokenOff,
-    Event,
-    Json,
-    Unusable,
-    answered,
-    decoded,
-    events,
-    failure_in,
-    redirected,
-)
+from auwgent.models.events import ANSWER_BYTES, DONE, ERROR_BYTES, Event, Unusable, events, redirected
+from auwgent.models.received import APIError, BrokenOff, Json, answered, decoded, failure_in
 from auwgent.session import Usage
 
 OTHER_BYTES = 4 * ANSWER_BYTES  # of what holds no text of a model's, such as vectors

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from auwgent.models.received import ERROR_BYTES
+from auwgent.models.events import ERROR_BYTES
 
 if TYPE_CHECKING:
     import aiohttp

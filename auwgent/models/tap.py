@@ -14,7 +14,7 @@ from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from typing import Any
 
-from auwgent.models.received import Events
+from auwgent.models.events import Events
 
 Listener = Callable[[Any], None]  # takes each JSON value: an event, or a whole answer
 

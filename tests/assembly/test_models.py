@@ -61,7 +61,7 @@ def test_an_address_that_cannot_be_used_is_told_where_it_stands(
     wrong: Wrong, use: str, address: str, message: str
 ) -> None:
     table = f'[models.m]\nuse = "{use}"\nbase_url = "{address}"\n'
-    [problem] = wrong(AGENT + table)
+    [problem] = wrong(AGENT + table + 'via = "litellm"\n')
     assert (problem.line, problem.column) == (5, 12)
     assert problem.message.startswith(f"the base_url of m {message}")
     assert "hunter2" not in str(problem)

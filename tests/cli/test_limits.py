@@ -8,10 +8,10 @@ CONFIG = """
 middleware = []
 
 [agent]
-model = "openai/gpt-5-mini"
+model = "anthropic/claude-sonnet-4-5"
 
 [api_keys]
-openai = "of-nobody"
+anthropic = "of-nobody"
 
 [limits]
 seconds = 1

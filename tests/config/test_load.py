@@ -141,7 +141,7 @@ def test_what_is_absent_has_the_documented_default(file: File) -> None:
         2,
         60,
         False,
-        "litellm",
+        "auto",
     )
     assert (helper.inherit_tools, helper.handoff) == (False, "return")
     assert (limits.llm_calls, limits.repeats, limits.helper_depth) == (25, 3, 4)

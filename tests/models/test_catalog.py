@@ -1,5 +1,7 @@
 """From a name in the config to a model: keys, fallbacks, and what a hook may change for one call."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models.base import ModelSpec
 from auwgent.models.catalog import Catalog
+from auwgent.models.direct import DirectModel
 from auwgent.models.litellm import LiteLLMModel
 from auwgent.models.providers import PROVIDERS
 from auwgent.models.scripted import ScriptedModel
@@ -123,8 +126,9 @@ def test_headers_that_a_hook_only_added_to_do_not_go_to_another_provider() -> No
 
 
 def test_a_hook_is_told_of_an_address_that_cannot_be_used() -> None:
+    through = ModelSpec(name="openai/gpt-5", via="litellm")
     with pytest.raises(ConfigError, match="may not hold a query"):
-        catalog().get("main", url="https://other.example?tenant=blue")
+        catalog(own=through).get("own", url="https://other.example?tenant=blue")
     direct = ModelSpec(name="openai/gpt-5", via="direct")
     assert catalog(own=direct).get("own", url="https://other.example?tenant=blue").spec.base_url
 
@@ -152,8 +156,10 @@ async def test_models_in_process_are_made_once() -> None:
 
 def test_everything_else_is_litellms() -> None:
     models = catalog()
+    models.get("anthropic/claude-sonnet-4-5", apiKey="key")
     models.get("main")
-    assert all(isinstance(model, LiteLLMModel) for _, model in models._made)
+    assert {type(model) for _, model in models._made} <= {DirectModel, LiteLLMModel}
+    assert models.needs_litellm("anthropic/claude-sonnet-4-5")
 
 
 def test_settings_of_one_call_leave_nothing_behind() -> None:
@@ -218,6 +224,13 @@ def test_a_model_that_cannot_be_asked_directly(name: str, settings: dict[str, An
     with pytest.raises(ConfigError, match=reason):
         catalog(own=ModelSpec(name=name, via="direct", **settings)).check_route("own")
     assert way(name, "auto", **settings) == "litellm"
+
+
+def test_the_docs_list_what_goes_where() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "providers.md").read_text(encoding="utf-8")
+    row = next(line for line in docs.splitlines() if line.startswith("| our own client |"))
+    taken = {name for name in PROVIDERS if way(f"{name}/m", "auto", base_url="https://x.example") == "direct"}
+    assert set(re.findall(r"`(\w+)/`", row)) == taken
 
 
 def test_via_means_nothing_in_this_process() -> None:

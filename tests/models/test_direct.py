@@ -13,10 +13,10 @@ from auwgent.config import load
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models.base import ModelSpec, ReasoningPiece, TextPiece
 from auwgent.models.direct import DirectModel
+from auwgent.models.events import Events
 from auwgent.models.http import proxy_for
 from auwgent.models.litellm import preload
 from auwgent.models.providers import PROVIDERS, chat_url
-from auwgent.models.received import Events
 from tests.models.asking import asked, hear, user
 from tests.support.raw_server import STREAM_END, Step, event, piece, raw_server, stream_head, whole
 
