@@ -41,9 +41,9 @@ class TestConformance(Conformance):
     path = "auwgent.middleware.Approve"
     wrong = (
         ({"default": "maybe"}, "`default` should be 'allow', 'ask' or 'deny', not 'maybe'"),
-        ({"rules": [{"tools": "x"}]}, "`rules.0.then`: field required"),
+        ({"rules": [{"tools": "x"}]}, "`rules[0].then` is missing"),
         ({"rules": [{"tool": "x", "then": "ask"}]}, "`rules[0].tool` is unknown"),
-        ({"rules": [{"args": {"path": 1}, "then": "ask"}]}, "rules.0.args"),
+        ({"rules": [{"args": {"path": 1}, "then": "ask"}]}, "rules[0].args"),
         ({"rule": []}, "its options: rules, default"),
     )
 

@@ -60,7 +60,7 @@ class TestConformance(Conformance):
         ({"share": 1.5}, "`share` should be less than or equal to 1, not 1.5"),
         ({"tokens": 0}, "tokens"),
         ({"keep": 1.0}, "keep"),
-        ({"strategy": "shred"}, "strategy.0"),
+        ({"strategy": "shred"}, "strategy[0]"),
         ({"strategy": []}, "strategy"),
         ({"model": "openai/gpt-5-mini"}, '`model` is for the strategy "summarise"'),
         ({"size": 1}, "its options: share, tokens, turns, keep, strategy, model, window, result_chars"),
