@@ -106,8 +106,8 @@ _RANDOM = re.compile(r"\b(?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[A-Za-z0-9_-]{40,}"
 
 _URL_PASSWORD = re.compile(
     # Up to the last @: some passwords hold one, or a slash, though they should not. A port is no password.
-    r"(?P<before>(?:(?:https?|wss?)://[^\s/@:\"'<>]*:(?!\d{1,5}[/?#])"
-    r"|(?!https?:|wss?:)\b[a-z][a-z0-9+.-]*://[^\s/@:\"'<>]*:))(?P<secret>[^\s\"'<>]+)(?=@)",
+    r"(?P<before>(?:(?:https?|wss?):/{1,3}[^\s/@:\"'<>]*:(?!\d{1,5}[/?#])"
+    r"|(?!https?:|wss?:)\b[a-z][a-z0-9+.-]*:/{1,3}[^\s/@:\"'<>]*:))(?P<secret>[^\s\"'<>]+)(?=@)",
     re.IGNORECASE,
 )
 _URL_TOKEN = re.compile(r"(?P<before>https?://)(?P<secret>[^\s/@:\"'<>]+)(?=@)", re.IGNORECASE)
@@ -115,7 +115,11 @@ _QUERY = re.compile(
     r"(?P<before>[?&;][^=&\s\"']*(?:key|token|secret|passw|pwd|sig|auth|credential)[^=&\s\"']*=)(?P<secret>[^&\s\"'<>]+)",
     re.IGNORECASE,
 )
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?P<user>.*)@[^@]*", re.IGNORECASE | re.DOTALL)
+_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*:/{1,3}(?P<user>.*)@[^@]*", re.IGNORECASE | re.DOTALL)
+_URL_QUOTED = re.compile(  # or alone: then a space does not end it
+    r"(?P<before>(?:^|[\"'])[a-z][a-z0-9+.-]*:/{1,3}[^\s/@:\"'<>]*:)(?!\d{1,5}[/?#])(?P<secret>[^\"'<>\n]+)(?=@)",
+    re.IGNORECASE,
+)
 _PIECES = re.compile(r"[@/:?#]")
 _IN_URLS = (_URL_PASSWORD, _URL_TOKEN, _QUERY)
 
@@ -141,6 +145,26 @@ def follows_flag(arguments: Any, index: int) -> bool:
     before = arguments[index - 1] if index else None
     flag = _FLAG.fullmatch(before) if isinstance(before, str) else None
     return flag is not None and may_be_secret_name(flag["name"])
+
+
+# --- what goes over HTTP ---------------------------------------------------------------------------------------
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def unsendable(text: str, *, is_name: bool = False) -> str:
+    """Why a key, or the value or name of a header, cannot be sent over HTTP: "holds …"; empty where it can."""
+    if "\n" in text or "\r" in text:
+        return "holds a line break"
+    if "\ufeff" in text:
+        return "holds a byte order mark (U+FEFF), which an editor may have put there"
+    for character in text:
+        if not " " <= character <= "~" and character != "\t":
+            shown = f"U+{ord(character):04X}"
+            return f"holds the character {shown}, which cannot be sent in a header"
+    if is_name and not _HEADER_NAME.fullmatch(text):
+        return "is not the name of a header: letters, digits and - are"
+    return ""
 
 
 # --- texts without secrets -------------------------------------------------------------------------------------
@@ -200,7 +224,7 @@ def without_secrets(content: Any) -> Any:
 
 def masked(text: str) -> str:
     """Return the text with everything that looks like a secret hidden, at unchanged length."""
-    for pattern in _IN_URLS:
+    for pattern in (*_IN_URLS, _URL_QUOTED):
         text = pattern.sub(_hide, text)
     for pattern in (_KEY, _LIKE_KEY, _JWT, _RANDOM):
         text = pattern.sub(lambda match: "*" * len(match[0]), text)
@@ -242,8 +266,7 @@ def secrets_in(tree: Any, *, is_known: bool = False) -> Iterator[str]:
                 yield from secrets_in(value, is_known=is_known or follows_flag(tree, index))
         case str():
             if is_known:
-                yield tree
-                yield tree.rpartition(" ")[2]  # Bearer …
+                yield from (tree, tree.strip(), tree.strip().rpartition(" ")[2])  # Bearer …
             yield from secrets_of_url(tree)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from auwgent.assembly.agents import agents
 from auwgent.assembly.keys import check_keys, may_give_keys
-from auwgent.assembly.middleware import middleware
+from auwgent.assembly.middleware import bundled, middleware
 from auwgent.assembly.models import catalog, embedder, models, unknown_providers
 from auwgent.assembly.tools import is_mcp, mcp_servers
 from auwgent.assembly.workbench import Key, Workbench
@@ -21,7 +21,17 @@ from auwgent.imports import search_path
 from auwgent.models.catalog import Catalog
 from auwgent.tools.mcp import McpServers
 
-__all__ = ["Key", "Parts", "build", "check_keys", "is_mcp", "may_give_keys", "models", "unknown_providers"]
+__all__ = [
+    "Key",
+    "Parts",
+    "build",
+    "bundled",
+    "check_keys",
+    "is_mcp",
+    "may_give_keys",
+    "models",
+    "unknown_providers",
+]
 
 
 @dataclass(frozen=True, slots=True)

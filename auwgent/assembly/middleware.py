@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from auwgent.assembly.workbench import Key, Workbench, name_of
-from auwgent.config import MiddlewareEntry
+from auwgent.config import Config, MiddlewareEntry
+from auwgent.errors import ConfigError
 from auwgent.hooks.context import HOOKS, METHODS, misspelt_hooks
 from auwgent.hooks.pipeline import Installed
 from auwgent.middleware.kept import InFolder
 from auwgent.words import describe
+
+T = TypeVar("T")
 
 
 def middleware(bench: Workbench, more: Sequence[Installed]) -> list[Installed]:
@@ -21,6 +24,28 @@ def middleware(bench: Workbench, more: Sequence[Installed]) -> list[Installed]:
     for one in more:
         check_targets(bench, ("middleware",), one)
     return [*(one for one in made if one is not None), *more]
+
+
+def bundled(config: Config, kind: type[T]) -> list[T]:
+    """Return the bundled middleware of that class, not opened. Nothing of the user's is imported or run for it.
+
+    So it may be done with a config of strangers, to look at what it keeps.
+    """
+    bench, made = Workbench(config), []
+    for index, entry in enumerate(config.middleware):
+        if names_bundled(entry.use, kind):
+            made.append(_instance(bench, ("middleware", index), kind, entry))
+            if isinstance(made[-1], InFolder):
+                made[-1].folder = config.folder
+    if bench.problems:
+        raise ConfigError(bench.problems)
+    return made
+
+
+def names_bundled(use: Any, kind: type) -> bool:
+    """Whether an entry names this class of ours."""
+    names = (f"auwgent.middleware.{kind.__name__}", f"{kind.__module__}.{kind.__name__}")
+    return isinstance(use, str) and use.replace(":", ".") in names
 
 
 def _install(bench: Workbench, key: Key, entry: MiddlewareEntry) -> Installed | None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 
 from auwgent.engine.agent import ApprovalRequest
-from auwgent.render.terminal import harmless, paint, wants_colour
+from auwgent.render.terminal import one_line, paint, wants_colour
 
 SHOWN = 0.01  # seconds in which the intents before the question reach the screen
 
@@ -37,8 +37,9 @@ def somebody_is_there() -> bool:
 def question(request: ApprovalRequest) -> str:
     """Who wants to call what, with every argument in full: nobody can approve what is cut off."""
     args = json.dumps(request.args, ensure_ascii=False, indent=2, default=str)
-    who = paint(f"{request.agent} wants to call {request.tool}", "yellow", on=wants_colour(sys.stderr))
-    return f"{who}\n{harmless(args)}"
+    who = one_line(f"{request.agent} wants to call {request.tool}")
+    shown = "\n".join(map(one_line, args.split("\n")))  # nobody can approve what is hidden
+    return f"{paint(who, 'yellow', on=wants_colour(sys.stderr))}\n{shown}"
 
 
 async def _ask(about: str) -> bool:

@@ -21,7 +21,7 @@ from auwgent.cli.probes import Probes
 from auwgent.config import examine, in_file_order
 from auwgent.errors import ConfigError
 from auwgent.render import problems
-from auwgent.render.terminal import Style, harmless, paint, wants_colour
+from auwgent.render.terminal import Style, one_line, paint, wants_colour
 
 WIDEST = 40  # characters of a column
 COLOURS: dict[Status, Style] = {"ok": "green", "problem": "red", "unchecked": "dim"}
@@ -109,7 +109,7 @@ def _lines(report: Report, config: Path) -> Iterator[str]:
         for column in ("kind", "name", "origin")
     )
     for each in report.findings:
-        row = harmless(f"{each.kind:<{kind}}  {each.name:<{name}}  {each.origin:<{origin}}  {each.detail}")
+        row = one_line(f"{each.kind:<{kind}}  {each.name:<{name}}  {each.origin:<{origin}}  {each.detail}")
         yield f"{_mark(each, colour)} {row}".rstrip()
     if report.findings:
         yield ""
@@ -124,7 +124,7 @@ def _lines(report: Report, config: Path) -> Iterator[str]:
         summary += f", but prompts need {names}, from --context or a middleware"
     unasked = any(each.status == "unchecked" for each in report.findings if each.kind == "model")
     note = "; no model was asked, --online does" if unasked and not report.problems else ""
-    yield harmless(f"{config}: {summary}{note}")
+    yield one_line(f"{config}: {summary}{note}")
 
 
 def _mark(finding: Finding, colour: bool) -> str:

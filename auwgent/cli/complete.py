@@ -14,12 +14,13 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from auwgent.cli.stores import all_of
 from auwgent.config import load
 from auwgent.errors import AuwgentError
+from auwgent.middleware.sessions import SQLModelSessions
 from auwgent.models.listed import model_names
 from auwgent.models.local import weights
 from auwgent.models.providers import PROVIDERS
-from auwgent.runtime import auwgent
 from auwgent.store.base import SessionInfo
 
 MOST = 50  # sessions
@@ -63,14 +64,11 @@ def names_of_models(own: Iterable[str], incomplete: str) -> list[str]:
 
 
 async def _sessions(context: click.Context) -> list[SessionInfo]:
-    store = auwgent(_config(context)).store
-    if store is None:
-        return []
+    store = all_of(SQLModelSessions, load(_config(context)))[0]
     try:
         return await store.list_sessions(context.params.get("user") or "", limit=MOST)
     finally:
-        if callable(close := getattr(store, "close", None)):
-            await close()
+        await store.close()
 
 
 def _config(context: click.Context) -> Path:

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import click
 
 from auwgent.cli import options
-from auwgent.errors import ConfigError
-from auwgent.runtime import auwgent
+from auwgent.cli.stores import all_of
+from auwgent.config import load
+from auwgent.middleware.sessions import SQLModelSessions
 from auwgent.store.base import Schema
 
-S = TypeVar("S")
 T = TypeVar("T")
-
-
-@runtime_checkable
-class Versioned(Protocol):
-    """A store whose database has a schema; opening it brings the schema up to date."""
-
-    async def schema(self) -> Schema: ...
-
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-@runtime_checkable
-class Encryptable(Protocol):
-    """A store that can encrypt its database where it stands."""
-
-    async def encrypt(self) -> bool: ...
 
 
 @click.group("db", epilog=options.examples("auwgent db check", "auwgent db upgrade", "auwgent db encrypt"))
@@ -45,7 +27,7 @@ def command() -> None:
 @options.config
 def check(config: Path) -> int:
     """Tell the version of the schema. Exit code 1 where a run would upgrade it, or cannot use it."""
-    for schema in _each(_versioned(config), lambda store: store.schema()):
+    for schema in _each(config, lambda store: store.schema()):
         if schema.found is None:
             click.echo(f"there is no database yet; a run will make one of version {schema.newest}")
         elif schema.found == schema.newest:
@@ -63,7 +45,7 @@ def check(config: Path) -> int:
 def upgrade(config: Path) -> None:
     """Bring the schema up to date; a SQLite file is copied first."""
 
-    async def work(store: Versioned) -> tuple[Schema, Schema]:
+    async def work(store: SQLModelSessions) -> tuple[Schema, Schema]:
         before = await store.schema()
         await store.open()
         try:
@@ -71,7 +53,7 @@ def upgrade(config: Path) -> None:
         finally:
             await store.close()
 
-    for before, after in _each(_versioned(config), work):
+    for before, after in _each(config, work):
         if before.found == after.found:
             click.echo(f"version {after.found}, up to date")
         else:
@@ -86,25 +68,14 @@ def encrypt(config: Path) -> None:
     The key is the store's encryption_key. End all that uses the SQLite file first: it is exchanged for an encrypted
     one, as are its copies, and overwritten.
     """
-    stores = [middleware for middleware in auwgent(config).middleware if isinstance(middleware, Encryptable)]
-    if not stores:
-        raise ConfigError(
-            "no middleware of this config can encrypt, as auwgent.middleware.SQLModelSessions can"
-        )
-    for changed in _each(stores, lambda store: store.encrypt()):
+    for changed in _each(config, lambda store: store.encrypt()):
         click.echo("encrypted" if changed else "encrypted already")
 
 
-def _versioned(config: Path) -> list[Versioned]:
-    stores = [middleware for middleware in auwgent(config).middleware if isinstance(middleware, Versioned)]
-    if not stores:
-        raise ConfigError(
-            "no middleware of this config has a schema to look after, as auwgent.middleware.SQLModelSessions has"
-        )
-    return stores
+def _each(config: Path, work: Callable[[SQLModelSessions], Awaitable[T]]) -> list[T]:
+    loaded = load(config)  # held: no error shows its secrets for as long as it lives
+    stores = all_of(SQLModelSessions, loaded)
 
-
-def _each(stores: Iterable[S], work: Callable[[S], Awaitable[T]]) -> list[T]:
     async def run() -> list[T]:
         return [await work(store) for store in stores]
 

@@ -11,12 +11,12 @@ import click
 
 from auwgent.cli import options
 from auwgent.cli.documents import Documents
-from auwgent.cli.instances import instance_of
-from auwgent.config import Config
+from auwgent.cli.stores import with_one
+from auwgent.config import Config, load
 from auwgent.errors import ConfigError
 from auwgent.middleware.retrieve import Retrieve
-from auwgent.render.terminal import harmless
-from auwgent.runtime import Runtime
+from auwgent.render.terminal import one_line
+from auwgent.runtime import Runtime, auwgent
 
 Say = Callable[[str], None]
 
@@ -58,21 +58,30 @@ def command(
 
     def say(words: str) -> None:
         if not quiet:
-            click.echo(harmless(words), err=True)
+            click.echo(one_line(words), err=True)
 
-    async def work() -> None:
-        async with instance_of(Retrieve, config, profile=profile, overrides=overrides) as (retrieve, agent):
-            if listing:
-                for source in await retrieve.sources():
-                    click.echo(harmless(f"{source.passages:>6}  {source.name}"))
-            elif renew:
-                await _renew(retrieve, agent, say)
-            elif remove:
-                await _remove(retrieve, [str(file) for file in files])
-            else:
-                await _add(retrieve, agent, files, say)
+    async def look(retrieve: Retrieve) -> None:
+        if remove:
+            await _remove(retrieve, [str(file) for file in files])
+        else:
+            for source in await retrieve.sources():
+                click.echo(one_line(f"{source.passages:>6}  {source.name}"))
 
-    asyncio.run(work())
+    async def fill(agent: Runtime) -> None:
+        retrieve = next((one for one in agent.middleware if isinstance(one, Retrieve)), None)
+        if retrieve is None:
+            raise ConfigError("the middleware of this config does not list auwgent.middleware.Retrieve")
+        try:
+            await retrieve.open()
+            await (_renew(retrieve, agent, say) if renew else _add(retrieve, agent, files, say))
+        finally:
+            await retrieve.close()
+            await agent.close()
+
+    if listing or remove:
+        with_one(Retrieve, load(config, profile=profile, overrides=overrides), look)
+    else:
+        asyncio.run(fill(auwgent(config, profile=profile, overrides=overrides)))
 
 
 async def _renew(retrieve: Retrieve, agent: Runtime, say: Say) -> None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
 
 from auwgent.cli import options
-from auwgent.cli.instances import instance_of
-from auwgent.cli.stores import local, plain
+from auwgent.cli.stores import local, plain, with_one
+from auwgent.config import load
 from auwgent.errors import ConfigError
 from auwgent.middleware.remember import Remember
-from auwgent.render.terminal import harmless
-from auwgent.store.side.facts import Fact
+from auwgent.render.terminal import for_output, one_line
 
 about_user = click.option(
-    "-u", "--user", type=options.TEXT, metavar="USER", help="About whom. Without it, nobody."
+    "-u", "--user", type=options.TEXT, metavar="USER", help="The user whose facts to list (default: none)."
 )
 
 
@@ -37,17 +33,12 @@ def command() -> None:
 def list_(config: Path, user: str | None, as_json: bool) -> None:
     """List the facts, the oldest first, each with its number."""
 
-    async def found() -> list[Fact]:
-        async with instance_of(Remember, config) as (memory, _):
-            return await memory.facts(user or "")
-
-    with redirect_stdout(sys.stderr):  # what the config's modules print is no part of the list
-        facts = asyncio.run(found())
+    facts = with_one(Remember, load(config), lambda memory: memory.facts(user or ""))
     if as_json:
-        click.echo(json.dumps([plain(fact) for fact in facts], ensure_ascii=False, indent=2))
+        click.echo(for_output(json.dumps([plain(fact) for fact in facts], ensure_ascii=False, indent=2)))
         return
     for fact in facts:
-        click.echo(harmless(f"{fact.number}  {local(fact.at)}  {fact.text}"))
+        click.echo(one_line(f"{fact.number}  {local(fact.at)}  {fact.text}"))
 
 
 @command.command(
@@ -62,15 +53,13 @@ def delete(numbers: tuple[int, ...], everything: bool, config: Path, user: str |
     if bool(numbers) is everything:
         raise click.UsageError("name the numbers of facts, or give --all")
 
-    async def forget() -> int:
-        async with instance_of(Remember, config) as (memory, _):
-            known = {fact.number for fact in await memory.facts(user or "")}
-            for number in numbers:
-                if number not in known:
-                    raise ConfigError(
-                        f"there is no fact number {number} of {f'user {user!r}' if user else 'nobody'}"
-                    )
-            return await memory.forget(user or "", numbers or None)
+    async def forget(memory: Remember) -> int:
+        known = {fact.number for fact in await memory.facts(user or "")}
+        for number in numbers:
+            if number not in known:
+                whose = f"user {user!r}" if user else "the default user"
+                raise ConfigError(f"there is no fact number {number} of {whose}")
+        return await memory.forget(user or "", numbers or None)
 
-    count = asyncio.run(forget())
+    count = with_one(Remember, load(config), forget)
     click.echo(f"deleted {count} fact{'' if count == 1 else 's'}", err=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from auwgent.render.terminal import harmless
+from auwgent.render.terminal import one_line
 
 PATIENCE = 0.4  # seconds; what is quicker is not told
 
@@ -38,7 +38,7 @@ class Progress:
                 self._show()
 
     def _show(self) -> None:
-        text = harmless(f"waiting for {', '.join(self._steps)} …") if self._steps else ""
+        text = one_line(f"waiting for {', '.join(self._steps)} …") if self._steps else ""
         room = shutil.get_terminal_size().columns - 1
         text = text if len(text) <= room else f"{text[: room - 1]}…"
         self._stream.write(f"\r{text}\x1b[K")  # what was there before is erased to the end of the line

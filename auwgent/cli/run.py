@@ -14,6 +14,7 @@ import click
 
 from auwgent.cli import approval, options, prompt
 from auwgent.cli.interrupt import interruptible
+from auwgent.config.document import is_standard_input
 from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
 from auwgent.imports import late
@@ -151,7 +152,11 @@ def _answered(request: Request, out: TextIO) -> int:
 
 
 def _asked(request: Request) -> prompt.Input:
-    return prompt.gather(request.prompt, request.attach, use_stdin=request.stdin, quiet=request.quiet)
+    is_config = is_standard_input(request.config)
+    if is_config and request.prompt is None and not request.attach:
+        raise click.UsageError("standard input is the config: give a PROMPT")
+    use_stdin = request.stdin and not is_config
+    return prompt.gather(request.prompt, request.attach, use_stdin=use_stdin, quiet=request.quiet)
 
 
 def build(request: Request, on_approval: Approver | None = None) -> Runtime:
@@ -210,7 +215,8 @@ async def check_unfinished(agent: Runtime, request: Request, session_id: str) ->
     for middleware in agent.middleware:
         run_status = getattr(middleware, "run_status", None)
         if run_status is not None:
-            if await run_status(user(agent, request), session_id) == "completed":
+            status = await run_status(user(agent, request), session_id)
+            if status == "completed":
                 raise ConfigError(
                     f"--resume: there is nothing to resume, the last run of session {session_id!r} was completed"
                 )

@@ -18,7 +18,7 @@ from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.files import write_new
 from auwgent.render import conversation
 from auwgent.render.page import page
-from auwgent.render.terminal import harmless, paint, wants_colour
+from auwgent.render.terminal import for_output, one_line, paint, wants_colour
 from auwgent.session import Session, misfits, new_id
 from auwgent.store.base import Hit, SessionInfo, SessionStore
 
@@ -104,7 +104,7 @@ def search(words: tuple[str, ...], config: Path, user: str | None, as_json: bool
         _print_json([plain(hit) for hit in hits])
         return
     for hit in hits:
-        click.echo(harmless(f"{hit.session_id}  {local(hit.created_at)}  {hit.role}: {hit.excerpt}"))
+        click.echo(one_line(f"{hit.session_id}  {local(hit.created_at)}  {hit.role}: {hit.excerpt}"))
 
 
 @command.command(
@@ -140,7 +140,7 @@ def export(
     else:
         text = conversation.markdown(session)
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(for_output(text), nl=False)
         return
     _write_new(output, text)
 
@@ -259,16 +259,16 @@ def _tell(as_json: bool, words: str | None, **facts: Any) -> None:
     if as_json:
         _print_json(facts)
     elif words is not None:
-        click.echo(words)
+        click.echo(for_output(words))
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(for_output(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def _line(row: SessionInfo, width: int) -> str:
     status = "" if row.status in ("completed", None) else f"[{row.status}] "
-    left = f"{harmless(row.id):{width}}  {local(row.updated_at)}  {row.turns:>4}  "
+    left = f"{one_line(row.id):{width}}  {local(row.updated_at)}  {row.turns:>4}  "
     room = max(20, shutil.get_terminal_size().columns - len(left) - len(status))
     preview = row.preview if len(row.preview) <= room else f"{row.preview[: room - 1]}…"
-    return f"{left}{paint(status, 'yellow', on=wants_colour(sys.stdout))}{harmless(preview)}".rstrip()
+    return f"{left}{paint(status, 'yellow', on=wants_colour(sys.stdout))}{one_line(preview)}".rstrip()

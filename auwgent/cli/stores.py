@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, redirect_stdout
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
+from auwgent.assembly import bundled
+from auwgent.config import Config, load
 from auwgent.errors import ConfigError
-from auwgent.runtime import auwgent
+from auwgent.middleware.sessions import SQLModelSessions
 from auwgent.session import now
-from auwgent.store.base import SessionStore, parse_age
+from auwgent.store.base import parse_age
 
 T = TypeVar("T")
+
+
+class Opened(Protocol):
+    """A middleware that has to be opened before it is of use."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+Kept = TypeVar("Kept", bound=Opened)
 
 
 class Since(click.ParamType[datetime]):
@@ -45,33 +56,35 @@ class Since(click.ParamType[datetime]):
 SINCE = Since()
 
 
-def with_store(config: Path, work: Callable[[SessionStore], Awaitable[T]]) -> T:
-    """Do the work on the opened store of a config. What its modules print is no part of what it gives."""
-
-    async def run() -> T:
-        async with store_of(config) as store:
-            return await work(store)
-
-    with redirect_stdout(sys.stderr):
-        return asyncio.run(run())
+def with_store(config: Path, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
+    """Do the work on the opened store of a config. Nothing of the user's is imported for it."""
+    return with_one(SQLModelSessions, load(config), work)
 
 
-@asynccontextmanager
-async def store_of(config: Path) -> AsyncIterator[SessionStore]:
-    """The first middleware of a config that can be asked for sessions, opened."""
-    store = auwgent(config).store
-    if store is None:
-        raise ConfigError(
-            "no middleware of this config can be asked for its sessions, as auwgent.middleware.SQLModelSessions can"
-        )
-    opens, closes = (getattr(store, name, None) for name in ("open", "close"))
-    if opens is not None:
-        await opens()
+def all_of(kind: type[Kept], config: Config) -> list[Kept]:
+    """All middleware of a bundled class in a config, not opened; `ConfigError` where there is none.
+
+    Code of the user's is not run: who looks at what is kept in a folder need not trust it.
+    """
+    if found := bundled(config, kind):
+        return found
+    raise ConfigError(
+        f"the middleware of this config does not list auwgent.middleware.{kind.__name__}, which this command is about; "
+        "a class of your own is asked in Python"
+    )
+
+
+async def _on_opened(store: Kept, work: Callable[[Kept], Awaitable[T]]) -> T:
     try:
-        yield store
+        await store.open()
+        return await work(store)
     finally:
-        if closes is not None:
-            await closes()
+        await store.close()
+
+
+def with_one(kind: type[Kept], config: Config, work: Callable[[Kept], Awaitable[T]]) -> T:
+    """Do the work on the first middleware of a bundled class in a config, opened, and closed afterwards."""
+    return asyncio.run(_on_opened(all_of(kind, config)[0], work))
 
 
 def plain(row: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import click
 
 from auwgent.cli import options
 from auwgent.cli.stores import SINCE, with_store
-from auwgent.render.terminal import harmless
+from auwgent.render.terminal import one_line
 from auwgent.store.base import UsageBy, UsageRow
 
 BAR = 24  # cells of the longest bar
@@ -81,7 +81,7 @@ def _cells(row: UsageRow) -> tuple[str, ...]:
     usage = row.usage
     about = "~" if usage.estimated else ""
     return (
-        harmless(row.key) or "-",
+        one_line(row.key) or "-",
         f"{row.calls:,}",
         f"{about}{usage.input_tokens:,}",
         f"{about}{usage.output_tokens:,}",

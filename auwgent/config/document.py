@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -87,7 +89,40 @@ def read(source: Path | str | Mapping[str, Any]) -> Document:
         raise ConfigError([_syntax_problem(str(path), text, str(error))]) from None
     except RecursionError:
         raise ConfigError([Problem("lists and tables are nested too deeply", source=str(path))]) from None
-    return Document(str(path), path.resolve().parent, tree, text)
+    folder = path.resolve().parent if is_file(path) else Path.cwd()
+    return Document(str(path), folder, tree, text)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a config has a place of its own; one from standard input or a pipe has none."""
+    try:
+        return path.is_file() and not is_standard_input(path)
+    except (OSError, ValueError):
+        return False
+
+
+def is_standard_input(path: Path) -> bool:
+    """Whether a path names what this process gets as standard input, by whatever name."""
+    if str(path) in ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"):
+        return True
+    try:
+        return not stat.S_ISCHR(path.stat().st_mode) and os.path.samestat(path.stat(), os.fstat(0))
+    except (OSError, ValueError):
+        return False
+
+
+def _content(path: Path) -> bytes:
+    if not is_standard_input(path) and not path.is_fifo():
+        return path.read_bytes()
+    place = Path("/dev/stdin") if str(path) == "-" else path
+    found = place.stat()
+    return _piped(place, found.st_dev, found.st_ino)
+
+
+@cache
+def _piped(path: Path, device: int, number: int) -> bytes:
+    """What comes out of a pipe, which can be read once: a config is read again for each profile of it."""
+    return path.read_bytes()
 
 
 def _read_text(path: Path) -> str:
@@ -95,7 +130,7 @@ def _read_text(path: Path) -> str:
         return ConfigError([Problem(message, source=str(path), hint=hint)])
 
     try:
-        data = path.read_bytes()
+        data = _content(path)
     except FileNotFoundError:
         raise refuse("there is no such file", f"`auwgent init {path}` writes one to start from") from None
     except (OSError, ValueError) as error:

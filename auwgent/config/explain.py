@@ -29,6 +29,8 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> Finding:
             return _wrong_kind(key, f"{error['msg']}, not {kind_of(value)}", root)
         case "refused":
             return Finding(key, f"`{name}` {error['msg']}", about="table")
+        case "unsendable":
+            return Finding(key, f"`{name}` {error['msg']}")
         case "literal_error":
             return _not_among(key, error, value)
         case "invalid_key":

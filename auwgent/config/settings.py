@@ -25,7 +25,7 @@ from auwgent.config.tables import (
     McpConfig,
     MiddlewareEntry,
     ModelConfig,
-    Secrets,
+    Secret,
 )
 from auwgent.errors import Problem
 from auwgent.secrecy import KnownSecrets, secrets_in
@@ -60,7 +60,7 @@ class Config(BaseSettings):
         (MiddlewareEntry(use=DEFAULT_MIDDLEWARE),),
         description=f"What hooks into every run, in this order; when absent, `{DEFAULT_MIDDLEWARE}`.",
     )
-    api_keys: Secrets = Field({}, description="API keys, one per provider.")
+    api_keys: dict[str, Secret] = Field({}, description="API keys, one per provider.")
     models: dict[str, ModelConfig] = Field({}, description="Named models: endpoint, parameters, resilience.")
     helpers: dict[str, HelperConfig] = Field({}, description="Agents that other agents may call.")
     mcp: dict[str, McpConfig] = Field({}, description="Model Context Protocol servers.")

@@ -7,7 +7,9 @@ from datetime import date, time
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -20,13 +22,15 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from auwgent.secrecy import unsendable
+
 Item = TypeVar("Item")
 Many = Annotated[tuple[Item, ...], Strict(False)]  # TOML's lists are Python lists; their items stay strict
 Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
-Secrets = dict[str, SecretStr]
+
 
 # Variants of a union, by kind. The brackets tell them from the keys among which they stand in an error's location.
 VARIANTS = frozenset(("<text>", "<bool>", "<list>", "<table>", "<file>", "<object>"))
@@ -59,6 +63,30 @@ def one_of(expected: str) -> Discriminator:
 def refuse(words: str) -> PydanticCustomError:
     """An error whose words are shown behind the name of the key."""
     return PydanticCustomError("refused", "{words}", {"words": words})
+
+
+def _sendable(value: SecretStr | str) -> SecretStr | str:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if wrong := unsendable(text):
+        raise PydanticCustomError("unsendable", "{words}", {"words": wrong})
+    return value
+
+
+def _sendable_names(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name in headers:
+        if wrong := unsendable(name, is_name=True):
+            raise refuse(f"has the header {name!r}, which {wrong}")
+    return headers
+
+
+def _trimmed(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+# Keys come out of files and variables with a line break behind them.
+Secret = Annotated[SecretStr, BeforeValidator(_trimmed), AfterValidator(_sendable)]
+Url = Annotated[Name, BeforeValidator(_trimmed), AfterValidator(_sendable)]
+Headers = Annotated[dict[str, Secret], AfterValidator(_sendable_names)]
 
 
 class Table(BaseModel):
@@ -254,11 +282,11 @@ class ModelConfig(Table):
     use: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
         description=f"`provider/model`, or the dotted path of a model class of your own: {PATH}."
     )
-    api_key: SecretStr | None = Field(None, description="Its own key; wins over [api_keys].")
-    base_url: Name | None = Field(
+    api_key: Secret | None = Field(None, description="Its own key; wins over [api_keys].")
+    base_url: Url | None = Field(
         None, repr=False, description="Address of the endpoint; a trailing /v1 is optional."
     )
-    headers: Secrets = Field({}, description="HTTP headers sent along.")
+    headers: Headers = Field({}, description="HTTP headers sent along.")
     timeout: Positive = Field(60.0, description="Seconds to the first byte, and between chunks.")
     retries: int = Field(2, ge=0, description="How often a call that may pass later is tried again.")
     fallbacks: Many[Name] = Field((), description="Models tried in order when this one stays unreachable.")
@@ -292,10 +320,10 @@ class McpConfig(Table):
         None, description="Program to start; it is spoken to over standard input and output."
     )
     args: Many[str] = Field((), description="Arguments of the program.")
-    env: Secrets = Field({}, description="Environment variables for the program.")
+    env: dict[str, SecretStr] = Field({}, description="Environment variables for the program.")
     cwd: Name | None = Field(None, description="Folder the program starts in, relative to the config file.")
-    url: Name | None = Field(None, repr=False, description="HTTP address of a server that runs already.")
-    headers: Secrets = Field({}, description="HTTP headers sent along.")
+    url: Url | None = Field(None, repr=False, description="HTTP address of a server that runs already.")
+    headers: Headers = Field({}, description="HTTP headers sent along.")
     timeout: Positive = Field(30.0, description="Seconds to connect, and for one call.")
 
     @model_validator(mode="after")

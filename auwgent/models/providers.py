@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from auwgent.models.base import ModelSpec
 from auwgent.models.listed import provider_names
+from auwgent.secrecy import unsendable
 from auwgent.words import did_you_mean, nearest
 
 
@@ -292,7 +293,7 @@ def key_for(provider: str, api_keys: Mapping[str, str], environ: Mapping[str, st
     """The provider's key: from `[api_keys]`, else from its environment variables."""
     if api_keys.get(provider):
         return api_keys[provider]
-    return next((environ[name] for name in provider_of(provider).env if environ.get(name)), None)
+    return next((key for name in provider_of(provider).env if (key := environ.get(name, "").strip())), None)
 
 
 def keys_of(environ: Mapping[str, str]) -> Iterator[str]:
@@ -311,6 +312,8 @@ def key_places(spec: ModelSpec) -> str:
 def missing_key(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> str | None:
     """What the user has to do before `spec` can be asked, or None. An address of his own may need no key."""
     found = provider(spec)
+    if wrong := unsendable(spec.api_key or ""):
+        return f"the API key of {spec.name} {wrong}: check {key_places(spec)}"
     if spec.api_key or not found.needs_key or own_address(spec, environ):
         return None
     if any(environ.get(name) for name in found.tokens):

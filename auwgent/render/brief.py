@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from auwgent.intents import Intent
-from auwgent.render.terminal import harmless
+from auwgent.render.terminal import one_line
 
 ENOUGH = 60  # characters of one value
 
@@ -32,7 +32,7 @@ def line(intent: Intent, root: str | None = None) -> str | None:
         case _:
             told = f"• {name}({_arguments(value)})"
     who = "" if root in (None, intent.agent) else f"{intent.agent} "
-    return harmless(who + told)
+    return one_line(who + told)
 
 
 def cut(intent: Intent) -> str | None:

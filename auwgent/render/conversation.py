@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from auwgent.render.terminal import harmless, paint
+from auwgent.render.terminal import harmless, one_line, paint
 from auwgent.session import Media, Session, ToolCall, Turn
 
 FOLDED = 100  # characters of a line that stands for a call and its result
@@ -19,22 +19,22 @@ def short(session: Session, *, colour: bool = False) -> Iterator[str]:
         if turn.role == "tool":
             continue
         speaker = "you" if turn.role == "user" else turn.agent or "assistant"
-        yield paint(harmless(speaker), "bold", "cyan" if turn.role == "user" else "green", on=colour)
+        yield paint(one_line(speaker), "bold", "cyan" if turn.role == "user" else "green", on=colour)
         for line in _content(turn).splitlines():
             yield f"  {harmless(line)}"
         for call in turn.tool_calls or ():
-            yield paint(harmless(f"  {_folded(call, results.get(call.id))}"), "dim", on=colour)
+            yield paint(one_line(f"  {_folded(call, results.get(call.id))}"), "dim", on=colour)
         yield ""
 
 
 def markdown(session: Session) -> str:
     """The whole conversation as Markdown."""
     results = _results(session)
-    blocks = [f"# Session {session.id}"]
+    blocks = [f"# Session {one_line(session.id)}"]
     for turn in session.turns:
         if turn.role == "tool":
             continue
-        speaker = "You" if turn.role == "user" else turn.agent or "Assistant"
+        speaker = "You" if turn.role == "user" else one_line(turn.agent or "Assistant")
         blocks.append(f"## {speaker}, {turn.created_at:%Y-%m-%d %H:%M} UTC")
         blocks.append(_content(turn))
         for call in turn.tool_calls or ():

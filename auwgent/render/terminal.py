@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from typing import Literal, TextIO
 
 Style = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
@@ -17,19 +19,44 @@ _CODES: dict[Style, str] = {
 }
 
 _TURNS_DIRECTION = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # text would read otherwise than it is
+_UNSEEN = (  # no script needs them, and they hide words from whoever reads
+    *(0xAD, 0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, 0x200B, 0x3164, 0xFEFF, 0xFFA0),
+    *range(0x2060, 0x2066),
+    *range(0x206A, 0x2070),
+    *range(0xFFF9, 0xFFFC),
+    *range(0xE0000, 0xE0080),
+)
 _HARMFUL: dict[int, str | None] = {
     **{code: chr(0x2400 + code) for code in range(0x20)},  # their pictures: an escape becomes ␛
     0x7F: "\u2421",
-    **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
-    **dict.fromkeys(_TURNS_DIRECTION, "\ufffd"),
+    **dict.fromkeys((*range(0x80, 0xA0), *_TURNS_DIRECTION, *_UNSEEN), "\ufffd"),
     0x0D: None,  # would go back and write over what was said; half of a line end elsewhere
 }
 del _HARMFUL[0x09], _HARMFUL[0x0A]
+_ON_ONE_LINE: dict[int, str | None] = {
+    **_HARMFUL,
+    **{code: chr(0x2400 + code) for code in (0x09, 0x0A, 0x0D)},
+    **dict.fromkeys((0x2028, 0x2029, 0x200E, 0x200F, 0x061C), "\ufffd"),
+}
+# Joiners that join nothing: between parts of an emoji, and in Persian and Indic words, they are needed.
+_IDLE_JOINERS = re.compile(
+    "(?<![\U0001f000-\U0001faff\u2190-\u2bff\ufe0f\u0600-\u06ff\u0900-\u0dff])[\u200c\u200d]|[\u200c\u200d](?!\\S)"
+)
 
 
 def harmless(text: str) -> str:
-    """The text with nothing in it that a terminal would obey. Pieces of a text may be passed one by one."""
+    """The text with nothing in it that a terminal would obey, or a reader not see. Pieces may be passed one by one."""
     return text.translate(_HARMFUL)
+
+
+def one_line(text: str) -> str:
+    """An id, a title or the like: harmless, and one line, whatever it holds."""
+    return _IDLE_JOINERS.sub("\ufffd", text.translate(_ON_ONE_LINE))
+
+
+def for_output(text: str) -> str:
+    """What goes to standard output: as it is into a file or a pipe, harmless on a terminal."""
+    return harmless(text) if sys.stdout is not None and sys.stdout.isatty() else text
 
 
 def wants_colour(stream: TextIO) -> bool:

@@ -7,7 +7,7 @@ from typing import TextIO
 
 from auwgent.render.base import Outcome
 from auwgent.render.teller import Teller
-from auwgent.render.terminal import harmless, paint, wants_colour
+from auwgent.render.terminal import harmless, one_line, paint, wants_colour
 
 
 class Text(Teller):
@@ -59,4 +59,4 @@ class Text(Teller):
         if outcome.status == "cancelled":
             self.note("interrupted")
         if self._names_session and outcome.session:
-            self.note(f"session: {outcome.session.id}")
+            self.note(one_line(f"session: {outcome.session.id}"))

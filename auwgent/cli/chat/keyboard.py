@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.history import FileHistory, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import ColorDepth
 
@@ -18,6 +18,7 @@ from auwgent.cli.chat import slash
 from auwgent.cli.chat.talk import Talk
 from auwgent.errors import AuwgentError
 from auwgent.files import make_file
+from auwgent.render.terminal import one_line
 
 EXPAND = "/expand"
 
@@ -27,7 +28,7 @@ class Keyboard:
 
     def __init__(self, talk: Talk, history: Path | None) -> None:
         self._session: PromptSession[str] = PromptSession(
-            history=_history(history),
+            history=Remembered(history, talk.note),
             multiline=True,
             key_bindings=_keys(),
             completer=_Completer(talk),
@@ -40,12 +41,34 @@ class Keyboard:
         return await self._session.prompt_async("> ")
 
 
-def _history(path: Path | None) -> History:
-    """What was typed, for the next chat; readable by nobody else."""
-    if path is None:
-        return InMemoryHistory()
-    make_file(path)
-    return FileHistory(path)
+class Remembered(InMemoryHistory):
+    """What was typed, kept in a private file for the next chat. Where the file cannot be used the chat goes on."""
+
+    def __init__(self, path: Path | None, note: Callable[[str], None]) -> None:
+        self._file = None if path is None else FileHistory(path)
+        self._path, self._note = path, note
+        super().__init__()
+
+    def load_history_strings(self) -> Iterable[str]:
+        if self._file is not None and self._path is not None and self._path.exists():
+            try:
+                return list(self._file.load_history_strings())
+            except OSError as error:
+                self._give_up(error)
+        return []
+
+    def store_string(self, string: str) -> None:
+        if self._file is None or self._path is None:
+            return
+        try:
+            make_file(self._path)
+            self._file.store_string(string)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self._file = None
+        self._note(f"What is typed is not remembered: {self._path}: {error.strerror or error}")
 
 
 def _keys() -> KeyBindings:
@@ -106,4 +129,4 @@ class _Completer(Completer):
         with contextlib.suppress(AuwgentError):  # whatever goes wrong, there is just nothing to complete
             for choice in dict.fromkeys(await choices(self._talk, argument)):
                 if choice.startswith(argument):
-                    yield Completion(choice, -len(argument))
+                    yield Completion(choice, -len(argument), display=one_line(choice))

@@ -12,6 +12,7 @@ from auwgent.cli.chat.slash import obey
 from auwgent.cli.chat.talk import Talk
 from auwgent.cli.interrupt import ENDS, interruptible
 from auwgent.cli.run import Request
+from auwgent.render.terminal import one_line
 
 
 def chat(request: Request) -> int:
@@ -44,4 +45,4 @@ async def _converse(talk: Talk) -> None:
             await talk.say(text.removeprefix("/"))
         talk.console.print()
     if talk.agent.store and talk.session:
-        print(f"session: {talk.session.id}", file=sys.stderr)
+        print(one_line(f"session: {talk.session.id}"), file=sys.stderr)

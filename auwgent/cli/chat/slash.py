@@ -16,7 +16,7 @@ from auwgent.cli.chat.view import spent
 from auwgent.cli.complete import MOST, names_of_models
 from auwgent.errors import SessionNotFound
 from auwgent.files import write_new
-from auwgent.render.terminal import harmless
+from auwgent.render.terminal import harmless, one_line
 from auwgent.session import Usage
 from auwgent.words import nearest
 
@@ -188,12 +188,12 @@ def _print(talk: Talk, rows: Sequence[tuple[str, str]], otherwise: str = "") -> 
     widest = max(len(name) for name, _ in rows)
     if talk.console.width < widest + NARROW:
         for name, about in rows:
-            talk.console.print(Text(harmless(name), style="cyan"))
-            talk.console.print(Padding(Text(harmless(about)), (0, 0, 0, 2)))
+            talk.console.print(Text(one_line(name), style="cyan"))
+            talk.console.print(Padding(Text(one_line(about)), (0, 0, 0, 2)))
         return
     table = Table.grid(Column(style="cyan", no_wrap=True), Column(), padding=(0, 2, 0, 0))
     for name, about in rows:
-        table.add_row(Text(harmless(name)), Text(harmless(about)))
+        table.add_row(Text(one_line(name)), Text(one_line(about)))
     talk.console.print(table)
 
 
