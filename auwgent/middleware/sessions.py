@@ -49,7 +49,11 @@ class SQLModelSessions(Sessions, InFolder):
         encryption_key: str | None = None,
     ) -> None:
         super().__init__(
-            url and url.strip(), retention=retention, durability=durability, window=window, encryption_key=encryption_key
+            url and url.strip(),
+            retention=retention,
+            durability=durability,
+            window=window,
+            encryption_key=encryption_key,
         )
         if on_busy not in ("queue", "reject", "fork"):
             raise ConfigError(f'on_busy must be "queue", "reject" or "fork", not {on_busy!r}')
