@@ -141,12 +141,36 @@ class Usage(BaseModel):
         )
 
 
+DEEPEST = 100  # how deep arguments may be nested; providers, databases and parsers give up soon after
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether plain data is nested deeper than can be stored and sent everywhere."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _shallow(args: dict[str, Any]) -> dict[str, Any]:
+    if is_too_deep(args):
+        raise ValueError(f"must not be nested deeper than {DEEPEST}")
+    return args
+
+
 class ToolCall(Plain):
     """What the model asked for. Arguments that could not be parsed stand in `raw_args`, and `args` is empty."""
 
     id: str
     name: str
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: Annotated[dict[str, Any], AfterValidator(_shallow)] = Field(default_factory=dict)
     raw_args: str | None = None
 
 

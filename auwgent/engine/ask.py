@@ -115,7 +115,9 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answer:
     )
     partials = Partials(frame, offered)
     reply = await _listen(frame, model, request, partials)
-    return read(frame, reply, offered, partials)
+    answer = read(frame, reply, offered, partials)
+    run.unfinished.pop(id(frame), None)
+    return answer
 
 
 def _offer(frame: Frame, own: Mapping[str, Capability], settings: Mapping[str, Any]) -> dict[str, Capability]:
@@ -197,8 +199,9 @@ async def _listen(frame: Frame, model: Route, request: ModelRequest, partials: P
         async for piece in pieces:
             if isinstance(piece, Reply):
                 frame.reply, frame.raw_block = piece, piece.raw or piece.text
+                if piece.text:  # kept where it turns out to be no answer
+                    run.unfinished.setdefault(id(frame), (frame.agent.name, [piece.text]))
                 await partials.close()
-                run.unfinished.pop(id(frame), None)
                 run.usage += piece.usage
                 await _emit_call(frame, piece, time.monotonic() - began)
                 return piece

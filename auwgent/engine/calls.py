@@ -74,7 +74,7 @@ async def plan(frame: Frame, offered: Mapping[str, Capability], call: ToolCall) 
         if capability is None:
             raise ToolError(_unknown(call.name, offered))
         if call.raw_args is not None:
-            raise ToolError("the arguments are not a JSON object; call it again with valid JSON")
+            raise ToolError(_unreadable(call.raw_args))
         args = frame.run.arguments(call)
         checked = capability.check(args)
     except ToolError as error:
@@ -220,6 +220,15 @@ async def _refused(
     value = {"type": call.name, "args": call.args, "id": call.id}
     value = (await frame.ask(event, value)).value
     return Settled(event, value, words, outcome)
+
+
+def _unreadable(raw_args: str) -> str:
+    if raw_args.strip() in ("", "{}"):
+        return "the arguments never came, so it was not run; call it again, with its arguments"
+    return (
+        "the arguments are not a JSON object, or were cut off, or are nested too deep, so it was not run; "
+        "call it again with valid JSON"
+    )
 
 
 def _unknown(name: str, offered: Mapping[str, Capability]) -> str:

@@ -11,6 +11,7 @@ from auwgent.engine.agent import ANSWER, Agent, Workflow
 from auwgent.engine.ask import Reported, ask, ask_hooks
 from auwgent.engine.calls import plan, settle, settle_calls
 from auwgent.engine.capabilities import Capability, Ending, nothing_to_run
+from auwgent.engine.ends import Answer
 from auwgent.engine.state import Frame
 from auwgent.errors import LimitExceeded, ProviderError, ToolError, goes_through
 from auwgent.hooks.context import Context
@@ -39,7 +40,7 @@ async def converse(frame: Frame) -> Ending:
             said = await ask(frame, own)
             ending = await _go_on(frame, said.offered, said.message) if said.message is not None else None
             if ending is None and said.answer is not None:
-                ending = await _finish(frame, said.offered, said.answer)
+                ending = await _finish(frame, said, said.answer)
             if ending is not None:
                 await _end_turn(frame, ending)
                 return ending
@@ -88,18 +89,23 @@ async def _go_on(frame: Frame, offered: Mapping[str, Capability], turn: Turn) ->
     return await settle_calls(frame, offered, turn.tool_calls or [])
 
 
-async def _finish(frame: Frame, offered: Mapping[str, Capability], turn: Turn) -> Ending | None:
+async def _finish(frame: Frame, said: Answer, turn: Turn) -> Ending | None:
     """An answer ends the turn, unless it does not have the shape it must have."""
     output, speaker = frame.agent.output, frame.agent.name
     if output is None:
+        if not turn.text:
+            value = {"message": f"{turn.model or 'the model'} gave an empty answer", "kind": "empty"}
+            await frame.emit("error", (await frame.ask("error", value)).value)
         payload = await _emit_text(frame, turn)
         return Ending(payload["text"], "response_text", payload, speaker)
     try:
         kind, data = _validated(output, turn.text)
     except OutputError as error:
         frame.record(turn)
+        if said.failure is not None:  # it would be cut off again
+            raise Reported(said.failure, await ask_hooks(frame, said.failure)) from error
         await _count_repair(frame, error)
-        words = Turn(role="user", content=_repair(error, offered))
+        words = Turn(role="user", content=_repair(error, said.offered))
         frame.asides.add(words.id)
         frame.record(words)
         return None

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-DEEPEST = 100  # levels of lists and objects; what is deeper cannot be stored or shown everywhere
+from auwgent.session import DEEPEST
+
 _LONGEST_INTEGER = 1_000  # digits
 _STARTS = 200  # places in a text where JSON may begin
 _START = re.compile(r"[{\[]")

@@ -92,7 +92,10 @@ async def test_a_given_reply_is_the_answer_and_costs_nothing(stream: bool) -> No
 
 
 async def test_a_given_reply_may_call_tools() -> None:
-    given = {"text": "", "calls": [{"id": "c1", "name": "add", "arguments": '{"a": 1, "b": 2}'}]}
+    given = {
+        "text": "",
+        "calls": [{"id": "c1", "name": "add", "arguments": '{"a": 1, "b": 2}'}],
+    }
 
     def first_call(prompt: str, ctx: Any) -> None:
         if ctx.messages[-1].role == "user":
@@ -127,7 +130,12 @@ async def test_after_a_call_the_reply_can_be_read() -> None:
         middleware=[Hook(onIntent=lambda name, value, ctx: seen.append(ctx.modelReply))],
     )
     await agent.ask("Add")
-    assert seen[0]["calls"][0] | {"id": ""} == {"id": "", "name": "add", "arguments": '{"a": 1, "b": 2}'}
+    assert seen[0]["calls"][0] | {"id": ""} == {
+        "id": "",
+        "name": "add",
+        "arguments": '{"a": 1, "b": 2}',
+        "cut": False,
+    }
     assert (seen[-1]["text"], seen[-1]["finish_reason"], seen[-1]["model"]) == (
         "Three.",
         "stop",
