@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auwgent.models.reading import DEEPEST, answers, read_arguments
+from auwgent.models.reading import answers, read_arguments
+from auwgent.session import DEEPEST
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
