@@ -6,6 +6,8 @@ import re
 from datetime import timedelta
 from typing import Any, Self
 
+from pydantic_core import CoreSchema, core_schema
+
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 LONGEST = timedelta(days=36525)  # what can be taken from any date of ours
 
@@ -38,3 +40,13 @@ class Span(timedelta):
 
     def __str__(self) -> str:
         return self.words
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.to_string_ser_schema()
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {"type": "string"}

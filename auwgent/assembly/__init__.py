@@ -13,11 +13,12 @@ from auwgent.assembly.models import catalog, embedder, models, unknown_providers
 from auwgent.assembly.tools import is_mcp, mcp_servers
 from auwgent.assembly.workbench import Key, Workbench
 from auwgent.config import Config, in_file_order
-from auwgent.engine.agent import Agent, Limits
+from auwgent.engine.agent import Agent
 from auwgent.errors import ConfigError, Problem
 from auwgent.hooks.context import Embed, check_context
 from auwgent.hooks.pipeline import Installed
 from auwgent.imports import search_path
+from auwgent.limits import Limits
 from auwgent.models.catalog import Catalog
 from auwgent.tools.mcp import McpServers
 
@@ -69,7 +70,7 @@ def build(
             agents=agents(bench, servers),
             installed=middleware(bench, more) if installed is None else installed,
             catalog=found,
-            limits=Limits(**config.limits.model_dump()),
+            limits=config.limits,
             servers=servers,
             embed=embedder(config, found),
         )

@@ -9,7 +9,6 @@ from auwgent.config.tables import (
     HelperConfig,
     Imports,
     IntentConfig,
-    Limits,
     McpConfig,
     MiddlewareEntry,
     ModelConfig,
@@ -18,6 +17,7 @@ from auwgent.config.tables import (
     ToolEntry,
     WorkflowEntry,
 )
+from auwgent.limits import Limits
 
 __all__ = [
     "DEFAULT_MIDDLEWARE",

@@ -20,7 +20,6 @@ from auwgent.config.tables import (
     HelperConfig,
     Imports,
     IntentConfig,
-    Limits,
     Many,
     McpConfig,
     MiddlewareEntry,
@@ -28,6 +27,7 @@ from auwgent.config.tables import (
     Secret,
 )
 from auwgent.errors import Problem
+from auwgent.limits import Limits
 from auwgent.secrecy import KnownSecrets, secrets_in
 
 DEFAULT_MIDDLEWARE = "auwgent.middleware.SQLModelSessions"

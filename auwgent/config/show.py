@@ -14,6 +14,7 @@ from auwgent.config.positions import Positions
 from auwgent.config.settings import Config
 from auwgent.config.tables import Entry, MiddlewareEntry
 from auwgent.secrecy import MASK, follows_flag, is_argument, is_secret, masked, masked_argument
+from auwgent.spans import Span
 
 
 def show(config: Config, *, origin: bool = False) -> str:
@@ -53,6 +54,8 @@ def _plain(value: Any, key: Key) -> Any:
             return MASK
         case str():
             return masked(value)
+        case Span():
+            return str(value)
         case bool() | int() | float() | date() | time() | None:
             return value
     kind = value if hasattr(value, "__qualname__") else type(value)

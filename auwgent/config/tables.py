@@ -22,14 +22,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from auwgent.limits import Count, Positive
 from auwgent.secrecy import unsendable
 
 Item = TypeVar("Item")
 Many = Annotated[tuple[Item, ...], Strict(False)]  # TOML's lists are Python lists; their items stay strict
 Name = Annotated[str, Field(min_length=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
 
 
 # Variants of a union, by kind. The brackets tell them from the keys among which they stand in an error's location.
@@ -158,6 +157,9 @@ class ToolEntry(Entry):
     timeout: Positive | None = Field(None, description="Seconds one call may take.")
     name: Name | None = Field(None, description="What the model calls it; the function's name when absent.")
     description: str | None = Field(None, description="What the model reads; the docstring when absent.")
+    result_chars: Count | None = Field(
+        None, description="Characters of its result that a model is sent; `limits.result_chars` when absent."
+    )
 
 
 class WorkflowEntry(Entry):
@@ -351,19 +353,6 @@ class EmbeddingConfig(Table):
     """The model behind `ctx.embed`."""
 
     model: Name = Field(description="`provider/model`, or the name of a [models.*] table.")
-
-
-class Limits(Table):
-    """What one run may use. A limit that is absent and has no default is off."""
-
-    llm_calls: Count = Field(25, description="Model calls in one run, helpers included.")
-    repeats: Count = Field(3, description="Identical tool calls in a row before the run is stopped.")
-    helper_depth: Count = Field(4, description="How deep helpers may call helpers.")
-    seconds: Positive | None = Field(None, description="Seconds a run may take.")
-    tokens: Count | None = Field(None, description="Tokens a run may use, sent and received.")
-    usd: Positive | None = Field(
-        None, description="Money a run may cost; every model must then have a known price."
-    )
 
 
 class Imports(Table):

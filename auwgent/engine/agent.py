@@ -62,18 +62,6 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a run may cost. None: no limit."""
-
-    llm_calls: int | None = 25  # model calls, helpers included
-    repeats: int | None = 3  # identical tool calls in a row
-    helper_depth: int | None = 4
-    seconds: float | None = None
-    tokens: int | None = None
-    usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class BackOff:
     """How long to wait before a forced start, in seconds: doubled each time."""
 
@@ -104,7 +92,6 @@ __all__ = [
     "BackOff",
     "CustomIntent",
     "Handoff",
-    "Limits",
     "Remote",
     "Workflow",
 ]

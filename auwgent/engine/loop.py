@@ -236,7 +236,7 @@ async def call_helper(caller: Frame, agent: Agent, task: str) -> Any:
     """Run a helper to the end of its turn; gives its result, or an `Ending` where the user has the word next."""
     run = caller.run
     depth = run.services.limits.helper_depth
-    if depth is not None and caller.depth + 1 > depth:
+    if caller.depth + 1 > depth:
         raise LimitExceeded(
             f"{agent.name!r} would be helper number {caller.depth + 1} in a row; `limits.helper_depth` = {depth}",
             key="limits.helper_depth",

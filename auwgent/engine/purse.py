@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from auwgent.engine.agent import Limits
 from auwgent.errors import LimitExceeded
 from auwgent.hooks.context import Context
 from auwgent.hooks.pipeline import Chain
+from auwgent.limits import Limits
 from auwgent.models.providers import provider_of
 from auwgent.models.spending import Quote, Reserved
 from auwgent.session import Session, Usage

@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff, Limits
+from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff
 from auwgent.engine.purse import CallPurse, RunPurse
 from auwgent.errors import (
     AuwgentError,
@@ -25,6 +25,7 @@ from auwgent.hooks.answers import Verdict
 from auwgent.hooks.context import AgentState, Context, Embed, RunState
 from auwgent.hooks.pipeline import Chain, Pipeline
 from auwgent.intents import Handlers, Intent
+from auwgent.limits import Limits
 from auwgent.models.base import ModelRequest, ModelSpec, Reply, Route
 from auwgent.models.embedding import Embedder
 from auwgent.models.faults import ended
@@ -241,7 +242,7 @@ class Run(RunState):
         """Before each model call: every limit that a call could break."""
         limits, usage = self.services.limits, self.usage
         self.llm_calls += 1
-        if limits.llm_calls is not None and self.llm_calls > limits.llm_calls:
+        if self.llm_calls > limits.llm_calls:
             raise _limit("llm_calls", limits.llm_calls, "model calls")
         spent = usage.input_tokens + usage.output_tokens
         if limits.tokens is not None and spent >= limits.tokens:
@@ -341,7 +342,7 @@ class Frame(AgentState):
         self.repeats = self.repeats + 1 if call == self.last_call else 1
         self.last_call = call
         allowed = self.run.services.limits.repeats
-        if allowed is not None and self.repeats > allowed:
+        if self.repeats > allowed:
             raise LimitExceeded(
                 f"the model called {name!r} with the same arguments more than {allowed} times in a row; "
                 "`limits.repeats` allows no more",
