@@ -6,12 +6,8 @@ from typing import Annotated
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    InstanceOf,
-    PlainSerializer,
-    WithJsonSchema,
 )
 
 from auwgent.spans import Span

@@ -117,7 +117,7 @@ async def test_a_folder_is_given_to_those_alone_who_want_it(tmp_path: Path) -> N
 @pytest.mark.parametrize("target", [42, Path("build"), {"os": "linux"}, ["Main", 3], object()])
 def test_an_attribute_target_of_another_meaning_is_an_error_of_the_entry(target: Any) -> None:
     cls = type("Build", (), {"target": target, "onRunStart": lambda self, session, ctx: None})
-    with pytest.raises(ConfigError, match="'Build' has an attribute `target`"):
+    with pytest.raises(ConfigError, match="'Build' has a `target` that is"):
         auwgent(config(cls)).run_sync("Hi")
 
 
