@@ -88,7 +88,7 @@ class Bench:
 
     def limit(self, **limits: Any) -> None:
         """Change limits, also to what a config would refuse for a model without a price."""
-        self.change(limits=replace(self.services.limits, **limits))
+        self.change(limits=self.services.limits.model_copy(update=limits))
 
     @property
     def heard(self) -> list[tuple[str, dict[str, Any]]]:
