@@ -1,4 +1,4 @@
-"""A length of time in words, as options and limits have it: `30s`, `5m`, `1h`, `7d`, `2w`."""
+"""Lengths of time and sizes in words, as options and limits have them: `30s`, `5m`, `1h`, `7d`; `500KB`, `10MB`."""
 
 from __future__ import annotations
 
@@ -50,3 +50,16 @@ class Span(timedelta):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, Any]:
         return {"type": "string"}
+
+
+SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+
+
+def parse_bytes(given: Any) -> int:
+    """How many bytes are meant; `ValueError` says what would be right."""
+    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
+        return given
+    match = re.fullmatch(r"(\d{1,9}) ?(B|KB|MB|GB)", given, re.ASCII) if isinstance(given, str) else None
+    if match is None or not int(match[1]):
+        raise ValueError('must be a number of bytes, or a size such as "500KB" or "10MB"')
+    return int(match[1]) * SIZES[match[2]]

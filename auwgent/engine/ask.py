@@ -14,7 +14,7 @@ from auwgent.engine.agent import Agent
 from auwgent.engine.capabilities import Capability, answers_as_text, with_answer
 from auwgent.engine.ends import Answer, finish_reason, read
 from auwgent.engine.pieces import Partials
-from auwgent.engine.state import Frame, as_ours, no_answer
+from auwgent.engine.state import Frame, as_ours, no_answer, of_a_hook
 from auwgent.errors import (
     ConfigError,
     LimitExceeded,
@@ -100,23 +100,28 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answer:
     frame.system_prompt = render_prompt(agent, run.values)
     _offer(frame, own, run.forced.get(agent.name, {}))
     frame.output_schema = agent.output.spec.schema if agent.output is not None else None
-    model, turns, settings = await _prepared(frame, [*agent.examples, *paired(frame.view())])
+    settings = await _prepared(frame, [*agent.examples, *paired(frame.view())])
     offered = _offer(frame, own, settings)
+    # From here on the request is final: this is what is looked up, traced, stored and sent.
+    with frame.may_set("final"):
+        await run.chain.fire("onLLMStart", frame.ctx, Asked(_asked(frame)), who="watchers")
     if frame is run.base:
         run.session.system_prompt = frame.system_prompt
     await frame.checkpoint("llm_start")
     request = ModelRequest(
         system=frame.system_prompt,
-        turns=turns,
+        turns=frame.messages,
         tools=frame.tool_specs,
         output=agent.output.spec if agent.output is not None and answers_as_text(offered) else None,
         stream=run.streams,
         purse=run.paying(frame.ctx),
     )
     partials = Partials(frame, offered)
-    reply = await _listen(frame, model, request, partials)
+    reply = await _listen(frame, _model(frame, settings), request, partials)
     answer = read(frame, reply, offered, partials)
     run.unfinished.pop(id(frame), None)
+    said = (answer.message, answer.answer)
+    frame.said = {one.id: one.model_copy(deep=True) for one in said if one is not None}
     return answer
 
 
@@ -134,8 +139,8 @@ def render_prompt(agent: Agent, values: Mapping[str, Any]) -> str:
     return agent.prompt.render(values, output=agent.output.spec.schema if agent.output else None)
 
 
-async def _prepared(frame: Frame, turns: Sequence[Turn]) -> tuple[Route, Sequence[Turn], dict[str, Any]]:
-    """`onLLMStart`, and what it changed: the model, the messages and the text of this call, and its settings."""
+async def _prepared(frame: Frame, turns: Sequence[Turn]) -> dict[str, Any]:
+    """Fire `onLLMStart`, then the last changes to the request; gives the settings of this call."""
     run = frame.run
     spec = run.services.models.spec(frame.agent.model)
     standard = {
@@ -147,7 +152,8 @@ async def _prepared(frame: Frame, turns: Sequence[Turn]) -> tuple[Route, Sequenc
         "apiKey": None,
     }
     frame.call = copy.deepcopy({**standard, **run.forced.get(frame.agent.name, {})})
-    frame.messages, frame.reply = turns, None
+    frame.messages, frame.reply, frame.is_reply_changed = turns, None, False
+    frame.own_prompt = lambda: _own_prompt(frame)
     models, name = run.services.models, frame.agent.model
     frame.window = lambda: models.window(name, **_changed(standard, frame.call))
     question = _question(frame, turns)
@@ -155,7 +161,7 @@ async def _prepared(frame: Frame, turns: Sequence[Turn]) -> tuple[Route, Sequenc
     if run.chain.listens("onLLMStart"):
         values, rendered = run.values, frame.system_prompt
         with frame.may_set("onLLMStart"):
-            prompt = (await run.chain.fire("onLLMStart", frame.ctx, Asked(asked))).prompt
+            prompt = (await run.chain.fire("onLLMStart", frame.ctx, Asked(asked), who="others")).prompt
         if run.values is not values and frame.system_prompt == rendered:
             frame.system_prompt = render_prompt(frame.agent, run.values)
         if frame.messages is not turns:
@@ -163,8 +169,24 @@ async def _prepared(frame: Frame, turns: Sequence[Turn]) -> tuple[Route, Sequenc
         if question is not None and prompt != asked:
             said = question.model_copy(update={"content": _with_text(question.content, prompt)})
             frame.messages = [said if turn.id == question.id else turn for turn in frame.messages]
-    settings = _changed(standard, frame.call)
-    return _model(frame, settings), frame.messages, settings
+        with frame.may_set("onLLMStart"):
+            for change in run.request_changes:
+                of_a_hook(change, frame.ctx)
+    return _changed(standard, frame.call)
+
+
+def _own_prompt(frame: Frame) -> str:
+    values = {**dict.fromkeys(frame.agent.prompt.names, ""), **frame.run.own_values}
+    try:
+        return render_prompt(frame.agent, values)
+    except ConfigError:  # it wants more of a value than that it is there
+        return ""
+
+
+def _asked(frame: Frame) -> str:
+    """The user's text in the request as it is now."""
+    question = _question(frame, frame.messages)
+    return question.text if question is not None else ""
 
 
 def _model(frame: Frame, settings: Mapping[str, Any]) -> Route:

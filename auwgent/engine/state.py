@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff
@@ -26,10 +27,8 @@ from auwgent.hooks.context import AgentState, Context, Embed, RunState
 from auwgent.hooks.pipeline import Chain, Pipeline
 from auwgent.intents import Handlers, Intent
 from auwgent.limits import Limits
-from auwgent.models.base import ModelRequest, ModelSpec, Reply, Route
+from auwgent.models.base import ModelSpec, RawCall, Route
 from auwgent.models.embedding import Embedder
-from auwgent.models.faults import ended
-from auwgent.models.resilience import ask as ask_model
 from auwgent.session import (
     Part,
     Session,
@@ -119,9 +118,9 @@ class Run(RunState):
             session=session,
             input=order.input,
             values=dict(order.values),
+            own_values=dict(order.values),
             embed=self.embed_aside if services.embed is not None else None,
             embed_model=getattr(services.embed, "model", ""),
-            ask_model=self.ask_aside,
             ask_user=self.ask_for_hook,
         )
         self.services = services
@@ -158,7 +157,7 @@ class Run(RunState):
     def record(self, turn: Turn) -> None:
         """Append a turn. A tool's result goes before those of later calls of the same message."""
         for change in self.turn_changes:
-            _of_a_hook(change, turn)
+            of_a_hook(change, turn)
         turns = self.session.turns
         turn.run_id = self.run_id
         turns.insert(place_of_result(turn, turns), turn) if turn.role == "tool" else turns.append(turn)
@@ -173,7 +172,7 @@ class Run(RunState):
         """What a call is executed with: the arguments that are recorded, as hooks want them changed."""
         args = deepcopy(call.args)
         for change in self.argument_changes:
-            args = _of_a_hook(change, call.name, args)
+            args = of_a_hook(change, call.name, args)
         return args
 
     def close_calls(self) -> None:
@@ -264,29 +263,11 @@ class Run(RunState):
             self.approved[call["id"]] = call["type"], deepcopy(call["args"])
         return answer is True
 
-    async def ask_aside(self, agent: AgentState, prompt: str, model: str | None, system: str) -> str:
-        """Ask a model for a middleware: it counts like any other call, but is neither shown nor recorded."""
-        self.count_call()
-        asked = self.services.models.get(model or self.services.agents[agent.active].model)
-        request = ModelRequest(
-            system=system,
-            turns=[Turn(role="user", content=prompt)],
-            stream=False,
-            purse=self.paying(Context(self, agent)),
-        )
-        async with aclosing(ask_model(asked, request)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Reply):
-                    self.usage += piece.usage
-                    if problem := ended(asked.spec, piece):
-                        raise problem
-                    return piece.text
-        raise no_answer(asked.spec)
-
     async def embed_aside(self, agent: AgentState, texts: Sequence[str]) -> list[list[float]]:
         """Vectors for a middleware: they count in what the run may spend."""
         embed = self.services.embed
         assert embed is not None
+        texts = [self.final(text) for text in texts]
         if not isinstance(embed, Embedder):
             return await embed(texts)
         vectors, usage = await embed.paid(texts, self.paying(Context(self, agent), is_call=False))
@@ -309,6 +290,7 @@ class Frame(AgentState):
     remote: Mapping[str, Tool] | None = None  # of its servers; None until they were asked
     before: frozenset[Frame] = frozenset()  # those that were done when it began
     repairs: int = 0  # how often its structured answer was sent back
+    said: dict[str, Turn] = field(default_factory=dict)  # turn id -> the model's reply as it was given
     asides: set[str] = field(default_factory=set)  # ids of user turns written by the engine
     last_call: tuple[str, str] | None = None
     repeats: int = 0  # of the last call, in a row
@@ -322,10 +304,20 @@ class Frame(AgentState):
         return 0 if self.caller is None else self.caller.depth + 1
 
     def record(self, turn: Turn) -> None:
-        """Append a turn of this agent."""
+        """Append a turn of this agent. What it holds of the model's reply is final then."""
         turn.agent = self.agent.name
         self.run.authors[turn.id] = self
         self.run.record(turn)
+        said = self.said.pop(turn.id, None)
+        if self.reply is not None and said is not None:
+            if (turn.content, turn.tool_calls) != (said.content, said.tool_calls):
+                self.is_reply_changed = True
+            if self.is_reply_changed:
+                calls = tuple(
+                    RawCall(call.id, call.name, call.raw_args or json.dumps(call.args))
+                    for call in turn.tool_calls or ()
+                )
+                self.reply = replace(self.reply, text=turn.text, calls=calls, raw="", provider_data=None)
 
     def view(self) -> list[Turn]:
         """What its model is shown: the turns it took part in, but for those of the same agent called beside it."""
@@ -446,7 +438,7 @@ def _limit(key: str, value: float, unit: str) -> LimitExceeded:
     return LimitExceeded(f"the run reached `limits.{key}` = {value:g} {unit}", key=f"limits.{key}")
 
 
-def _of_a_hook(function: Callable[..., Any], *args: Any) -> Any:
+def of_a_hook(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function that a hook has left on ctx. A `ToolError` is for the model to read."""
     try:
         return function(*args)

@@ -105,6 +105,8 @@ Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
 EmbedFor = Callable[[Any, Sequence[str]], Awaitable[list[list[float]]]]  # with the `AgentState` it is for
 ChangeTurn = Callable[[Turn], None]
 ChangeArguments = Callable[[str, dict[str, Any]], dict[str, Any]]
+ChangeRequest = Callable[["Context"], None]
+ChangeWords = Callable[[Any], Any]  # of a text or of plain data
 
 
 class AskModel(Protocol):
@@ -144,6 +146,17 @@ class RunState:
     argument_changes: list[ChangeArguments] = field(
         default_factory=list
     )  # applied just before a call is made
+    request_changes: list[ChangeRequest] = field(default_factory=list)  # the last ones to each request
+    word_changes: list[ChangeWords] = field(
+        default_factory=list
+    )  # to what is sent or kept, but is of no turn
+    own_values: Mapping[str, Any] = field(default_factory=dict)  # the context values that it began with
+
+    def final(self, words: Any) -> Any:
+        """A text or plain data as it may be sent and kept: calls beside the conversation, arguments that are logged."""
+        for change in self.word_changes:
+            words = change(words)
+        return words
 
 
 @dataclass(slots=True, eq=False)
@@ -157,7 +170,10 @@ class AgentState:
     tool_specs: Sequence[ToolSpec] = ()  # what its model may call
     output_schema: Mapping[str, Any] | None = None  # of its answer
     window: Callable[[], int | None] = lambda: None  # tokens its model can read
-    reply: Reply | None = None  # the model's, or what a hook gave in its place
+    reply: Reply | None = None  # the model's, or what a hook gave in its place; as recorded, once it is
+    is_reply_changed: bool = False  # whether what was recorded is not what the model said
+    own_prompt: Callable[[], str] = lambda: ""  # the system prompt as the config alone makes it
+    aside: str | None = None  # the middleware that asks a model beside the conversation
     raw_block: str | None = None
     # Settings of the call under way, by CALL_SETTINGS: keys and headers among them.
     call: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -203,7 +219,8 @@ class Context(MutableMapping[str, Any]):
         name = NAMES.get(key)
         if name is not None and name.settable:
             if self._agent.setting not in name.settable:
-                raise AttributeError(f"ctx.{key} may be set in {' and '.join(name.settable)} only")
+                hooks = [hook for hook in name.settable if hook in HOOKS]
+                raise AttributeError(f"ctx.{key} may be set in {' and '.join(hooks)} only")
             self._set(key, value)
         elif name is not None and name.is_reserved:
             raise AttributeError(f"ctx.{key} is read-only")
@@ -353,14 +370,19 @@ NAMES: dict[str, Name] = {
     # Ours beyond it: context values and notes of the same names come first.
     "approve": Name(lambda ctx: ctx._approve, is_reserved=False),
     "ask": Name(lambda ctx: ctx._ask, is_reserved=False),
+    "aside": Name(lambda ctx: ctx._agent.aside, is_reserved=False),
     "changeArguments": Name(lambda ctx: ctx._run.argument_changes.append, is_reserved=False),
+    "changeRequests": Name(lambda ctx: ctx._run.request_changes.append, is_reserved=False),
+    "changeWords": Name(lambda ctx: ctx._run.word_changes.append, is_reserved=False),
     "changeTurns": Name(lambda ctx: ctx._run.turn_changes.append, is_reserved=False),
     "contextValues": Name(lambda ctx: dict(ctx._run.values), is_reserved=False),
     "contextWindow": Name(lambda ctx: ctx._agent.window(), is_reserved=False),
-    "modelReply": Name(lambda ctx: _shown(ctx._agent.reply), ("onLLMStart",), is_reserved=False),
+    "modelReply": Name(lambda ctx: _shown(ctx._agent.reply), ("onLLMStart", "final"), is_reserved=False),
     "modelUsage": Name(
         lambda ctx: None if ctx._agent.reply is None else ctx._agent.reply.usage, is_reserved=False
     ),
+    "ownPrompt": Name(lambda ctx: ctx._agent.own_prompt(), is_reserved=False),
+    "replyChanged": Name(lambda ctx: ctx._agent.is_reply_changed, is_reserved=False),
     "outputSchema": Name(lambda ctx: ctx._agent.output_schema, is_reserved=False),
     "toolSpecs": Name(lambda ctx: [asdict(tool) for tool in ctx._agent.tool_specs], is_reserved=False),
 }

@@ -20,7 +20,7 @@ from auwgent.errors import (
     SessionNotFound,
     goes_through,
 )
-from auwgent.hooks.answers import Piece, decided, judged, prompted, started_session
+from auwgent.hooks.answers import Piece, Verdict, decided, judged, prompted, started_session
 from auwgent.hooks.context import HOOKS, METHODS, Context, Middleware, answers_to_anything, misspelt_hooks
 from auwgent.hooks.metering import ASKING, Meter, Outlay
 from auwgent.models.spending import Quote, Reserved
@@ -36,6 +36,7 @@ MEANT_FOR_THE_CALLER = (LimitExceeded, SessionConflict, SessionNotFound, Middlew
 NAMES_OF_AGENTS = (str, list, tuple, set, frozenset)  # what a `target` may be
 
 About = TypeVar("About")
+Who = Literal["all", "others", "watchers", "asides"]  # of the middleware a hook fires for
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,10 @@ class Installed:
             if answers_to_anything(instance) and not isinstance(target, NAMES_OF_AGENTS):
                 target = None
         return cls(instance, name=name, targets=_targets(name, target), warn=on_error == "warn")
+
+    def has(self, trait: str) -> bool:
+        """Whether its class says that it `watches`, or wants to hear of `asides`."""
+        return getattr(self.instance, trait, False) is True
 
     def hook(self, name: str) -> Callable[..., Any] | None:
         """The hook's method, None where this middleware has none of its own."""
@@ -114,8 +119,9 @@ class Pipeline:
 
     def __init__(self, installed: Iterable[Installed]) -> None:
         self.installed = tuple(installed)
+        self.ordered = sorted(self.installed, key=lambda one: one.has("watches"))
         self.hooks = {
-            name: tuple((one, method) for one in self.installed if (method := one.hook(name)) is not None)
+            name: tuple((one, method) for one in self.ordered if (method := one.hook(name)) is not None)
             for name in HOOKS
         }
 
@@ -189,7 +195,7 @@ class Chain:
         """Fire `onRunStart`; `adopt` installs the session that a hook returned and gives back the installed copy."""
         owner = session.user_id
         hooks = {id(one): method for one, method in self._pipeline.hooks["onRunStart"]}
-        for one in self._pipeline.installed:
+        for one in self._pipeline.ordered:
             if _meant(one, ctx):
                 self._last_ctx[id(one)] = ctx
                 if method := hooks.get(id(one)):
@@ -201,17 +207,30 @@ class Chain:
             self._sits_out.discard(id(one))
         return session
 
-    async def fire(self, hook: str, ctx: Context, about: About) -> About:
-        """Fire a hook of each middleware that takes part, in the hook's order; gives what they made of `about`."""
+    async def fire(self, hook: str, ctx: Context, about: About, who: Who = "all") -> About:
+        """Fire a hook of each middleware that takes part, in the hook's order; gives what they made of `about`.
+
+        Those that watch come last, wherever they are listed: they see what the others have made of it. Of a call
+        beside the conversation only those hear that want to, also before their run has started.
+        """
         row = FIRING[hook]
         hooks = self._pipeline.hooks[hook]
         for one, method in reversed(hooks) if row.backwards else hooks:
-            if id(one) in self._sits_out or not _meant(one, ctx):
+            if who == "asides":
+                if not one.has("asides") or one.name == ASKING.get():
+                    continue
+            elif id(one) in self._sits_out or who == ("others" if one.has("watches") else "watchers"):
                 continue
-            self._last_ctx[id(one)] = ctx
+            if not _meant(one, ctx):
+                continue
+            if who != "asides":
+                self._last_ctx[id(one)] = ctx
             if row.wants is None or row.wants(one.instance, about):
                 read = None if row.read is None else partial(row.read, one.name, about)
-                await _call(one, hook, method, *row.given(about), ctx, read=read)
+                given = row.given(about)
+                if row.shown is not None and one.has("watches"):
+                    given = row.shown(ctx, about)
+                await _call(one, hook, method, *given, ctx, read=read)
         return about
 
     async def checkpoint(self, session: Session, ctx: Context, moment: dict[str, Any]) -> None:
@@ -240,6 +259,14 @@ class Chain:
         return first
 
 
+def as_kept(ctx: Context, verdict: Verdict) -> tuple[str, dict[str, Any]]:
+    """An intent as it may be written down: what is restored for a tool is for that tool alone."""
+    value = dict(verdict.value)
+    if "args" in value:
+        value["args"] = ctx._run.final(value["args"])
+    return verdict.name, value
+
+
 @dataclass(frozen=True, slots=True)
 class Firing:
     """How a hook fires: what it is given, in which order, and what is done with what it returns."""
@@ -248,6 +275,7 @@ class Firing:
     read: Callable[[str, Any, Any], None] | None = (
         None  # (name of the middleware, what it is about, returned)
     )
+    shown: Callable[[Context, Any], tuple[Any, ...]] | None = None  # the same, for those that watch
     backwards: bool = False
     wants: Callable[[Any, Any], bool] | None = None  # (instance, what it is about); None: always
 
@@ -256,7 +284,7 @@ FIRING = {
     "onCheckpoint": Firing(lambda session: (session,)),
     "onLLMStart": Firing(lambda asked: (asked.prompt,), prompted),
     "onIntentPartial": Firing(lambda piece: (piece.name, piece.value), wants=Piece.is_for),
-    "onIntent": Firing(lambda verdict: (verdict.name, verdict.value), judged),
+    "onIntent": Firing(lambda verdict: (verdict.name, verdict.value), judged, as_kept),
     "onLLMEnd": Firing(lambda response: (response,), backwards=True),
     "onError": Firing(lambda failure: (failure.error, failure.session), decided, backwards=True),
 }

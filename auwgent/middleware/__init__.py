@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from auwgent.middleware.budget import Budget
     from auwgent.middleware.cache import Cache
     from auwgent.middleware.compaction import Compaction
-    from auwgent.middleware.kept import Amount, Configured, Count, Given, InFolder, Kept, Many, Time, option
+    from auwgent.middleware.kept import (
+        Amount,
+        Bytes,
+        Configured,
+        Count,
+        Given,
+        InFolder,
+        Kept,
+        Many,
+        Time,
+        option,
+    )
     from auwgent.middleware.moderate import Moderate
     from auwgent.middleware.ratelimit import RateLimit
     from auwgent.middleware.redact import Redact
@@ -26,6 +37,7 @@ __all__ = [
     "Audit",
     "AuwgentMiddleware",
     "Budget",
+    "Bytes",
     "Cache",
     "Compaction",
     "Configured",
@@ -52,7 +64,7 @@ __getattr__, __dir__ = lazy(
     {
         **dict.fromkeys(("AuwgentMiddleware", "Context", "Middleware"), "auwgent.hooks.context"),
         **dict.fromkeys(
-            ("Amount", "Configured", "Count", "Given", "InFolder", "Kept", "Many", "Time", "option"),
+            ("Amount", "Bytes", "Configured", "Count", "Given", "InFolder", "Kept", "Many", "Time", "option"),
             "auwgent.middleware.kept",
         ),
         "Approve": "auwgent.middleware.approve",

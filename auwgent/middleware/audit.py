@@ -50,6 +50,8 @@ class Audit(Configured):
     """
 
     name = "audit"
+    watches = True
+    asides = True
     path: Annotated[str, Field(min_length=1)] = ".auwgent/audit.jsonl"
     include: Annotated[Given[Sequence[Content], frozenset[Content]], Field(strict=False)] = option(default=())
     secret: Annotated[str | None, Field(min_length=16)] = None
@@ -60,34 +62,35 @@ class Audit(Configured):
 
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         text = ctx.input if isinstance(ctx.input, str) else None
-        await self._write(ctx, "run_start", turns=len(session.turns), **self._content("text", text))
+        await self._write(ctx, "run_start", turns=len(session.turns), **self._content(ctx, "text", text))
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> None:
-        await self._write(ctx, "model_call", model=ctx.model, messages=len(ctx.messages))
+        await self._write(ctx, "model_call", model=ctx.model, messages=len(ctx.messages), by=ctx.aside)
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
         if name == "model_call":  # it was written when it began
             return
         facts: dict[str, Any] = {}
         if name not in OURS:  # an intent of the user's own: its fields are what was said
-            facts = self._content("response", value)
+            facts = self._content(ctx, "response", value)
         else:
             for field, content in value.items():
-                facts |= self._content(field, content) if field in _KIND else {field: content}
+                facts |= self._content(ctx, field, content) if field in _KIND else {field: content}
         await self._write(ctx, name, **facts)
 
     async def onError(self, error: Exception, session: Session, ctx: Context) -> None:
-        await self._write(ctx, "failure", error=type(error).__name__, fault=getattr(error, "fault", None))
+        if ctx.aside is None:
+            await self._write(ctx, "failure", error=type(error).__name__, fault=getattr(error, "fault", None))
 
     async def onRunComplete(self, session: Session, ctx: Context) -> None:
         usage = ctx.usage.model_dump(include={"input_tokens", "output_tokens", "usd"})
         await self._write(ctx, "run_end", status=ctx.status, turns=len(session.turns), **usage)
 
-    def _content(self, field: str, content: Any) -> dict[str, Any]:
+    def _content(self, ctx: Context, field: str, content: Any) -> dict[str, Any]:
         """A field of content as it may be written: itself, or how long it is."""
         if content is None:
             return {}
-        if _KIND[field] in self.include:
+        if _KIND[field] in self.include and ctx.keep:
             return {field: without_secrets(content)}
         text = content if isinstance(content, str) else json.dumps(content, default=str)
         return {f"{field}_length": len(text)}

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from auwgent.hooks.context import Context
-from auwgent.middleware.kept import Kept, Time, option
-from auwgent.session import Media, Text, Turn
+from auwgent.middleware.kept import Bytes, Kept, Time, option
+from auwgent.session import Media, Turn
 from auwgent.store.side import answers
 
 FORM = 1  # of what is hashed; another one makes all that was kept before another request's
@@ -23,11 +23,12 @@ class Cache(Kept):
     ("30m", "7d"). They are kept for each user apart, unless `shared`. Replies that call tools and answers to
     tools' results are left alone, unless `tools` is on: what a tool finds may be another thing today.
 
-    An answer that was cut short or filtered, that did not fit its schema, or that came from a fallback is not
-    kept. List it behind all middleware that changes requests.
+    An answer that was cut short or filtered, that did not fit its schema, that came from a fallback, or that other
+    middleware has changed is not kept. When answers fill more than `max_size`, the oldest go.
     """
 
     name = "cache"
+    watches = True
     tables = answers.tables
     DEFAULT_FILE = ".auwgent/cache.db"
 
@@ -35,6 +36,7 @@ class Cache(Kept):
     tools: bool = False
     shared: bool = False
     url: str | None = None
+    max_size: Bytes = option(default="100MB")
 
     def __post_init__(self) -> None:
         if not self.keep:
@@ -47,10 +49,9 @@ class Cache(Kept):
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> None:
         """Give the answer, if it is there. `ctx["cache"]` says whether it was."""
-        messages = asked_with(ctx.messages, prompt)
-        if ctx.modelReply is not None or (_after_tools(messages) and not self.tools):
+        if ctx.modelReply is not None or (_after_tools(ctx.messages) and not self.tools):
             return
-        question, since = self._question(ctx, messages), self.clock() - self.keep
+        question, since = self._question(ctx), self.clock() - self.keep
         found = await self.run(answers.find, question, since)
         ctx["cache"] = "miss" if found is None else "hit"
         if found is not None:
@@ -70,33 +71,24 @@ class Cache(Kept):
 
     async def _keep_reply(self, ctx: Context) -> None:
         reply = ctx.modelReply
-        if reply is None or not _is_worth_keeping(reply, str(ctx.model)):
+        # One that was redacted, blocked or replaced is of this moment, and what it was may be kept nowhere.
+        if reply is None or ctx.replyChanged or not ctx.keep or not _is_worth_keeping(reply, str(ctx.model)):
             return
-        question, at = self._question(ctx, ctx.messages), self.clock()
-        await self.run(answers.keep, question, reply, at, at - self.keep)
+        at = self.clock()
+        await self.run(answers.keep, self._question(ctx), reply, at, at - self.keep, self.max_size)
 
-    def _question(self, ctx: Context, messages: Sequence[Turn]) -> str:
+    def _question(self, ctx: Context) -> str:
         """The hash of all that the model is told, and of whom it is for."""
         request = [
             FORM,
             None if self.shared else str(ctx.userId or ""),
             [ctx.model, ctx.url, ctx.config],
             ctx.systemPrompt,
-            [*_said(messages)],
+            [*_said(ctx.messages)],
             [*ctx.toolSpecs],
             ctx.outputSchema,
         ]
         return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def asked_with(messages: Sequence[Turn], prompt: str) -> list[Turn]:
-    """The messages as they will be sent when hooks have made the user's text this prompt."""
-    users = [index for index, turn in enumerate(messages) if turn.role == "user"]
-    if not users or any(messages[index].text == prompt for index in users):
-        return list(messages)
-    media = [part for part in messages[users[-1]].content if isinstance(part, Media)]
-    said = messages[users[-1]].model_copy(update={"content": [Text(text=prompt), *media]})
-    return [*messages[: users[-1]], said, *messages[users[-1] + 1 :]]
 
 
 def _said(messages: Sequence[Turn]) -> Iterator[list[Any]]:

@@ -27,7 +27,7 @@ from auwgent import store
 from auwgent.hooks.context import Middleware
 from auwgent.secrecy import is_secret
 from auwgent.session import new_id, now
-from auwgent.spans import Span
+from auwgent.spans import Span, parse_bytes
 from auwgent.words import SHOWN, misfit
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Time = Annotated[Given[str | float | timedelta, Span], BeforeValidator(Span.parse)]
+Bytes = Annotated[Given[str | int, int], BeforeValidator(parse_bytes)]
 Many = Annotated[Given[Iterable[T], tuple[T, ...]], Field(strict=False)]
 Count = Annotated[int, Field(gt=0)]
 Amount = Annotated[float, Field(gt=0, strict=False)]

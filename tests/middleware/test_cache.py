@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from auwgent import auwgent
 from auwgent.middleware import Cache
-from auwgent.session import Media, Session, Text
+from auwgent.session import Media, Session, Text, now
+from auwgent.store.side import answers
 from tests.middleware.conformance import Conformance, add, at_work, closing, over_http
 from tests.support.aimock import Aimock
 from tests.support.bench import Hook, bench, calls, short
@@ -30,7 +32,7 @@ class TestConformance(Conformance):
         ({"keep": "for ever"}, "`keep`: must be a length of time"),
         ({"keep": 0}, "`keep` must be longer"),
         ({"tools": "yes"}, "tools"),
-        ({"ttl": "1d"}, "its options: keep, tools, shared, url"),
+        ({"ttl": "1d"}, "its options: keep, tools, shared, url, max_size"),
     )
 
     def make(self, folder: Path) -> Cache:
@@ -245,17 +247,50 @@ async def test_the_answer_of_a_fallback_is_not_kept() -> None:
 async def test_other_middleware_sees_a_kept_answer_as_any_other() -> None:
     cache, seen = Cache(url="sqlite://"), []
 
-    def shout(name: str, value: Any, ctx: Any) -> Any:
-        seen.append((name, ctx["cache"]))
-        return {"result": value["text"].upper()}
+    def listen(name: str, value: Any, ctx: Any) -> None:
+        seen.append((name, value["text"], ctx["cache"]))
 
     async with closing(cache):
-        agent = at_work(cache, Hook(onIntent=shout))
+        agent = at_work(cache, Hook(onIntent=listen))
         await agent.ask("Hi")
-        session = await agent.ask("Hi")
-    assert session.text == "YOU SAID: HI"
-    assert seen == [("response_text", "miss"), ("response_text", "hit")]
-    assert "".join(one.value["delta"] for one in agent.partials) == "You said: Hi"
+        await agent.ask("Hi")
+    assert seen == [("response_text", "You said: Hi", "miss"), ("response_text", "You said: Hi", "hit")]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_an_answer_that_other_middleware_changes_is_changed_once_each_time(order: int) -> None:
+    cache = Cache(url="sqlite://")
+    sign = Hook(onIntent=lambda name, value, ctx: {"result": f"{value['text']} -- the bot"})
+    async with closing(cache):
+        agent = at_work(*[cache, sign][::order])
+        for _ in range(2):
+            session = await agent.ask("Hi")
+            assert session.text == "You said: Hi -- the bot"
+
+
+async def test_what_is_too_old_goes_while_the_process_is_open_and_the_oldest_where_there_is_too_much(
+    url: str,
+) -> None:
+    cache, moment = Cache(keep="1h", url=url, max_size=1000), now()
+    async with closing(cache):
+        agent = at_work(cache)
+        for number in range(20):
+            cache.clock = lambda: moment + timedelta(minutes=number)  # noqa: B023 - called at once
+            await agent.ask(f"question {number}")
+        kept = await cache.run(sizes)
+        assert 0 < sum(kept) <= 1000
+        usage = (await agent.ask("question 19")).turns[-1].usage
+        assert usage is not None
+        assert usage.output_tokens == 0
+        cache.clock = lambda: moment + timedelta(hours=3)
+        await agent.ask("later")
+        assert len(await cache.run(sizes)) == 1
+
+
+def sizes(database: Any) -> list[int]:
+    wanted = select(func.length(answers.answers.c.answer))
+    found: list[int] = database.read(lambda connection: list(connection.execute(wanted).scalars()))
+    return found
 
 
 async def test_what_was_asked_is_not_in_the_file(tmp_path: Path) -> None:

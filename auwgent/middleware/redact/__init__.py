@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
@@ -85,13 +85,8 @@ class Redact(Configured):
             ctx.input = redacting.content(ctx.input)
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> str | None:
-        """Redact what was stored before this middleware was in the config, and the system prompt where wanted."""
+        """Redact the prompt, for the hooks that come next; the request as a whole is when all are done with it."""
         redacting = await self._of(ctx)
-        messages = [redacting.older(turn) for turn in ctx.messages]
-        if any(new is not old for new, old in zip(messages, ctx.messages, strict=True)):
-            ctx.messages = messages
-        if "prompt" in self.where:
-            ctx.systemPrompt = redacting.text(ctx.systemPrompt)
         return redacting.text(prompt) if "inputs" in self.where else None
 
     async def onIntentPartial(self, name: str, value: dict[str, Any], ctx: Context) -> None:
@@ -135,6 +130,8 @@ class Redact(Configured):
         redacting = Redacting(self._finder, names, self.where)
         ctx[self.run_key] = redacting
         ctx.changeTurns(redacting.turn)
+        ctx.changeRequests(redacting.request)
+        ctx.changeWords(redacting.words)
         ctx.changeArguments(partial(redacting.arguments, self.restore))
         return redacting
 
@@ -149,7 +146,7 @@ class Redact(Configured):
 
     async def _save(self, ctx: Context) -> None:
         redacting: Redacting | None = ctx.get(self.run_key)
-        if redacting is None or self._vault is None:
+        if redacting is None or self._vault is None or not ctx.keep:
             return
         names = redacting.names
         if names.unsaved:
@@ -170,9 +167,14 @@ class Redacting:
     )  # calls that were, with the names of arguments
     _older: dict[str, Turn] = field(default_factory=dict)  # turns as they are sent, by their ids
 
-    def text(self, text: str) -> str:
+    def text(self, text: str, spared: Collection[str] = ()) -> str:
+        """A text without what is secret in it, but for what is `spared`."""
         self.names.skip(text)
-        return TextFlow(self.finder, self.names).feed(text, is_whole=True)
+
+        def name(kind: str, secret: str) -> str:
+            return secret if secret in spared else self.names(kind, secret)
+
+        return TextFlow(self.finder, name).feed(text, is_whole=True)
 
     def content(self, content: str | list[Part]) -> str | list[Part]:
         """An input, or any content of a turn."""
@@ -190,6 +192,28 @@ class Redacting:
             return value  # cannot be told to the model either
         redacted = self._without(plain)
         return value if redacted is plain else redacted
+
+    def request(self, ctx: Context) -> None:
+        """A request as other middleware has left it: turns from before this was in the config, notes, passages …
+
+        What the config itself says in the system prompt stays, unless `where` names the prompt.
+        """
+        messages = [self.older(turn) for turn in ctx.messages]
+        if any(new is not old for new, old in zip(messages, ctx.messages, strict=True)):
+            ctx.messages = messages
+        if self.where:
+            own = ctx.ownPrompt if "prompt" not in self.where else ""
+            redacted = self.text(
+                ctx.systemPrompt, {own[one.first : one.last] for one in self.finder.spans(own)}
+            )
+            if redacted != ctx.systemPrompt:
+                ctx.systemPrompt = redacted
+
+    def words(self, words: Any) -> Any:
+        """What is in no turn, but is sent or kept: a text, or plain data."""
+        if not self.where:
+            return words
+        return self.text(words) if isinstance(words, str) else self._without(words)
 
     def turn(self, turn: Turn) -> None:
         """Redact a turn before it is recorded."""

@@ -53,6 +53,8 @@ class Trace(Configured):
     """
 
     name = "trace"
+    watches = True
+    asides = True
 
     endpoint: Annotated[str | None, Field(pattern=r"^https?://")] = None
     headers: Mapping[str, str] | None = None
@@ -83,14 +85,25 @@ class Trace(Configured):
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         await self._of(ctx)
 
+    async def onLLMStart(self, prompt: str, ctx: Context) -> None:
+        """A call beside the conversation begins; an agent's own does so at its checkpoint."""
+        if ctx.aside is not None:
+            (await self._of(ctx)).begin_chat(ctx, ctx.activeAgent, content=self._shows(ctx))
+
+    async def onLLMEnd(self, response: dict[str, Any], ctx: Context) -> None:
+        (await self._of(ctx)).end_chat(ctx, content=self._shows(ctx))
+
+    def _shows(self, ctx: Context) -> bool:
+        return self.content and bool(ctx.keep)
+
     async def onCheckpoint(self, session: Session, ctx: Context) -> None:
         """A call of a model or a tool begins, or a tool's is over."""
         run, moment = await self._of(ctx), ctx["checkpoint"]
         match moment["at"]:
             case "llm_start":
-                run.begin_chat(ctx, moment["agent"], content=self.content)
+                run.begin_chat(ctx, moment["agent"], content=self._shows(ctx))
             case "tool_start":
-                run.begin_call(moment, content=self.content)
+                run.begin_call(moment, content=self._shows(ctx))
             case "tool_end":
                 run.end_call(moment["call_id"])
 
@@ -99,11 +112,14 @@ class Trace(Configured):
         if name == "model_retry":
             run.note_retry(ctx)
             return
-        run.end_chat(ctx, content=self.content)
+        if name.startswith("response_"):
+            run.note_reply(ctx)  # it is final only when it is recorded
+        else:
+            run.end_chat(ctx, content=self._shows(ctx))
         if name in CALLS:
             run.kinds[value["id"]] = name.removesuffix("_call")
         elif name in OVER:
-            run.note_result(name, value, content=self.content)
+            run.note_result(name, value, content=self._shows(ctx))
 
     async def onError(self, error: Exception, session: Session, ctx: Context) -> None:
         (await self._of(ctx)).end_chat(ctx, error)
@@ -153,6 +169,7 @@ class Operation:
     began: float = field(default_factory=time.perf_counter)
     token: Any = None  # to leave the span's context with
     error: str = ""
+    over: tuple[int, float] | None = None  # when it was, by both clocks, where it ends later
 
 
 @dataclass(slots=True)
@@ -177,6 +194,9 @@ class RunTrace:
         self.root.span.set_attribute("gen_ai.provider.name", facts["gen_ai.provider.name"])
         more = genai.request_attributes(ctx.url, ctx.config or {})
         more |= {"gen_ai.conversation.id": ctx.sessionId, "gen_ai.agent.name": agent}
+        if ctx.aside is not None:
+            more["auwgent.aside"] = ctx.aside
+        self.end_chat(ctx, content=content)  # one whose answer was sent back to be repaired
         if content:
             more |= genai.request_content(ctx.systemPrompt, ctx.messages)
         name = f"chat {facts['gen_ai.request.model']}"
@@ -187,6 +207,12 @@ class RunTrace:
     def note_retry(self, ctx: Context) -> None:
         if (chat := self.chats.get(id(ctx))) is not None:
             chat.span.add_event("retry")
+
+    def note_reply(self, ctx: Context) -> None:
+        """The model has answered now; what of it may be shown is known later."""
+        chat = self.chats.get(id(ctx))
+        if chat is not None and chat.over is None:
+            chat.over = time.time_ns(), time.perf_counter()
 
     def end_chat(self, ctx: Context, error: Exception | None = None, *, content: bool = False) -> None:
         """The model has answered, or failed, if it was being asked."""
@@ -263,8 +289,9 @@ class RunTrace:
             facts["error.type"] = operation.error
             operation.span.set_attribute("error.type", operation.error)
             operation.span.set_status(self.tools.trace.StatusCode.ERROR)
-        operation.span.end()
-        self.tools.seconds.record(time.perf_counter() - operation.began, facts)
+        end, ended = operation.over or (None, time.perf_counter())
+        operation.span.end(end)
+        self.tools.seconds.record(ended - operation.began, facts)
 
 
 class Sender:
