@@ -248,7 +248,8 @@ async def test_other_middleware_sees_a_kept_answer_as_any_other() -> None:
     cache, seen = Cache(url="sqlite://"), []
 
     def listen(name: str, value: Any, ctx: Any) -> None:
-        seen.append((name, value["text"], ctx["cache"]))
+        if name == "response_text":
+            seen.append((name, value["text"], ctx["cache"]))
 
     async with closing(cache):
         agent = at_work(cache, Hook(onIntent=listen))
@@ -260,9 +261,12 @@ async def test_other_middleware_sees_a_kept_answer_as_any_other() -> None:
 @pytest.mark.parametrize("order", [1, -1])
 async def test_an_answer_that_other_middleware_changes_is_changed_once_each_time(order: int) -> None:
     cache = Cache(url="sqlite://")
-    sign = Hook(onIntent=lambda name, value, ctx: {"result": f"{value['text']} -- the bot"})
+
+    def sign(name: str, value: Any, ctx: Any) -> Any:
+        return {"result": f"{value['text']} -- the bot"} if name == "response_text" else None
+
     async with closing(cache):
-        agent = at_work(*[cache, sign][::order])
+        agent = at_work(*[cache, Hook(onIntent=sign)][::order])
         for _ in range(2):
             session = await agent.ask("Hi")
             assert session.text == "You said: Hi -- the bot"

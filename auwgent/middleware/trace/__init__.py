@@ -112,7 +112,7 @@ class Trace(Configured):
         if name == "model_retry":
             run.note_retry(ctx)
             return
-        if name.startswith("response_"):
+        if name.startswith("response_") or name == "model_call":
             run.note_reply(ctx)  # it is final only when it is recorded
         else:
             run.end_chat(ctx, content=self._shows(ctx))
