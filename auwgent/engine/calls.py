@@ -12,8 +12,8 @@ from typing import Any
 from auwgent.engine.capabilities import Capability, Ending
 from auwgent.engine.state import Frame
 from auwgent.errors import MiddlewareError, ToolError, goes_through
-from auwgent.session import Outcome, ToolCall, Turn
-from auwgent.tools.function import result_text
+from auwgent.session import Outcome, Part, ToolCall, Turn
+from auwgent.tools.function import result_content
 from auwgent.words import describe, did_you_mean
 
 SKIPPED = "This call was skipped: it was not allowed to run. Go on without it."
@@ -26,7 +26,7 @@ class Settled:
 
     event: str | None  # None: nobody is told
     value: dict[str, Any]
-    content: str
+    content: str | list[Part]
     outcome: Outcome
     ending: Ending | None = None
 
@@ -190,7 +190,7 @@ async def succeeded(
     event = f"{capability.kind}_result"
     value = (await frame.ask(event, value)).value
     try:
-        content = result_text(value["result"])
+        content = result_content(value["result"])
     except ToolError as error:
         return await failed(frame, call, str(error))
     return Settled(event, value, content, "ok", handed)

@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, to_json, to_jsonable_pytho
 
 from auwgent.errors import AuwgentError, ToolError
 from auwgent.models.base import ToolSpec
+from auwgent.session import Media, Part, Text
 from auwgent.tools.arguments import NAME, Arguments
 from auwgent.tools.base import Approval, Tool
 
@@ -64,6 +65,14 @@ def check_name(name: str) -> None:
         f"{name!r} cannot be the name of a tool: at most 64 letters, digits, _ and -, beginning with "
         f'a letter or _; name = "{better}" would do'
     )
+
+
+def result_content(value: Any) -> str | list[Part]:
+    """A result as it is kept in a turn: as text, or as parts where it has media."""
+    parts = value if isinstance(value, list) else [value]
+    if any(isinstance(part, Media) for part in parts) and all(isinstance(p, (Text, Media)) for p in parts):
+        return parts
+    return result_text(value)
 
 
 def result_text(value: Any) -> str:

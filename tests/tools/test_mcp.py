@@ -22,6 +22,7 @@ import pytest
 import pytest_asyncio
 
 from auwgent.errors import ToolError
+from auwgent.session import Media, Text
 from auwgent.tools.base import Tool
 from auwgent.tools.mcp import McpFailure, McpServer, McpServers, McpTools
 from auwgent.tools.mcp.pins import Pins
@@ -84,7 +85,6 @@ async def test_the_tools_of_a_server_are_tools_like_others(servers: McpServers) 
         "type": "object",
         "properties": {"a": {"type": "integer"}, "b": {"type": "integer", "default": 2}},
         "required": ["a"],
-        "additionalProperties": False,
     }
     assert await called(tools["add"], a=1) == "3"
     assert sorted(await asyncio.gather(*(called(tools["add"], a=n) for n in range(5)))) == list("23456")
@@ -117,9 +117,12 @@ async def test_what_a_tool_says_went_wrong_is_for_the_model(servers: McpServers)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_media_in_a_result_are_named_in_words(servers: McpServers) -> None:
+async def test_media_in_a_result_are_parts(servers: McpServers) -> None:
     tools = await tools_of(servers, "mcp:demo:picture")
-    assert await called(tools["picture"]) == "A dot:\n(image: image/png)"
+    assert await called(tools["picture"]) == [
+        Text(text="A dot:"),
+        Media(type="image", data="AAAA", mime_type="image/png"),
+    ]
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -8,11 +8,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from auwgent.errors import ToolError
+from auwgent.tools.mcp.mending import MANY, Mended, bounded
 from auwgent.tools.mcp.server import McpFailure, McpServer
+from auwgent.words import describe
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -25,6 +27,8 @@ Streams = tuple[Any, Any]  # of the SDK: what is read from a server, and what is
 _LAST_WORDS = 5  # lines of what a program wrote to its standard error
 _FLUSH = 0.5  # seconds to read what a program wrote last
 _FAREWELL = 3.0  # seconds for a server over HTTP to take its leave
+_QUIET = 3_600.0  # seconds that an older server may be silent between two events
+_OTHER_TRANSPORT = (400, 404, 405, 406)  # what a server of the older transport says to the newer one
 _PAGES = 100  # of a listing, so that one without end ends
 
 
@@ -36,19 +40,30 @@ class Lost(Exception):
         self.was_sent = was_sent
 
 
+class Redirected(Exception):
+    """A server sends us elsewhere, where its headers have no business."""
+
+
 class Connection:
     """A connection lives in a task of its own, because the SDK wants to be closed by the task that opened it."""
 
     def __init__(self, server: McpServer) -> None:
         self._server = server
         self._loop = asyncio.get_running_loop()
-        self._deadline = self._loop.time() + server.timeout
+        self._begun = asyncio.Event()  # the SDK is there, and the server's time runs
+        self._deadline = 0.0
         self._listed: asyncio.Future[list[Listed]] = self._loop.create_future()
+        self._changed = False  # the server says that its tools are others now
+        self._listing = asyncio.Lock()
+        self.odd: dict[str, None] = {}  # what had to be left out of its listing, in words
         self._stop = asyncio.Event()
         self._scope: CancelScope | None = None
         self._client: Client | None = None
         self._hung_up: Callable[[], bool] = lambda: False
         self._failure: BaseException | None = None
+        self._refused: BaseException | None = (
+            None  # what the newer transport came to, where the older one is tried
+        )
         self._said: deque[str] = deque(maxlen=_LAST_WORDS)
         self._status: int | None = None
         self.task = self._loop.create_task(self._live(), name=f"mcp {server.name}")
@@ -59,13 +74,38 @@ class Connection:
         return self.task.done() or self._stop.is_set() or self._hung_up()
 
     async def listed(self) -> list[Listed]:
-        """The server's tools, once it is connected. Raises `McpFailure`."""
+        """The server's tools, once it is connected; anew where it has said that they changed. Raises `McpFailure`."""
+        await self._begun.wait()
         try:
             async with asyncio.timeout_at(self._deadline):
-                return await asyncio.shield(self._listed)
+                tools = await asyncio.shield(self._listed)
         except TimeoutError:
             words = f"MCP server {self._server.name!r} did not answer within {self._server.timeout:g} seconds"
             raise McpFailure(words) from None
+        async with self._listing:
+            if self._changed and self._client is not None and not self.is_gone:
+                self._changed = False
+                tools = await self._listed_anew(tools)
+        return tools
+
+    async def _listed_anew(self, before: list[Listed]) -> list[Listed]:
+        """The tools as they are now; as they were where the server does not say."""
+        assert self._client is not None
+        self.odd.clear()
+        try:
+            async with asyncio.timeout(self._server.timeout):
+                tools = await _all_tools(self._client)
+        except Exception as error:
+            self._changed = True
+            self.odd[f"its tools changed, and it does not list them: {describe(error)}"] = None
+            return before
+        self._listed = self._loop.create_future()
+        self._listed.set_result(tools)
+        return tools
+
+    async def _heard(self, message: Any) -> None:
+        if getattr(message, "method", "") == "notifications/tools/list_changed":
+            self._changed = True
 
     async def call(self, tool: str, arguments: dict[str, Any], timeout: float) -> CallToolResult:
         """Call a tool of a server that is connected. Raises `ToolError`, or `Lost`."""
@@ -104,11 +144,14 @@ class Connection:
     async def _live(self) -> None:
         try:
             await asyncio.to_thread(_load_sdk)
+            self._deadline = self._loop.time() + self._server.timeout
+            self._begun.set()
             await self._connected()
         except Exception as error:
             self._failure = _first(error)
             self._fail(self._words(self._failure))
         finally:
+            self._begun.set()
             self._fail(f"MCP server {self._server.name!r} was closed")
 
     def _fail(self, words: str) -> None:
@@ -123,16 +166,35 @@ class Connection:
         with CancelScope() as self._scope:
             if self._stop.is_set():
                 return
-            async with AsyncExitStack() as stack:
-                self._client = await stack.enter_async_context(self._new_client())
-                self._listed.set_result(await _all_tools(self._client))
-                await self._stop.wait()
+            transport = self._program if self._server.command is not None else self._address
+            try:
+                await self._spoken(transport)
+            except Exception as error:
+                if transport == self._program or self._status not in _OTHER_TRANSPORT or self._listed.done():
+                    raise
+                self._refused = _first(error)
+                await self._spoken(self._older_address)
 
-    def _new_client(self) -> Client:
+    async def _spoken(self, transport: Callable[[], AbstractAsyncContextManager[Streams]]) -> None:
         from mcp import Client
 
-        transport = self._program() if self._server.command is not None else self._address()
-        return Client(transport, read_timeout_seconds=self._server.timeout)
+        async with AsyncExitStack() as stack:
+            client = Client(
+                self._mended(transport),
+                read_timeout_seconds=self._server.timeout,
+                message_handler=self._heard,
+            )
+            self._client = await stack.enter_async_context(client)
+            self._listed.set_result(await _all_tools(self._client))
+            await self._stop.wait()
+
+    @asynccontextmanager
+    async def _mended(
+        self, transport: Callable[[], AbstractAsyncContextManager[Streams]]
+    ) -> AsyncIterator[Streams]:
+        async with transport() as (reading, writing):
+            streams = Mended(reading, writing, lambda words: self.odd.setdefault(words))
+            yield streams.reading, streams.writing
 
     @asynccontextmanager
     async def _program(self) -> AsyncIterator[Streams]:
@@ -152,24 +214,48 @@ class Connection:
 
     @asynccontextmanager
     async def _address(self) -> AsyncIterator[Streams]:
-        import httpx2
         from mcp.client.streamable_http import streamable_http_client
 
-        server = self._server
-        assert server.url is not None
+        assert self._server.url is not None
         async with (
-            httpx2.AsyncClient(
-                headers=dict(server.headers),
-                timeout=httpx2.Timeout(server.timeout, read=None),  # calls have timeouts of their own
-                event_hooks={"response": [self._notice]},
-            ) as client,
-            streamable_http_client(server.url, http_client=client) as streams,
+            self._http() as client,
+            streamable_http_client(self._server.url, http_client=client) as streams,
         ):
             yield streams
 
+    @asynccontextmanager
+    async def _older_address(self) -> AsyncIterator[Streams]:
+        """The transport of 2024: events from the address itself, which name another one for messages."""
+        from mcp.client.sse import sse_client
+
+        assert self._server.url is not None
+        timeout = self._server.timeout
+        client = sse_client(
+            self._server.url,
+            timeout=timeout,
+            httpx_client_factory=lambda *_, **__: self._http(),
+            sse_read_timeout=_QUIET,
+        )
+        async with client as streams:
+            yield streams
+
+    def _http(self) -> Any:
+        import httpx2
+
+        return httpx2.AsyncClient(
+            headers=dict(self._server.headers),
+            timeout=httpx2.Timeout(self._server.timeout, read=None),  # calls have timeouts of their own
+            event_hooks={"response": [self._notice]},
+        )
+
     async def _notice(self, response: Any) -> None:
-        """Keep the status that the SDK leaves out of its errors."""
+        """Keep the status that the SDK leaves out of its errors, follow no redirect, and bound what is read."""
         self._status = response.status_code
+        if response.is_redirect:
+            raise Redirected(
+                f"it points to {_without_query(response.headers['location'])}, which is not followed"
+            )
+        response.stream = bounded(response.stream)
 
     def _words(self, error: BaseException) -> str:
         server = self._server
@@ -185,6 +271,8 @@ class Connection:
             return "ended before it was ready"
         if _is_unreachable(error):
             return f"cannot be reached at {self._server.address}"
+        if isinstance(error, Redirected):
+            return f"answers with HTTP status {self._status} at {self._server.address}"
         if self._status is not None and self._status >= 400:
             return f"refuses with HTTP status {self._status} at {self._server.address}"
         return f"makes no sense at {self._server.address}"
@@ -210,15 +298,19 @@ async def ended(connections: Sequence[Connection]) -> None:
 
 
 async def _all_tools(client: Client) -> list[Listed]:
-    tools: list[Listed] = []
-    cursor = None
+    """All pages of the listing, each tool once. A cursor that comes again would go round for ever."""
+    tools: dict[str, Listed] = {}
+    cursor: str | None = None
+    seen: set[str] = set()
     for _ in range(_PAGES):
-        page = await client.list_tools(cursor=cursor)
-        tools += page.tools
+        page = await client.list_tools(cursor=cursor, cache_mode="refresh")
+        for tool in page.tools:
+            tools.setdefault(tool.name, tool)
         cursor = page.next_cursor
-        if cursor is None:
+        if not cursor or cursor in seen or len(tools) >= MANY:
             break
-    return tools
+        seen.add(cursor)
+    return list(tools.values())[:MANY]
 
 
 def _load_sdk() -> None:
@@ -249,6 +341,11 @@ async def _kept(lines: deque[str]) -> AsyncIterator[TextIO]:
             yield file
     finally:
         await asyncio.to_thread(reader.join, _FLUSH)
+
+
+def _without_query(url: str) -> str:
+    """An address without what may be secret in it."""
+    return url.partition("?")[0].rpartition("@")[2] if "@" in url else url.partition("?")[0]
 
 
 def _first(error: BaseException) -> BaseException:

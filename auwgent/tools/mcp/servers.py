@@ -6,15 +6,20 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
 
 from auwgent.errors import ToolError
 from auwgent.models.base import ToolSpec
 from auwgent.models.fits import checker
+from auwgent.models.reading import read_json
 from auwgent.models.schema import tidy
+from auwgent.session import Media, Part, Text
 from auwgent.tools.arguments import NAME
 from auwgent.tools.base import Approval, Tool
 from auwgent.tools.mcp.connection import Connection, Lost, ended
@@ -24,6 +29,8 @@ from auwgent.tools.mcp.server import McpFailure, McpServer
 if TYPE_CHECKING:
     from mcp.types import CallToolResult
     from mcp.types import Tool as Listed
+
+_MEDIA: Mapping[str, Literal["image", "audio"]] = {"image": "image", "audio": "audio"}
 
 log = logging.getLogger("auwgent.mcp")
 
@@ -81,6 +88,11 @@ class McpServers:
         self._pins = Pins(pins)
         self._report = report
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the servers are called."""
+        return tuple(self._servers)
+
     def open(self) -> None:
         """Begin to connect to all servers. Needs a running event loop; nothing is waited for."""
         for name in self._servers:
@@ -109,6 +121,8 @@ class McpServers:
             if isinstance(listing, McpFailure):
                 found.failures.append(listing)
                 continue
+            for words in self._connection(entry.server).odd if entry.tool is None else ():
+                found.failures.append(McpFailure(f"MCP server {entry.server!r}: {words}"))
             for listed in listing:
                 name = entry.name or _name(
                     entry.server, listed.name, lambda name: name in taken or name in found.tools
@@ -142,21 +156,24 @@ class McpServers:
         misfits = checker(listed.input_schema)
 
         def check(arguments: dict[str, Any]) -> dict[str, Any]:
-            if wrong := misfits(arguments):
+            if (wrong := misfits(arguments)) and misfits(meant := _meant(arguments, listed.input_schema)):
                 lines = [f"the arguments of {name} do not fit, so it was not run:", *wrong]
                 raise ToolError("\n- ".join(lines), tool=name)
-            return arguments
+            return meant if wrong else arguments
 
         async def call(arguments: dict[str, Any], ctx: Any) -> Any:
             result = await self._call(entry, listed, arguments)
-            text = "\n".join(_text(block) for block in result.content)
+            parts = [_part(block) for block in result.content]
+            text = "\n".join(part.text if isinstance(part, Text) else f"({part.type})" for part in parts)
             if result.is_error:
                 words = self._servers[entry.server].scrubbed(text)
                 raise ToolError(words or f"{name} failed", tool=name)
+            if any(isinstance(part, Media) for part in parts):
+                return parts
             return text if result.content or result.structured_content is None else result.structured_content
 
         about = listed.description or "" if entry.description is None else entry.description
-        schema = {"type": "object", "properties": {}, **tidy(listed.input_schema)}
+        schema = tidy({"type": "object", "properties": {}, **listed.input_schema})
         return Tool(
             ToolSpec(name, about, schema), check, call, entry.approve, entry.idempotent, entry.timeout
         )
@@ -216,10 +233,31 @@ def _name(server: str, tool: str, is_taken: Callable[[str], bool]) -> str:
     return name
 
 
-def _text(block: Any) -> str:
-    """A block of content in words: media would be lost on a model that reads a tool's result as text."""
+def _meant(arguments: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as models often mean them: null for nothing, and lists and objects written as text."""
+    required = schema.get("required", ())
+    meant = {name: value for name, value in arguments.items() if value is not None or name in required}
+    for name, value in meant.items():
+        if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+            with suppress(ValueError):
+                meant[name] = read_json(value)
+    return meant
+
+
+def _part(block: Any) -> Part:
+    """A block of content as a part of the session; what is only named is told in words, and never fetched."""
     resource = getattr(block, "resource", block)
     if isinstance(text := getattr(resource, "text", None), str):
-        return text
-    about = [getattr(resource, "mime_type", None), getattr(resource, "uri", None)]
-    return f"({block.type}: {', '.join(str(one) for one in about if one)})"
+        return Text(text=text)
+    kind = resource.mime_type
+    data = getattr(resource, "data", None) or getattr(resource, "blob", None)
+    if data:
+        with suppress(ValidationError):
+            media = (kind or "").partition("/")[0]
+            return Media(type=_MEDIA.get(media, "file"), data=data, mime_type=kind, name=_file_name(resource))
+    about = [kind, getattr(resource, "uri", None)]
+    return Text(text=f"({block.type}: {', '.join(str(one) for one in about if one)})")
+
+
+def _file_name(resource: Any) -> str | None:
+    return str(getattr(resource, "uri", "")).rpartition("/")[2] or None
