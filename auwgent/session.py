@@ -125,6 +125,7 @@ class Usage(BaseModel):
     input_tokens: int = 0  # cached ones included
     output_tokens: int = 0  # reasoning ones included
     cached_tokens: int = 0
+    written_tokens: int = 0  # written to the provider's cache, among those of the input
     reasoning_tokens: int = 0
     usd: float | None = None
     estimated: bool = False  # True where a provider did not report, so that we counted
@@ -135,6 +136,7 @@ class Usage(BaseModel):
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
+            written_tokens=self.written_tokens + other.written_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             usd=usd,
             estimated=self.estimated or other.estimated,

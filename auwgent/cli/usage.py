@@ -58,8 +58,8 @@ def table(rows: list[UsageRow], by: str, *, bars: bool) -> list[str]:
     body = [_cells(row) for row in rows]
     if len(rows) > 1:
         body.append(_sum(rows))
-    lines = [(by, "calls", "in", "out", "USD"), *body]
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    lines = [(by, "calls", "in", "cached", "out", "USD"), *body]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     most = max(_tokens(row) for row in rows) or 1
     drawn = [f"  {_bar(_tokens(row) / most)}" for row in rows] if bars else []
     drawn = ["", *drawn] + [""] * (len(lines) - 1 - len(drawn))
@@ -84,6 +84,7 @@ def _cells(row: UsageRow) -> tuple[str, ...]:
         one_line(row.key) or "-",
         f"{row.calls:,}",
         f"{about}{usage.input_tokens:,}",
+        _rate(usage.cached_tokens, usage.input_tokens),
         f"{about}{usage.output_tokens:,}",
         _usd(usage.usd, unpriced=row.unpriced),
     )
@@ -94,9 +95,15 @@ def _sum(rows: list[UsageRow]) -> tuple[str, ...]:
         "total",
         f"{sum(row.calls for row in rows):,}",
         f"{sum(row.usage.input_tokens for row in rows):,}",
+        _rate(sum(row.usage.cached_tokens for row in rows), sum(row.usage.input_tokens for row in rows)),
         f"{sum(row.usage.output_tokens for row in rows):,}",
         _usd(sum(row.usage.usd or 0 for row in rows), unpriced=sum(row.unpriced for row in rows)),
     )
+
+
+def _rate(cached: int, sent: int) -> str:
+    """How much of the input came from the provider's cache."""
+    return f"{cached / sent:.0%}" if sent and cached else "-"
 
 
 def _usd(usd: float | None, *, unpriced: int) -> str:

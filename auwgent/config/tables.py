@@ -293,8 +293,10 @@ class ModelConfig(Table):
     retries: int = Field(2, ge=0, description="How often a call that may pass later is tried again.")
     fallbacks: Many[Name] = Field((), description="Models tried in order when this one stays unreachable.")
     cooldown: NotNegative = Field(60.0, description="Seconds a failed model is passed over.")
-    cache: bool = Field(
-        False, description="Whether the stable part of the prompt is marked for the provider's cache."
+    cache: bool | Literal["auto"] = Field(
+        "auto",
+        description="Whether what will be read again is marked for the provider's cache; auto: not in a "
+        "question without tools and history.",
     )
     via: Literal["litellm", "direct", "auto"] = Field(
         "auto",

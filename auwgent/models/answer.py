@@ -223,16 +223,27 @@ def unfinished(spec: ModelSpec, answer: Answer) -> ProviderError | None:
     return None
 
 
+_CACHED = ("cached_tokens", "cache_read_input_tokens", "prompt_cache_hit_tokens")
+_WRITTEN = ("cache_creation_tokens", "cache_write_tokens", "cache_creation_input_tokens")
+
+
 def reported(usage: Any) -> Usage:
     """LiteLLM's usage as ours."""
+    prompt = getattr(usage, "prompt_tokens_details", None)
     return Usage(
         input_tokens=usage.prompt_tokens or 0,
         output_tokens=usage.completion_tokens or 0,
-        cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
-        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        cached_tokens=_count((prompt, usage), _CACHED),
+        written_tokens=_count((prompt, usage), _WRITTEN),
+        reasoning_tokens=_count((getattr(usage, "completion_tokens_details", None),), ("reasoning_tokens",)),
     )
 
 
-def _detail(usage: Any, group: str, name: str) -> int:
-    details = getattr(usage, group, None)
-    return (details.get(name) if isinstance(details, Mapping) else getattr(details, name, None)) or 0
+def _count(groups: tuple[Any, ...], names: tuple[str, ...]) -> int:
+    """The first of these counts that is there: servers have several names and places for one thing."""
+    for group in groups:
+        for name in names:
+            value = group.get(name) if isinstance(group, Mapping) else getattr(group, name, None)
+            if isinstance(value, int) and value > 0:
+                return value
+    return 0

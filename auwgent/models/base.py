@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from auwgent.models.ends import End
 from auwgent.session import Turn, Usage
@@ -129,7 +129,7 @@ class ModelSpec:
     timeout: float = 60.0  # seconds: to the first byte and between chunks
     retries: int = 2
     cooldown: float = 60.0  # seconds
-    cache: bool = False
+    cache: bool | Literal["auto"] = "auto"
     via: str = "auto"
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     price: Mapping[str, float] | None = None  # USD per million tokens: input, output

@@ -309,6 +309,7 @@ class LiteLLMModel:
                 prompt_tokens=usage.input_tokens,
                 completion_tokens=usage.output_tokens,
                 cache_read_input_tokens=usage.cached_tokens,
+                cache_creation_input_tokens=usage.written_tokens,
             )
         except Exception:  # LiteLLM raises plain exceptions for a model without a price
             return None

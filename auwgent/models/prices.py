@@ -42,7 +42,9 @@ def listed_usd(spec: ModelSpec, usage: Usage) -> float | None:
 
     fresh = rate("input_cost_per_token")
     cached = rate("cache_read_input_token_cost", fresh)
-    spent = max(0, usage.input_tokens - usage.cached_tokens) * fresh + usage.cached_tokens * cached
+    written = rate("cache_creation_input_token_cost", fresh)
+    plain = max(0, usage.input_tokens - usage.cached_tokens - usage.written_tokens)
+    spent = plain * fresh + usage.cached_tokens * cached + usage.written_tokens * written
     return spent + usage.output_tokens * rate("output_cost_per_token")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from auwgent.errors import ConfigError
-from auwgent.models import parts
+from auwgent.models import caching, parts
 from auwgent.models.base import ModelRequest, ModelSpec, ToolSpec
 from auwgent.models.dialects import as_parameters, written_out
 from auwgent.models.providers import family, provider
@@ -39,8 +39,6 @@ BEGINS = "(The conversation begins with your words.)"
 GO_ON = "(Noted.)"
 
 NAME_LENGTH = 64  # of a tool; OpenAI and Gemini refuse longer ones
-
-CACHE_MARK = {"type": "ephemeral"}
 
 # What of an answer is kept as provider_data, and goes back where it came from.
 ECHOED = ("thinking_blocks", "reasoning_details")
@@ -80,16 +78,20 @@ def messages(spec: ModelSpec, request: ModelRequest) -> list[Message]:
     make = family(spec)
     in_a_row = provider(spec).in_a_row and not make.alternates
     wired = _ordered(wired, strict=make.nine_letter_ids, in_a_row=in_a_row)
+    marks = caching.is_marked(spec, request)
+    if marks:
+        caching.mark_newest(spec, wired)
     if request.system:
-        wired.insert(0, {"role": "system", "content": _system(spec, request.system)})
+        system = caching.marked_content(request.system) if marks else request.system
+        wired.insert(0, {"role": "system", "content": system})
     return wired
 
 
 def tools(spec: ModelSpec, request: ModelRequest) -> list[dict[str, Any]]:
     """The tools in OpenAI's form; the last one marked for the cache, which keeps them where the prompt has changed."""
     wired = [_tool(spec, tool) for tool in request.tools]
-    if wired and _marks_cache(spec):
-        wired[-1]["cache_control"] = CACHE_MARK
+    if wired and caching.is_marked(spec, request):
+        wired[-1]["cache_control"] = caching.MARK
     return wired
 
 
@@ -254,17 +256,6 @@ def _one_answer(first: Message, second: Message) -> Message:
     """
     texts = [text for text in (first["content"], second["content"]) if text]
     return second | {"content": "\n\n".join(texts) or None}
-
-
-def _system(spec: ModelSpec, text: str) -> str | list[dict[str, Any]]:
-    if not _marks_cache(spec):
-        return text
-    return [{"type": "text", "text": text, "cache_control": CACHE_MARK}]
-
-
-def _marks_cache(spec: ModelSpec) -> bool:
-    """Whether to mark what is stable. Others cache by themselves, or refuse the mark."""
-    return spec.cache and family(spec).marks_cache
 
 
 def _tool(spec: ModelSpec, tool: ToolSpec) -> dict[str, Any]:

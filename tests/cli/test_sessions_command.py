@@ -234,7 +234,7 @@ def test_json_stands_alone_where_the_users_modules_print(talked: Command, comman
 def test_usage_adds_up(talked: Command) -> None:
     text = done(talked("usage", "--by", "session"))
     lines = text.splitlines()
-    assert lines[0].split() == ["session", "calls", "in", "out", "USD"]
+    assert lines[0].split() == ["session", "calls", "in", "cached", "out", "USD"]
     assert {line.split()[0] for line in lines[1:]} == {"cat", "sky", "hers", "total"}
     rows = json.loads(done(talked("usage", "--json", "-u", "ada")))
     assert [(row["key"], row["calls"]) for row in rows] == [("scripted/main", 1)]

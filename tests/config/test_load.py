@@ -140,7 +140,7 @@ def test_what_is_absent_has_the_documented_default(file: File) -> None:
         60,
         2,
         60,
-        False,
+        "auto",
         "auto",
     )
     assert (helper.inherit_tools, helper.handoff) == (False, "return")

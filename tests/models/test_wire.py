@@ -16,7 +16,7 @@ from auwgent.session import Media, Part, Text, ToolCall, Turn
 from tests.models.asking import REPORT, WEATHER, user
 
 OPENAI = ModelSpec(name="openai/gpt-4o-mini")
-CLAUDE = ModelSpec(name="anthropic/claude-sonnet-4-5")
+CLAUDE = ModelSpec(name="anthropic/claude-sonnet-4-5", cache=False)
 GEMINI = ModelSpec(name="gemini/gemini-2.5-flash")
 MISTRAL = ModelSpec(name="mistral/mistral-small-latest")
 ALL = (OPENAI, CLAUDE, GEMINI, MISTRAL, ModelSpec(name="openrouter/mistralai/mixtral-8x7b"))
@@ -151,7 +151,9 @@ def test_turns_in_a_row_stay_apart_where_the_provider_takes_them(name: str) -> N
     ],
 )
 def test_turns_in_a_row_become_one_where_roles_must_alternate(name: str) -> None:
-    wire = wired(ModelSpec(name=name), user("Hi"), user("Still there?"), said("One."), said("Two."))
+    wire = wired(
+        ModelSpec(name=name, cache=False), user("Hi"), user("Still there?"), said("One."), said("Two.")
+    )
     assert [(one["role"], one["content"]) for one in wire] == [
         ("user", "Hi\n\nStill there?"),
         ("assistant", "One.\n\nTwo."),
@@ -248,22 +250,6 @@ def test_pictures_and_words_of_two_turns_become_one() -> None:
     picture = Turn(role="user", content=[Media(type="image", data=PIXEL)])
     [message] = wired(GEMINI, picture, user("What is it?"))
     assert [part["type"] for part in message["content"]] == ["image_url", "text"]
-
-
-def test_the_cache_is_marked_only_where_it_is_wanted_and_taken() -> None:
-    marked = ModelSpec(name=CLAUDE.name, cache=True)
-    [system, _] = wired(marked, user("Hi"), system="Long.")
-    assert system["content"] == [{"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral"}}]
-    for spec in (CLAUDE, ModelSpec(name=OPENAI.name, cache=True)):
-        assert wired(spec, user("Hi"), system="Long.")[0]["content"] == "Long."
-
-
-@pytest.mark.parametrize("system", ["", "It is noon."])
-def test_tools_are_marked_by_themselves_since_the_prompt_behind_them_may_change(system: str) -> None:
-    marked = ModelSpec(name=CLAUDE.name, cache=True)
-    request = ModelRequest(system=system, turns=[user("Hi")], tools=[WEATHER, WEATHER])
-    assert ["cache_control" in tool for tool in tools(marked, request)] == [False, True]
-    assert not any("cache_control" in tool for tool in tools(OPENAI, request))
 
 
 def test_tools_are_told_in_openais_form() -> None:
