@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from auwgent.assembly.agents import agents
-from auwgent.assembly.keys import check_keys, may_give_keys
+from auwgent.assembly.keys import check_keys, environ_of, may_give_keys
 from auwgent.assembly.middleware import bundled, middleware
 from auwgent.assembly.models import catalog, embedder, models, unknown_providers
 from auwgent.assembly.tools import is_mcp, mcp_servers
@@ -28,6 +27,7 @@ __all__ = [
     "build",
     "bundled",
     "check_keys",
+    "environ_of",
     "is_mcp",
     "may_give_keys",
     "models",
@@ -64,7 +64,7 @@ def build(
     with search_path(config.folder, config.imports.path):
         bench.attempt(("context",), lambda: check_context(config.context))
         servers = mcp_servers(config)
-        found = catalog(bench, os.environ)
+        found = catalog(bench, environ_of(config))
         parts = Parts(
             root=config.agent.name,
             agents=agents(bench, servers),

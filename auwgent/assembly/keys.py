@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
 
 from auwgent.config import Config
 from auwgent.errors import ConfigError
 from auwgent.hooks.pipeline import Installed
 from auwgent.models.catalog import Catalog
-from auwgent.models.providers import missing_key
+from auwgent.models.providers import is_key_variable, missing_key
 
 BUNDLED = "auwgent.middleware."
 ANSWERING = "auwgent.middleware.cache"  # the bundled one that may answer, so that nobody has to be asked
+
+
+def environ_of(config: Config) -> Mapping[str, str]:
+    """The environment for what asks providers: the process's, below it the keys of the config's `env_file`."""
+    return ChainMap(
+        os.environ, {name: value for name, value in config.beside.items() if is_key_variable(name)}
+    )
 
 
 def check_keys(config: Config, catalog: Catalog, installed: Iterable[Installed]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from auwgent.assembly import build, models, unknown_providers
+from auwgent.assembly import build, environ_of, models, unknown_providers
 from auwgent.cli import USAGE, options
 from auwgent.cli.interrupt import interruptible
 from auwgent.cli.inventory import MARKS, Finding, Report, Status, take
@@ -80,7 +79,7 @@ def check(
     if wrong:
         if not static:
             build(config, known=wrong)  # raises, with all that is wrong besides
-        report.problems += [*wrong, *unknown_providers(config, models(config, os.environ))]
+        report.problems += [*wrong, *unknown_providers(config, models(config, environ_of(config)))]
         return 0
     if static:
         take(config, None, report)

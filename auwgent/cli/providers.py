@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from auwgent.assembly import environ_of
 from auwgent.cli import options
 from auwgent.config import Config, load
 from auwgent.config.references import names_provider
@@ -46,7 +47,8 @@ def command(config: Path, as_json: bool) -> None:
     A key comes from [api_keys] of the config, if there is one, or else from the environment; one under [models.*]
     is for that model alone. Providers that are not in the list work, too: LiteLLM knows about a hundred more.
     """
-    rows = list(found(_readable(config), os.environ))
+    readable = _readable(config)
+    rows = list(found(readable, os.environ if readable is None else environ_of(readable)))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return

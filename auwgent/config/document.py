@@ -111,7 +111,8 @@ def is_standard_input(path: Path) -> bool:
         return False
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """Read a file, or a pipe, which gives its content once."""
     if not is_standard_input(path) and not path.is_fifo():
         return path.read_bytes()
     place = Path("/dev/stdin") if str(path) == "-" else path
@@ -130,7 +131,7 @@ def _read_text(path: Path) -> str:
         return ConfigError([Problem(message, source=str(path), hint=hint)])
 
     try:
-        data = _content(path)
+        data = content(path)
     except FileNotFoundError:
         raise refuse("there is no such file", f"`auwgent init {path}` writes one to start from") from None
     except (OSError, ValueError) as error:

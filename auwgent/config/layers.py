@@ -43,6 +43,7 @@ class Layers:
     """One load under way: the layers, and what was noticed while they were merged."""
 
     all: Sequence[Overrides | Part]
+    beside: Mapping[str, str] = field(default_factory=dict, repr=False)  # variables of the env_file
     merged: Mapping[str, Any] = field(default_factory=dict)
     unset: list[Finding] = field(default_factory=list)  # variables that are missing and needed
     dropped: set[Key] = field(default_factory=set)  # keys whose variables are missing, needed or not

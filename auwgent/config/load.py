@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from auwgent.config import references
 from auwgent.config.document import Document, read
+from auwgent.config.envfile import values_beside
 from auwgent.config.explain import explain, place_of
 from auwgent.config.keys import Finding, Key
 from auwgent.config.layers import Layers, Part, part, profile_names
@@ -57,8 +58,9 @@ def examine(
     """
     environ = os.environ if environ is None else environ
     document = read(source)
+    beside = values_beside(document, profile, overrides, environ)
     try:
-        config, problems = _load(document, profile, overrides, environ)
+        config, problems = _load(document, profile, overrides, environ, beside)
     except RecursionError:
         raise ConfigError(
             [Problem("lists and tables are nested too deeply", source=document.source)]
@@ -67,20 +69,25 @@ def examine(
 
 
 def _load(
-    document: Document, profile: str | None, overrides: Sequence[str], environ: Mapping[str, str]
+    document: Document,
+    profile: str | None,
+    overrides: Sequence[str],
+    environ: Mapping[str, str],
+    beside: Mapping[str, str],
 ) -> tuple[Config | None, list[Problem]]:
-    parts, problems = _parts(document, profile, environ)
+    known = {**beside, **environ}
+    parts, problems = _parts(document, profile, known)
     trees = [each.tree for each in parts]
     variables = from_environment(environ, Config, trees)
     options = from_options(overrides, Config, [variables.tree, *trees])
-    layers = Layers([options, variables, *parts])
+    layers = Layers([options, variables, *parts], beside)
     config, findings = _examine(layers)
     if findings:
         config = _remaining(layers, findings)
     problems += [*options.problems, *variables.problems, *layers.problems(findings)]
     for name in profile_names(document.tree):
         if name != profile:
-            problems += _examine_profile(part(document, environ, name), parts[-1], findings)
+            problems += _examine_profile(part(document, known, name), parts[-1], findings)
     return config, problems
 
 
@@ -120,7 +127,7 @@ def _remaining(layers: Layers, findings: Sequence[Finding]) -> Config | None:
     places = [finding.key for finding in findings]
     if ("imports",) in [place[:1] for place in places]:
         return None
-    rest = Layers(layers.all)
+    rest = Layers(layers.all, layers.beside)
     rest.left_out = {place[:3] for place in places if place[:1] == ("models",) and "fallbacks" in place}
     for _ in range(ROUNDS):
         config, errors = _validated(rest)

@@ -11,12 +11,14 @@ from pydantic import Field, PrivateAttr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from auwgent.config.envfile import DEFAULT
 from auwgent.config.keys import Aspect, Finding, Key
 from auwgent.config.layers import Layers
 from auwgent.config.references import used
 from auwgent.config.tables import (
     AgentConfig,
     EmbeddingConfig,
+    EnvFile,
     HelperConfig,
     Imports,
     IntentConfig,
@@ -71,6 +73,10 @@ class Config(BaseSettings):
     embedding: EmbeddingConfig | None = Field(None, description="The model behind `ctx.embed`.")
     limits: Limits = Field(Limits(), description="What one run may use.")
     imports: Imports = Field(Imports(), description="Where dotted paths are looked up.")
+    env_file: EnvFile = Field(
+        DEFAULT,
+        description="File of variables for `${…}` and of providers' keys, relative to the config file; false: none.",
+    )
     profiles: dict[str, dict[str, Any]] = Field(
         {}, description="Parts of this file, laid over it by `--profile NAME`."
     )
@@ -108,6 +114,11 @@ class Config(BaseSettings):
     def source(self) -> str:
         """The path of the file as it was given, or `dict`."""
         return self._layers.document.source
+
+    @property
+    def beside(self) -> Mapping[str, str]:
+        """The variables of its `env_file`, which the process's environment does not have."""
+        return self._layers.beside
 
     def problem(self, key: Key, message: str, hint: str = "", about: Aspect = "value") -> Problem:
         """A problem with a key, such as `("agent", "tools", 0)`, placed where it was set."""

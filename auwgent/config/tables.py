@@ -357,6 +357,12 @@ class EmbeddingConfig(Table):
     model: Name = Field(description="`provider/model`, or the name of a [models.*] table.")
 
 
+EnvFile = Annotated[
+    Annotated[Name, Tag("<text>")] | Annotated[Literal[False], Tag("<bool>")],
+    one_of("the path of a file, or false"),
+]
+
+
 class Imports(Table):
     """Where dotted paths are looked up."""
 

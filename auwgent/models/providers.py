@@ -296,6 +296,12 @@ def key_for(provider: str, api_keys: Mapping[str, str], environ: Mapping[str, st
     return next((key for name in provider_of(provider).env if (key := environ.get(name, "").strip())), None)
 
 
+def is_key_variable(name: str) -> bool:
+    """Whether a variable of that name holds the key of a provider."""
+    ours = (variable for provider in PROVIDERS.values() for variable in (*provider.env, *provider.tokens))
+    return name.endswith("_API_KEY") or name in ours
+
+
 def keys_of(environ: Mapping[str, str]) -> Iterator[str]:
     """The keys of all known providers that stand in the environment."""
     names = {name for provider in PROVIDERS.values() for name in provider.env + provider.tokens}
