@@ -58,8 +58,8 @@ def _named(
         name, _, value = text.partition("=")
         if name.strip() == "env_file":
             return False if value.strip() == "false" else value.strip()
-    if (value := environ.get(f"{PREFIX}ENV_FILE")) is not None:
-        return False if value == "false" else value
+    if (given := environ.get(f"{PREFIX}ENV_FILE")) is not None:
+        return False if given == "false" else given
     profiles = tree.get("profiles")
     laid_over = profiles.get(profile) if isinstance(profiles, Mapping) else None
     if isinstance(laid_over, Mapping) and "env_file" in laid_over:
