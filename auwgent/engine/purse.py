@@ -80,13 +80,21 @@ class RunPurse:
             self.changed.set()
 
     def _refusal(self, quote: Quote, tokens: float, usd: float) -> LimitExceeded:
-        key = "tokens" if tokens < min(quote.tokens, quote.input_tokens + quote.least + 1) else "usd"
-        limit, left = (self.limits.tokens, tokens) if key == "tokens" else (self.limits.usd, usd)
-        needs = quote.input_tokens + quote.least if key == "tokens" else quote.usd
-        unit = "tokens" if key == "tokens" else "US dollars"
+        least = quote.at_least
+        limit: float | None
+        if tokens < least.tokens or tokens <= 0:
+            key, limit, left, needs, unit = (
+                "tokens",
+                self.limits.tokens,
+                tokens,
+                float(least.tokens),
+                "tokens",
+            )
+        else:
+            key, limit, left, needs, unit = "usd", self.limits.usd, usd, least.usd, "US dollars"
         return LimitExceeded(
             f"the run reached `limits.{key}` = {limit:g} {unit}: {max(0, left):.6g} are left, and the next request "
-            f"to {quote.model} may need {needs:.6g}",
+            f"to {quote.model} needs up to {needs:.6g}",
             key=f"limits.{key}",
         )
 

@@ -1,38 +1,37 @@
-"""Budgets: what a run, a session, a user or a day may cost, in US dollars, tokens or model calls."""
+"""Budgets: what a run, a session, a user, a day or a month may cost, in US dollars, tokens or calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from pathlib import Path
-from typing import Any, Literal, get_args
+from datetime import timedelta
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator
 
 from auwgent.errors import LimitExceeded
 from auwgent.hooks.context import Context
-from auwgent.middleware.options import Amount, Count, Options, checked
-from auwgent.session import Session, Usage, new_id, now
-from auwgent.store.side import SideDatabase, limits
-from auwgent.store.side.limits import Spent, Totals
+from auwgent.hooks.metering import Meter, Outlay
+from auwgent.middleware.kept import Amount, Count, Given, Kept, Options, option
+from auwgent.models.spending import Quote
+from auwgent.session import Usage
+from auwgent.store.side import limits
+from auwgent.store.side.limits import Spent, What
 
-DEFAULT_FILE = ".auwgent/limits.db"
-
-Scope = Literal["run", "session", "user", "user_day", "day"]
-SHARED: tuple[Scope, ...] = (
-    "user",
-    "user_day",
-    "day",
-)  # these need more than a run and its session to be known
+Scope = Literal["run", "session", "user", "user_day", "user_month", "day", "month"]
 
 ROUNDING = 1e-9  # a sum of cents may be that much less than it is
+KEPT = timedelta(days=30)  # what a run has used up, after its end
+UNITS = {"calls": "model calls", "tool_calls": "tool calls", "tokens": "tokens", "usd": "USD"}
 
-OF: Mapping[Scope, str] = {
-    "run": "this run",
-    "session": "this session",
-    "user": "this user",
-    "user_day": "this user for today (UTC)",
-    "day": "all users for today (UTC)",
-}
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        raise ValueError('must be a time zone such as "UTC" or "Europe/Berlin"') from None
+    return name
 
 
 class Cap(Options):
@@ -41,193 +40,242 @@ class Cap(Options):
     usd: Amount | None = None
     tokens: Count | None = None
     calls: Count | None = None
+    tool_calls: Count | None = None
 
 
-class BudgetOptions(Options):
-    run: Cap | None
-    session: Cap | None
-    user: Cap | None
-    user_day: Cap | None
-    day: Cap | None
-    unpriced: Literal["refuse", "free"]
+Capped = Given[Mapping[str, Any] | None, Cap | None]
 
 
-@dataclass(slots=True)
-class Bill:
-    """What one run has used up, and how much of that stands in the database."""
+class Budget(Kept, Meter):
+    """Refuses a request where a budget would be crossed, with `LimitExceeded`.
 
-    calls: int = 0
-    unpriced: int = 0
-    usd: float = 0.0  # of the calls before one without a price
-    noted: Spent = field(default_factory=Spent)
-    last: Usage | None = None  # of the run, when its calls without a price were counted
-    unread: Spent | None = None  # by turns of the session that are not in it here; None until that is asked
+    `run`, `session`, `user` (all its days), `user_day`, `user_month`, `day` and `month` (all users) each take `usd`,
+    `tokens`, `calls` and `tool_calls`. Before each request (retries, fallbacks, embeddings and those of other
+    middleware, too) the most that it may use is set aside in a database that all processes share (`url`;
+    `.auwgent/limits.db` beside the config file unless it is given), and its output is limited to what is left. What
+    it has not used is given back; a request that broke off keeps what was set aside.
 
-    def so_far(self, usage: Usage) -> Spent:
-        """What the run has spent by now."""
-        if usage.usd is not None:
-            self.usd = usage.usd
-        return Spent(self.calls, usage.input_tokens + usage.output_tokens, self.usd, self.unpriced)
-
-
-class Budget:
-    """Refuses a model call where a budget is used up, with `LimitExceeded`.
-
-    `run`, `session`, `user` (all its days), `user_day` and `day` (all users) each take `usd`, `tokens` and
-    `calls`. They are looked at before each model call, helpers' included. Calls are counted exactly, also by
-    several processes on one database. What a call costs is known only when it is over: each run that is under
-    way may go over by what its calls under way cost, and calls that broke off without a report of their usage
-    are not in the sum. Only what was used up while `Budget` was in the config counts; what was used up once
-    stays so when a session is deleted.
-
-    `url` is a database for what is to be known beyond a session: `.auwgent/limits.db` beside the config file
-    unless it is given. Where a price is not known, budgets in USD cannot be kept: `unpriced = "refuse"` refuses
-    the next call, for a user's until the day is over, and `"free"` takes such calls as free.
+    Entries without a `target` count together, and so do those with the same one. Days and months are those of
+    `timezone`. Where a price is not known, budgets in USD cannot be kept: `unpriced = "refuse"` refuses the next
+    call, for a user's until the day is over, and `"free"` takes such calls as free.
     """
 
     name = "budget"
-    folder: Path | None = None  # the config file's; the runtime sets it before `open`
+    tables = limits.tables
+    DEFAULT_FILE = ".auwgent/limits.db"
 
-    def __init__(
-        self,
-        run: Mapping[str, Any] | None = None,
-        session: Mapping[str, Any] | None = None,
-        user: Mapping[str, Any] | None = None,
-        user_day: Mapping[str, Any] | None = None,
-        day: Mapping[str, Any] | None = None,
-        unpriced: Literal["refuse", "free"] = "refuse",
-        url: str | None = None,
-    ) -> None:
-        given = {"run": run, "session": session, "user": user, "user_day": user_day, "day": day}
-        options = checked(BudgetOptions, **given, unpriced=unpriced)
+    run: Capped = option(default=None)  # type: ignore[assignment]  # hides `Kept.run`, which stands as `_job` here
+    session: Capped = option(default=None)
+    user: Capped = option(default=None)
+    user_day: Capped = option(default=None)
+    user_month: Capped = option(default=None)
+    day: Capped = option(default=None)
+    month: Capped = option(default=None)
+    unpriced: Literal["refuse", "free"] = "refuse"
+    timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    url: str | None = None
+
+    def __post_init__(self) -> None:
         self._caps: dict[Scope, Cap] = {
-            scope: cap for scope in get_args(Scope) if (cap := getattr(options, scope)) is not None
+            scope: cap for scope in get_args(Scope) if (cap := getattr(self, scope)) is not None
         }
         if not self._caps:
             raise ValueError(f"give at least one budget: {', '.join(get_args(Scope))}")
-        self._refuse = options.unpriced == "refuse"
-        self._database = SideDatabase(url, limits.tables, default=DEFAULT_FILE)
-        self._note = f"budget {new_id()}"  # of a run on its ctx; each instance has its own
-        self.clock: Callable[[], datetime] = now
-
-    @property
-    def _is_shared(self) -> bool:
-        return any(scope in self._caps for scope in SHARED)
+        self._targets = ""  # the agents that it is for, as text; known from the first request on
+        super().__post_init__()
 
     async def open(self) -> None:
-        """Open the database, where one is needed."""
-        if self._is_shared:
-            await self._database.open(self.folder)
+        """Open the database, and forget runs that are long over."""
+        await super().open()
+        await self._job(limits.forget, "run", self.clock() - KEPT)
 
-    async def close(self) -> None:
-        """Let what is under way end, then close the database."""
-        await self._database.close()
+    async def reserve(self, outlay: Outlay, ctx: Context) -> Held:
+        """Set aside what the request may use, in every scope; `LimitExceeded` where one has not enough left."""
+        self._targets = ",".join(sorted(outlay.targets or ()))
+        quote, whose = outlay.quote, self._whose(ctx)
+        counted: dict[What, Spent] = quote.counted.setdefault(("budget", self._place), {})
 
-    async def onLLMStart(self, prompt: str, ctx: Context) -> None:
-        """Look at every budget, and count the call."""
-        bill = self._bill(ctx)
-        sums: dict[Scope, Spent] = {"run": bill.so_far(ctx.usage)}
-        if "session" in self._caps:
-            if bill.unread is None:
-                bill.unread = await unread(ctx)
-            sums["session"] = bill.unread + earlier(ctx) + sums["run"]
-        self._check(sums)
-        if self._is_shared:
-            await self._count_shared(ctx, bill)
-        bill.calls += 1
+        def decide(stands: Mapping[What, Spent]) -> tuple[Any, Mapping[What, Spent]]:
+            before = {scope: stands[what] - counted.get(what, Spent()) for scope, what in whose.items()}
+            if refused := self._refusal(before, calls=int(outlay.call)):
+                return refused, {}
+            within = self._within(quote, before)
+            if isinstance(within, LimitExceeded):
+                return within, {}
+            amount = Spent(int(outlay.call), 0, within.tokens, within.usd, int(quote.rates is None))
+            return (within, amount), {what: amount - counted.get(what, Spent()) for what in whose.values()}
 
-    async def onCheckpoint(self, session: Session, ctx: Context) -> None:
-        """Note what was used up, so that other runs learn of it while this one's tools are at work."""
-        await self._note_rest(ctx)
+        decided = await self._job(limits.reserve, await self._first(whose, ctx), decide, self.clock())
+        if isinstance(decided, LimitExceeded):
+            raise decided
+        within, amount = decided
+        own = [what for what in whose.values() if what not in counted]
+        counted.update(dict.fromkeys(whose.values(), amount))
+        is_bounded = any(cap.usd is not None or cap.tokens is not None for cap in self._caps.values())
+        return Held(self, counted, own, within.output_tokens if is_bounded else None)
 
-    async def onRunComplete(self, session: Session, ctx: Context) -> None:
-        """Note what the last call has used up."""
-        await self._note_rest(ctx)
-
-    def _bill(self, ctx: Context) -> Bill:
-        """The run's bill, with its calls so far."""
-        bill: Bill = ctx.get(self._note) or Bill()
-        ctx[self._note] = bill
-        if ctx.usage.usd is None and ctx.usage != bill.last:
-            bill.unpriced, bill.last = bill.unpriced + 1, ctx.usage
-        return bill
-
-    async def _count_shared(self, ctx: Context, bill: Bill) -> None:
-        """Note what was used up since last time; then look at the budgets, and count one more call if it may be."""
-        refused = await self._job(limits.count_call, bill, ctx, self._refusal)
-        if refused is not None:
-            raise refused
-        bill.noted += Spent(calls=1)
-
-    async def _note_rest(self, ctx: Context) -> None:
-        bill: Bill | None = ctx.get(self._note)
-        if bill is None or not self._is_shared:
+    async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
+        """Count a tool call, before it is made."""
+        if name != "tool_call" or all(cap.tool_calls is None for cap in self._caps.values()):
             return
-        await self._job(limits.add, self._bill(ctx), ctx)
+        whose = self._whose(ctx)
+        counted: set[Any] = ctx.setdefault("budget tool calls", set())
+        more = {
+            what: Spent(tool_calls=1)
+            for what in whose.values()
+            if (self._place, what, value.get("id")) not in counted
+        }
 
-    async def _job(self, work: Callable[..., Any], bill: Bill, ctx: Context, *args: Any) -> Any:
-        """Do something with what was used up since last time."""
-        more = bill.so_far(ctx.usage) - bill.noted
-        if more == Spent() and not args:
-            return None
-        bill.noted += more  # at once: helpers of one run do this side by side
-        try:
-            day = self.clock().date().isoformat()
-            return await self._database.run(self.folder, work, str(ctx.userId or ""), day, more, *args)
-        except Exception:
-            bill.noted -= more
-            raise
+        def decide(stands: Mapping[What, Spent]) -> tuple[Any, Mapping[What, Spent]]:
+            before = {
+                scope: stands[what] if what in more else stands[what] - Spent(tool_calls=1)
+                for scope, what in whose.items()
+            }
+            refused = self._refusal(before, tool_calls=1)
+            return refused, {} if refused else more
 
-    def _refusal(self, found: Totals) -> LimitExceeded | None:
-        sums: dict[Scope, Spent] = {scope: getattr(found, scope) for scope in SHARED}
-        # One call without a price must not close a user's budget for ever.
-        sums["user"] = replace(found.user, unpriced=found.user_day.unpriced)
-        try:
-            self._check(sums)
-        except LimitExceeded as error:
-            return error
-        return None
+        if refused := await self._job(limits.reserve, await self._first(whose, ctx), decide, self.clock()):
+            raise refused
+        counted |= {(self._place, what, value.get("id")) for what in more}
 
-    def _check(self, sums: Mapping[Scope, Spent]) -> None:
-        """`LimitExceeded` where one of the budgets is used up."""
-        for scope, spent in sums.items():
-            cap = self._caps.get(scope)
-            if cap is None:
-                continue
-            if cap.usd is not None and spent.unpriced and self._refuse:
-                raise LimitExceeded(
-                    f"the budget of {OF[scope]} is {cap.usd:g} USD, but a model without a known price was asked; "
-                    "give it one with `price` under [models]",
+    async def _job(self, job: Any, *args: Any) -> Any:
+        return await self._side.run(self.folder, job, *args)
+
+    @property
+    def _place(self) -> str:
+        """Which database it is; entries that share one count once."""
+        return self.url or str(self.beside(self.DEFAULT_FILE))
+
+    def _whose(self, ctx: Context) -> dict[Scope, What]:
+        """What is counted together in each scope. A user's requests without a price are those of the day."""
+        user, day = str(ctx.userId or ""), self.clock().astimezone(ZoneInfo(self.timezone)).date().isoformat()
+        zone = "" if self.timezone == "UTC" else self.timezone
+        keys: dict[Scope, What] = {
+            "run": ("run", self._targets, user, ctx.runId),
+            "session": ("session", self._targets, user, ctx.sessionId),
+            "user": ("user", self._targets, user),
+            "user_day": ("day", self._targets, zone, day, user),
+            "user_month": ("month", self._targets, zone, day[:7], user),
+            "day": ("day", self._targets, zone, day),
+            "month": ("month", self._targets, zone, day[:7]),
+        }
+        wanted = {*self._caps, *(("user_day",) if "user" in self._caps else ())}
+        return {scope: keys[scope] for scope in get_args(Scope) if scope in wanted}
+
+    async def _first(self, whose: Mapping[Scope, What], ctx: Context) -> dict[What, Spent]:
+        """What is to be seen; of a session that is new here, what its turns have used up."""
+        first = dict.fromkeys(whose.values(), Spent())
+        if "session" in whose:
+            if (known := ctx.get(self.run_key)) is None:
+                known = await _unread(ctx) + _earlier(ctx, self._targets)
+                if ctx.session.turns:
+                    ctx[self.run_key] = known
+            first[whose["session"]] = known
+        return first
+
+    def _refusal(self, before: Mapping[Scope, Spent], **more: int) -> LimitExceeded | None:
+        """Why nothing more may be used, or not so many calls more."""
+        for scope, cap in self._caps.items():
+            spent = before[scope]
+            unpriced = before["user_day"].unpriced if scope == "user" else spent.unpriced
+            if cap.usd is not None and unpriced and self.unpriced == "refuse":
+                return LimitExceeded(
+                    f"the budget of {self._of(scope)} is {cap.usd:g} USD, but a model without a known price was "
+                    "asked; give it one with `price` under [models]",
                     key=f"Budget.{scope}.usd",
                 )
-            for unit in ("usd", "tokens", "calls"):
+            for unit in UNITS:
                 allowed, used = getattr(cap, unit), getattr(spent, unit)
-                if allowed is not None and used >= allowed - ROUNDING:
-                    raise LimitExceeded(
-                        f"the budget of {OF[scope]} is used up: {used:.6g} of {allowed:g} {UNITS[unit]}",
-                        key=f"Budget.{scope}.{unit}",
-                    )
+                is_counted = unit in ("calls", "tool_calls")
+                if allowed is None or (is_counted and used + more.get(unit, 0) <= allowed):
+                    continue
+                if is_counted or ("calls" in more and used >= allowed - ROUNDING):
+                    return self._used_up(scope, unit, used, allowed)
+        return None
+
+    def _within(self, quote: Quote, before: Mapping[Scope, Spent]) -> Quote | LimitExceeded:
+        """As much of the request as every scope has left."""
+        within = quote
+        for scope, cap in self._caps.items():
+            for unit, allowed in (("tokens", cap.tokens), ("usd", cap.usd)):
+                if allowed is None:
+                    continue
+                used = getattr(before[scope], unit)
+                left = allowed - used + ROUNDING
+                fits = within.within(*((left, float("inf")) if unit == "tokens" else (float("inf"), left)))
+                if fits is None:
+                    needs = f"; the next request needs up to {getattr(quote.at_least, unit):.6g}"
+                    return self._used_up(scope, unit, used, allowed, needs)
+                within = fits
+        return within
+
+    def _used_up(self, scope: Scope, unit: str, used: float, allowed: float, more: str = "") -> LimitExceeded:
+        return LimitExceeded(
+            f"the budget of {self._of(scope)} is used up: {used:.6g} of {allowed:g} {UNITS[unit]}{more}",
+            key=f"Budget.{scope}.{unit}",
+        )
+
+    def _of(self, scope: Scope) -> str:
+        time = f"{'today' if scope.endswith('day') else 'this month'} ({self.timezone})"
+        match scope:
+            case "run" | "session" | "user":
+                return f"this {scope}"
+            case "user_day" | "user_month":
+                return f"this user for {time}"
+            case "day" | "month":
+                return f"all users for {time}"
 
 
-UNITS = {"usd": "USD", "tokens": "tokens", "calls": "model calls"}
+@dataclass(slots=True, eq=False)
+class Held:
+    """What is set aside for one request. Of several entries that count together, the first holds it."""
+
+    budget: Budget
+    counted: dict[What, Spent]
+    own: list[What]
+    output_tokens: int | None
+    is_open: bool = field(default=True)
+
+    async def settle(self, usage: Usage) -> None:
+        tokens = usage.input_tokens + usage.output_tokens
+        await self._end(Spent(0, 0, tokens, usage.usd or 0.0, int(usage.usd is None)))
+
+    async def release(self) -> None:
+        await self._end(None)
+
+    def keep(self) -> None:
+        self.is_open = False
+
+    async def _end(self, used: Spent | None) -> None:
+        """Put what was used in the place of what was set aside; None: not even the call."""
+        if self.is_open:
+            self.is_open = False
+            more = {
+                what: (Spent() if used is None else replace(used, calls=self.counted[what].calls))
+                - self.counted[what]
+                for what in self.own
+            }
+            await self.budget._job(limits.add, more, self.budget.clock())
 
 
-async def unread(ctx: Context) -> Spent:
+async def _unread(ctx: Context) -> Spent:
     """What those turns of the session have used up that its store did not read."""
     ask = ctx.get("unreadUsage")
     if ask is None:
         return Spent()
     row = await ask()
     used = row.usage
-    return Spent(row.calls, used.input_tokens + used.output_tokens, used.usd or 0.0, row.unpriced)
+    return Spent(row.calls, 0, used.input_tokens + used.output_tokens, used.usd or 0.0, row.unpriced)
 
 
-def earlier(ctx: Context) -> Spent:
+def _earlier(ctx: Context, targets: str) -> Spent:
     """What the session's turns of earlier runs have used up."""
+    agents = targets.split(",") if targets else None
     total = Spent()
     for turn in ctx.session.turns:
-        if turn.usage is not None and turn.run_id != ctx.runId:
+        is_meant = agents is None or turn.agent in agents
+        if turn.usage is not None and turn.run_id != ctx.runId and is_meant:
             used = turn.usage
             tokens = used.input_tokens + used.output_tokens
-            total += Spent(1, tokens, used.usd or 0.0, int(used.usd is None))
+            total += Spent(1, 0, tokens, used.usd or 0.0, int(used.usd is None))
     return total

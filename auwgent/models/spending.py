@@ -18,7 +18,7 @@ from auwgent.session import Media, Usage
 
 LEAST = 256  # tokens of output: with fewer a request is not worth its price
 MOST = 16_384  # tokens of output that are asked for where nobody says how many a model may write
-AROUND_A_TURN, AROUND_A_REQUEST = 64, 1024  # tokens that a provider may add
+AROUND_A_TURN, AROUND_A_REQUEST, AROUND_TOOLS = 40, 256, 512  # tokens that a provider may add
 AN_IMAGE, AN_ADDRESS = 10_000, 50_000  # tokens, at most, of a small image, and of what is behind a URL
 
 
@@ -49,6 +49,11 @@ class Quote:
         """The price, as far as it is known."""
         into, out = self.rates or (0.0, 0.0)
         return self.input_tokens * into + self.output_tokens * out
+
+    @property
+    def at_least(self) -> Quote:
+        """The request with the least output that is worth its price."""
+        return replace(self, output_tokens=min(self.least, self.output_tokens))
 
     def within(self, tokens: float, usd: float) -> Quote | None:
         """The request with as much output as so many tokens and dollars pay for; None where that is too little."""
@@ -142,6 +147,7 @@ def input_bound(request: ModelRequest) -> int:
     """No tokenizer makes more tokens than there are bytes."""
     told: list[Any] = [request.system]
     tokens = AROUND_A_REQUEST + AROUND_A_TURN * (len(request.turns) + len(request.tools))
+    tokens += AROUND_TOOLS if request.tools else 0
     for turn in request.turns:
         calls = [(call.name, call.args, call.raw_args) for call in turn.tool_calls or ()]
         told += [turn.text, calls, turn.provider_data]

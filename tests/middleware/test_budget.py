@@ -13,15 +13,22 @@ from typing import Any
 import pytest
 
 from auwgent import auwgent
-from auwgent.errors import LimitExceeded
+from auwgent.errors import LimitExceeded, ProviderError
 from auwgent.middleware import Budget
 from auwgent.session import Session
 from tests.middleware.conformance import Conformance, add, at_work, closing, over_http
 from tests.support.aimock import Aimock
-from tests.support.bench import bench
+from tests.support.answering import Answer, Provider, at_worst, provider
+from tests.support.bench import bench, calls
 
 PAID = {"text": "That was 100 tokens.", "usage": {"input_tokens": 60, "output_tokens": 40, "usd": 0.01}}
 UNPRICED = {"text": "Who knows?", "usage": {"input_tokens": 60, "output_tokens": 40}}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept without a URL is kept in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
 
 
 def paid(*middleware: Any, reply: Any = PAID) -> Any:
@@ -33,20 +40,20 @@ def in_file(folder: Path, **options: Any) -> Budget:
     return Budget(url=f"sqlite:///{folder / 'limits.db'}", **options)
 
 
-def files_in(folder: Path) -> list[Path]:
-    return list(folder.iterdir())
-
-
 class TestConformance(Conformance):
     path = "auwgent.middleware.Budget"
     wrong = (
-        ({}, "at least one budget: run, session, user, user_day, day"),
+        ({}, "at least one budget: run, session, user, user_day, user_month, day, month"),
         ({"run": {"usd": -1}}, "`run.usd` should be greater than 0, not -1"),
         ({"run": {"euro": 1}}, "`run.euro` is unknown"),
         ({"run": {"calls": 1.5}}, "run.calls"),
-        ({"week": {"usd": 1}}, "its options: run, session, user, user_day, day, unpriced, url"),
+        (
+            {"week": {"usd": 1}},
+            "its options: run, session, user, user_day, user_month, day, month, unpriced, timezone, url",
+        ),
         ({"day": {"usd": 1}, "unpriced": "maybe"}, "unpriced"),
         ({"day": {"usd": 1}, "url": "mysql://x"}, "mysql"),
+        ({"day": {"usd": 1}, "timezone": "Mars/Olympus"}, 'a time zone such as "UTC" or "Europe/Berlin"'),
     )
 
     def make(self, folder: Path) -> Budget:
@@ -210,23 +217,184 @@ async def test_calls_of_middleware_count(tmp_path: Path) -> None:
             await paid(budget).ask("Hi")
 
 
-async def test_only_what_is_needed_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    config = {"middleware": [{"use": "auwgent.middleware.Budget", "run": {"calls": 1}}]}
-    async with auwgent({**config, "agent": {"model": "scripted/echo"}}) as agent:
-        await agent.run("Hi")
-    assert files_in(tmp_path) == []
-
-
 async def test_the_ledger_is_small_and_holds_no_words(tmp_path: Path) -> None:
     budget = in_file(tmp_path, day={"calls": 100})
     async with closing(budget):
         for _ in range(5):
             await paid(budget).ask("Tell me a secret", user_id="ada\0\ud800")
     with sqlite3.connect(tmp_path / "limits.db") as database:
-        rows = database.execute("SELECT user_id, calls, tokens FROM auwgent_spent").fetchall()
-    assert rows == [('"ada\\u0000\\ud800"', 5, 500)]
+        rows = database.execute("SELECT what, calls, tokens FROM auwgent_spent").fetchall()
+    day = datetime.now(UTC).date().isoformat()
+    assert rows == [(f'["day","","","{day}"]', 5, 500)]
     database.close()
+
+
+@pytest.mark.parametrize("cap", [{"usd": 0.045}, {"tokens": 400}, {"calls": 4}])
+async def test_two_entries_count_once(url: str, cap: dict[str, Any]) -> None:
+    budgets = [Budget(url=url, day=cap), Budget(url=url, user=cap, run={"calls": 9})]
+    async with closing(*budgets):
+        agent = paid(*budgets)
+        done = [await asked(agent) for _ in range(7)]
+    assert [one is None for one in done] == ([True] * (5 if "usd" in cap else 4) + [False] * 3)[:7]
+
+
+async def asked(agent: Any, **order: Any) -> LimitExceeded | None:
+    try:
+        await agent.ask("Hi", **order)
+    except LimitExceeded as error:
+        return error
+    return None
+
+
+async def test_an_entry_with_a_target_counts_that_agent_alone(tmp_path: Path) -> None:
+    """Each run asks Main three times, and its helper Clerk once."""
+    clerk, everybody = Budget(day={"calls": 2}), Budget(day={"calls": 100})
+    async with closing(clerk, everybody):
+        agent = at_work({"use": clerk, "target": "Clerk"}, everybody)
+        for _ in range(2):
+            await agent.ask("Please ask the clerk")
+        with pytest.raises(
+            LimitExceeded, match=r"all users for today \(UTC\) is used up: 2 of 2 model calls"
+        ):
+            await agent.ask("Please ask the clerk")
+        await agent.ask("Hello")
+
+
+async def test_tool_calls_have_a_budget_of_their_own(tmp_path: Path) -> None:
+    budgets = [Budget(user={"tool_calls": 3}), Budget(run={"tool_calls": 2})]
+    async with closing(*budgets):
+        once = {"when": "", **calls("add")}
+        made = bench([once, {"result": True, "text": "ok"}], middleware=budgets, tools=[add])
+        for _ in range(3):
+            await made.ask("Hi", user_id="ada")
+        with pytest.raises(LimitExceeded, match="this user is used up: 3 of 3 tool calls"):
+            await made.ask("Hi", user_id="ada")
+        twice = bench(
+            [calls(("add", {"a": 1}), ("add", {"a": 2}), ("add", {"a": 3}))], middleware=budgets, tools=[add]
+        )
+        with pytest.raises(LimitExceeded, match="this run is used up: 2 of 2 tool calls"):
+            await twice.ask("Hi", user_id="eve")
+
+
+async def test_days_and_months_are_those_of_a_time_zone_of_ones_own() -> None:
+    budget = Budget(url="sqlite://", user_day={"calls": 1}, month={"calls": 2}, timezone="Europe/Berlin")
+    async with closing(budget):
+        agent = paid(budget)
+        moments = [
+            (datetime(2030, 1, 30, 22, 59, tzinfo=UTC), True),
+            (datetime(2030, 1, 30, 23, 1, tzinfo=UTC), True),  # the 31st, in Berlin
+            (datetime(2030, 1, 31, 1, 0, tzinfo=UTC), False),
+            (datetime(2030, 1, 31, 22, 59, tzinfo=UTC), False),
+            (datetime(2030, 1, 31, 23, 1, tzinfo=UTC), True),  # February
+        ]
+        for at, is_allowed in moments:
+            budget.clock = lambda at=at: at  # type: ignore[misc]
+            refused = await asked(agent, user_id="ada")
+            assert (refused is None) is is_allowed, at
+        assert await asked(agent, user_id="eve") is None
+
+
+def config_of(server: Provider, *middleware: Any, **more: Any) -> dict[str, Any]:
+    model = server.model(more.pop("name", "openai/test"), price={"input": 2.0, "output": 10.0})
+    return {"middleware": list(middleware), "agent": {"model": "main"}, "models": {"main": model}, **more}
+
+
+@pytest.mark.parametrize("name", ["openai/test", "anthropic/claude-test"])
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_stream_that_breaks_off_keeps_what_was_set_aside_for_it(
+    url: str, name: str, whole: bool
+) -> None:
+    budget = Budget(url=url, day={"usd": 0.5})
+    async with provider(lambda body: at_worst(body, breaks=True)) as server:
+        async with auwgent(config_of(server, budget, name=name)) as agent:
+            kinds = []
+            for _ in range(9):
+                with pytest.raises((ProviderError, LimitExceeded)) as caught:
+                    await agent.run("Hello", whole=whole)
+                kinds.append(caught.type)
+        assert kinds[0] is ProviderError
+        assert kinds[-1] is LimitExceeded
+        assert sum(into * 2 + out * 10 for into, out in server.bills) / 1e6 <= 0.5
+
+
+async def left(agent: Any) -> bool:
+    """Leave an answer at its first piece; whether there was none, since the budget is used up."""
+    try:
+        async for intent in agent.stream("Hello"):
+            if intent.partial:
+                break
+    except LimitExceeded:
+        return True
+    return False
+
+
+async def test_a_reader_who_leaves_pays_for_what_he_left(url: str) -> None:
+    budget = Budget(url=url, day={"usd": 0.5})
+    async with provider(lambda body: at_worst(body, text="word " * 2000)) as server:
+        async with auwgent(config_of(server, budget)) as agent:
+            refused = [await left(agent) for _ in range(9)]
+        assert refused[0] is False
+        assert refused[-1] is True
+        assert sum(into * 2 + out * 10 for into, out in server.bills) / 1e6 <= 0.5
+
+
+async def test_summaries_judges_and_embeddings_count_in_every_scope(url: str) -> None:
+    """In whatever order they are listed."""
+
+    class Judge:
+        async def onRunStart(self, session: Session, ctx: Any) -> None:
+            await ctx.ask("Is it fine?")
+            await ctx.embed("Is it fine?")
+
+    budget = Budget(url=url, session={"calls": 6})
+    for middleware in ((Judge(), budget), (budget, Judge())):
+        async with provider(lambda body: Answer("Fine.")) as server:
+            made = config_of(server, *middleware, embedding={"model": "main"})
+            async with auwgent(made) as agent:
+                session = await agent.run("1")
+                for number in range(2):
+                    session = await agent.run(f"{number}", session=session)
+                with pytest.raises(LimitExceeded, match="this session is used up: 6 of 6 model calls"):
+                    await agent.run("4", session=session)
+            assert len(server.bodies) == 6
+
+
+PROCESS = """
+import asyncio, sys
+from auwgent import LimitExceeded, auwgent
+from auwgent.errors import ProviderError
+url, server, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
+model = {"use": "openai/test", "base_url": server, "api_key": "k", "retries": 0, "via": "direct",
+         "price": {"input": 2.0, "output": 10.0}, "params": {"max_tokens": 500}}
+budget = {"use": "auwgent.middleware.Budget", "day": {"usd": float(sys.argv[4])}, "url": url}
+async def one(agent):
+    try:
+        await agent.run("Hi")
+    except (LimitExceeded, ProviderError) as error:
+        return type(error).__name__
+async def main():
+    async with auwgent({"middleware": [budget], "agent": {"model": "main"}, "models": {"main": model}}) as agent:
+        for _ in range(calls // 10):
+            await asyncio.gather(*(one(agent) for _ in range(10)))
+asyncio.run(main())
+"""
+
+
+async def test_processes_at_once_never_pay_more_than_the_budget(url: str) -> None:
+    """Whatever a provider bills for what it was asked for, and some of the streams break off."""
+    calls = 0
+
+    def reply(body: dict[str, Any]) -> Answer:
+        nonlocal calls
+        calls += 1
+        return at_worst(body, breaks=calls % 5 == 0)
+
+    async with provider(reply) as server:
+        command = [sys.executable, "-c", PROCESS, url, server.url, "40", "0.3"]
+        working = [await asyncio.create_subprocess_exec(*command) for _ in range(3)]
+        assert [await one.wait() for one in working] == [0, 0, 0]
+        usd = sum(into * 2 + out * 10 for into, out in server.bills) / 1e6
+    assert 0.2 < usd <= 0.3
 
 
 async def test_over_http(aimock: Aimock) -> None:

@@ -17,6 +17,7 @@ from auwgent.session import Session
 from auwgent.store.side import SideDatabase, limits
 from tests.middleware.conformance import Conformance, at_work, closing, over_http
 from tests.support.aimock import Aimock
+from tests.support.bench import bench
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -153,6 +154,35 @@ def test_no_length_of_time_has_more_than_the_limit(pauses: list[int], limit: int
 
     times = asyncio.run(passed())
     assert all(sum(begin <= one < begin + span for one in times) <= limit for begin in times)
+
+
+async def test_a_clock_that_was_ahead_and_is_set_right_locks_nobody_out(url: str) -> None:
+    limit = RateLimit(url=url, calls=2, per="1m")
+    now = datetime(2031, 1, 1, tzinfo=UTC)
+    limit.clock = lambda: now
+    async with closing(limit):
+        agent = bench([{"when": "", "text": "ok"}], middleware=[limit])
+        await agent.ask("a year ahead")
+        await agent.ask("a year ahead")
+        now = datetime(2030, 1, 1, tzinfo=UTC)
+        with pytest.raises(LimitExceeded, match="try again in 60 s"):
+            await agent.ask("set right")
+        now += timedelta(seconds=61)
+        assert (await agent.ask("a minute later")).text == "ok"
+
+
+async def test_entries_that_are_the_same_count_once_and_calls_of_middleware_count(url: str) -> None:
+    class Judge:
+        async def onRunStart(self, session: Session, ctx: Any) -> None:
+            await ctx.ask("Is it fine?")
+
+    limits = [RateLimit(url=url, calls=4, per="1h"), RateLimit(url=url, calls=4, per="1h")]
+    async with closing(*limits):
+        agent = bench([{"when": "", "text": "ok"}], middleware=[Judge(), *limits])
+        await agent.ask("one")
+        await agent.ask("two")
+        with pytest.raises(LimitExceeded, match="more than 4 model calls in 1h"):
+            await agent.ask("three")
 
 
 async def test_over_http(aimock: Aimock) -> None:

@@ -1,27 +1,25 @@
-"""What budgets and rate limits count: money and calls by user and day, and the times of what was let through."""
+"""What budgets and rate limits count: money, tokens and calls by scope, and the times of what was let through."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
     Float,
     Index,
-    Integer,
     MetaData,
     Table,
     Text,
     delete,
-    func,
     select,
+    update,
 )
 
 from auwgent.store.database import Database
@@ -33,13 +31,14 @@ tables = MetaData()
 spent = Table(
     "auwgent_spent",
     tables,
-    Column("user_id", Text, primary_key=True),  # JSON
-    Column("day", Text, primary_key=True),
-    Column("calls", Integer, nullable=False),
-    Column("unpriced", Integer, nullable=False),  # calls whose price is not known
+    Column("what", Text, primary_key=True),  # JSON: a scope and whose it is
+    Column("calls", BigInteger, nullable=False),
+    Column("tool_calls", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
     Column("usd", Float, nullable=False),
-    Index("auwgent_spent_day", "day"),
+    Column("unpriced", BigInteger, nullable=False),  # requests whose price is not known
+    Column("at", BigInteger, nullable=False),
+    Index("auwgent_spent_at", "at"),
 )
 passed = Table(
     "auwgent_passed",
@@ -50,72 +49,81 @@ passed = Table(
     Index("auwgent_passed_what", "what", "at"),
 )
 
-Refusal = TypeVar("Refusal")
+T = TypeVar("T")
+What = tuple[str, ...]
 
+UNITS = ("calls", "tool_calls", "tokens", "usd", "unpriced")
 LOCK_SPENT = 0x617577_7370656E
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What was used up. `unpriced` are calls whose price is not known; they are not in `usd`."""
+    """What was used up or set aside. `unpriced` are requests whose price is not known; they are not in `usd`."""
 
     calls: int = 0
+    tool_calls: int = 0
     tokens: int = 0
     usd: float = 0.0
     unpriced: int = 0
 
     def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            self.calls + other.calls,
-            self.tokens + other.tokens,
-            self.usd + other.usd,
-            self.unpriced + other.unpriced,
-        )
+        return Spent(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     def __sub__(self, other: Spent) -> Spent:
-        return Spent(
-            self.calls - other.calls,
-            self.tokens - other.tokens,
-            self.usd - other.usd,
-            self.unpriced - other.unpriced,
-        )
+        return Spent(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What one user has used up ever and on one day, and all users on that day."""
+def reserve(
+    database: Database,
+    first: Mapping[What, Spent],
+    decide: Callable[[Mapping[What, Spent]], tuple[T, Mapping[What, Spent]]],
+    at: datetime,
+) -> T:
+    """Have `decide` see what stands, and add what it wants added; whoever comes meanwhile waits.
 
-    user: Spent
-    user_day: Spent
-    day: Spent
-
-
-def add(database: Database, user: str, day: str, more: Spent) -> None:
-    """Add to what a user has used up on a day. A job for the database's threads, like all below."""
-    database.write(lambda connection: _add(connection, user, day, more))
-
-
-def count_call(
-    database: Database, user: str, day: str, more: Spent, refusal: Callable[[Totals], Refusal | None]
-) -> Refusal | None:
-    """Add what was used up, then count one more call, unless that is refused: then give the refusal.
-
-    Nobody else can count a call meanwhile.
+    `first` has all that is to be seen, with what it is where it does not stand yet. A job for the database's
+    threads, like all below.
     """
 
-    def work(connection: Connection) -> Refusal | None:
+    def work(connection: Connection) -> T:
         lock(connection, LOCK_SPENT)
-        _add(connection, user, day, more)
-        refused = refusal(_totals(connection, user, day))
-        if refused is None:
-            _add(connection, user, day, Spent(calls=1))
-        return refused
+        columns = [spent.c[name] for name in UNITS]
+        stands: dict[What, Spent] = {}
+        for what, unknown in first.items():
+            row = connection.execute(select(*columns).where(spent.c.what == to_json(what))).first()
+            stands[what] = unknown if row is None else Spent(*row)
+            if row is None and unknown != Spent():
+                _add(connection, what, unknown, at)
+        decided, more = decide(stands)
+        for what, amount in more.items():
+            _add(connection, what, amount, at)
+        return decided
 
     return database.write(work)
 
 
+def add(database: Database, more: Mapping[What, Spent], at: datetime) -> None:
+    """Add to what was used up; less than nothing gives back what was set aside."""
+
+    def work(connection: Connection) -> None:
+        lock(connection, LOCK_SPENT)
+        for what, amount in more.items():
+            _add(connection, what, amount, at)
+
+    database.write(work)
+
+
+def forget(database: Database, scope: str, before: datetime) -> None:
+    """Forget what was used up in a scope that nobody has used since."""
+    old = spent.c.what.startswith(to_json((scope,))[:-1]) & (spent.c.at < micros(before))
+    database.write(lambda connection: connection.execute(delete(spent).where(old)))
+
+
 def let_pass(database: Database, what: str, limit: int, span: timedelta, at: datetime) -> timedelta:
-    """Note that this passes now, and give zero; or, where `limit` have passed in `span`, how long to wait."""
+    """Note that this passes now, and give zero; or, where `limit` have passed in `span`, how long to wait.
+
+    What passed later than now, by a clock that was ahead, has passed now.
+    """
     key, time = to_json(what), micros(at)
     began = time - span // timedelta(microseconds=1)
     is_key = passed.c.what == key
@@ -123,6 +131,7 @@ def let_pass(database: Database, what: str, limit: int, span: timedelta, at: dat
     def work(connection: Connection) -> timedelta:
         lock(connection, zlib.crc32(key.encode()))
         connection.execute(delete(passed).where(is_key, passed.c.at <= began))
+        connection.execute(update(passed).where(is_key, passed.c.at > time).values(at=time))
         times = connection.execute(select(passed.c.at).where(is_key).order_by(passed.c.at)).scalars().all()
         if len(times) >= limit:
             return timedelta(microseconds=times[-limit] - began)
@@ -132,27 +141,13 @@ def let_pass(database: Database, what: str, limit: int, span: timedelta, at: dat
     return database.write(work)
 
 
-def _add(connection: Connection, user: str, day: str, more: Spent) -> None:
+def _add(connection: Connection, what: What, more: Spent, at: datetime) -> None:
     if more == Spent():
         return
     insert = insert_into(connection, spent)
-    values = {"calls": more.calls, "unpriced": more.unpriced, "tokens": more.tokens, "usd": more.usd}
-    statement = insert.values(user_id=to_json(user), day=day, **values)
+    values = dict(zip(UNITS, astuple(more), strict=True))
+    statement = insert.values(what=to_json(what), at=micros(at), **values)
+    sums = {name: spent.c[name] + insert.excluded[name] for name in values}
     connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["user_id", "day"],
-            set_={name: spent.c[name] + insert.excluded[name] for name in values},
-        )
+        statement.on_conflict_do_update(index_elements=["what"], set_={**sums, "at": insert.excluded.at})
     )
-
-
-def _totals(connection: Connection, user: str, day: str) -> Totals:
-    mine, today = spent.c.user_id == to_json(user), spent.c.day == day
-    return Totals(_sum(connection, mine), _sum(connection, mine & today), _sum(connection, today))
-
-
-def _sum(connection: Connection, condition: ColumnElement[bool]) -> Spent:
-    names = ("calls", "tokens", "usd", "unpriced")
-    columns = [func.coalesce(func.sum(spent.c[name]), 0) for name in names]
-    calls, tokens, usd, unpriced = connection.execute(select(*columns).where(condition)).one()
-    return Spent(int(calls), int(tokens), float(usd), int(unpriced))
