@@ -30,6 +30,8 @@ Role = Literal["user", "assistant", "tool"]
 FinishReason = Literal["stop", "tool_calls", "length", "filtered"]
 
 
+LATEST = 2200  # year
+
 ticks: ContextVar[Callable[[], datetime] | None] = ContextVar("ticks", default=None)
 
 
@@ -45,6 +47,8 @@ def now() -> datetime:
 
 
 def _in_utc(time: datetime) -> datetime:
+    if not 1970 <= time.year < LATEST:
+        raise ValueError(f"should be a time between the years 1970 and {LATEST}")
     return time.astimezone(UTC)
 
 
@@ -57,6 +61,7 @@ def encodable(text: str) -> str:
     return text
 
 
+Id = Annotated[str, Field(min_length=1)]
 String = Annotated[str, AfterValidator(encodable)]
 
 
@@ -117,27 +122,37 @@ def _no_words(content: Any) -> Any:
 Part = Annotated[Text | Media, Field(discriminator="type")]
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("should be a whole number")
+    return value
+
+
+MOST = 10**15  # tokens; thousands of such counts can be added up in 64 bits
+Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MOST)]
+
+
 class Usage(BaseModel):
     """Tokens of one model call, or of several added up. `usd` is None where a price is not known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    input_tokens: int = 0  # cached ones included
-    output_tokens: int = 0  # reasoning ones included
-    cached_tokens: int = 0
-    written_tokens: int = 0  # written to the provider's cache, among those of the input
-    reasoning_tokens: int = 0
-    usd: float | None = None
+    input_tokens: Count = 0  # cached ones included
+    output_tokens: Count = 0  # reasoning ones included
+    cached_tokens: Count = 0
+    written_tokens: Count = 0  # written to the provider's cache, among those of the input
+    reasoning_tokens: Count = 0
+    usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     estimated: bool = False  # True where a provider did not report, so that we counted
 
     def __add__(self, other: Usage) -> Usage:
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
         return Usage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            written_tokens=self.written_tokens + other.written_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            input_tokens=min(MOST, self.input_tokens + other.input_tokens),
+            output_tokens=min(MOST, self.output_tokens + other.output_tokens),
+            cached_tokens=min(MOST, self.cached_tokens + other.cached_tokens),
+            written_tokens=min(MOST, self.written_tokens + other.written_tokens),
+            reasoning_tokens=min(MOST, self.reasoning_tokens + other.reasoning_tokens),
             usd=usd,
             estimated=self.estimated or other.estimated,
         )
@@ -161,7 +176,7 @@ def is_too_deep(value: Any) -> bool:
     return any(isinstance(one, dict | list) for one in level)
 
 
-def _shallow(args: dict[str, Any]) -> dict[str, Any]:
+def _shallow(args: dict[str, Any] | None) -> dict[str, Any] | None:
     if is_too_deep(args):
         raise ValueError(f"must not be nested deeper than {DEEPEST}")
     return args
@@ -170,7 +185,7 @@ def _shallow(args: dict[str, Any]) -> dict[str, Any]:
 class ToolCall(Plain):
     """What the model asked for. Arguments that could not be parsed stand in `raw_args`, and `args` is empty."""
 
-    id: str
+    id: Id
     name: str
     args: Annotated[dict[str, Any], AfterValidator(_shallow)] = Field(default_factory=dict)
     raw_args: str | None = None
@@ -179,7 +194,7 @@ class ToolCall(Plain):
 class Turn(Plain):
     """One message. `agent` is who spoke, or whom the user or tool spoke to."""
 
-    id: str = Field(default_factory=new_id)
+    id: Id = Field(default_factory=new_id)
     role: Role
     content: Annotated[String | list[Part], BeforeValidator(_no_words)] = ""
     agent: str | None = None
@@ -192,7 +207,9 @@ class Turn(Plain):
     usage: Usage | None = None
     run_id: str | None = None
     created_at: Annotated[AwareDatetime, AfterValidator(_in_utc)] = Field(default_factory=now)
-    provider_data: dict[str, Any] | None = None  # goes back only to the `model` it came from
+    provider_data: Annotated[dict[str, Any] | None, AfterValidator(_shallow)] = (
+        None  # goes back only to the `model` it came from
+    )
 
     @property
     def text(self) -> str:
@@ -215,7 +232,7 @@ class Session(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str = Field(default_factory=new_id)
+    id: Id = Field(default_factory=new_id)
     user_id: str = ""
     version: Literal[1] = 1
     system_prompt: str = ""

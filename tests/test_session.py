@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from auwgent.session import (
+    MOST,
     UNKNOWN,
     Media,
     Session,
@@ -350,3 +351,45 @@ def test_usage_adds_up() -> None:
 
 def test_an_unknown_price_makes_the_sum_unknown() -> None:
     assert (Usage(usd=0.5) + Usage()).usd is None
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+CALL = {"id": "c", "name": "f"}
+
+
+@pytest.mark.parametrize(
+    ("turn", "where"),
+    [
+        ({"usage": {"input_tokens": 10**20}}, "turns[0].usage.input_tokens"),
+        ({"usage": {"output_tokens": -1}}, "turns[0].usage.output_tokens"),
+        ({"usage": {"cached_tokens": 1.5}}, "turns[0].usage.cached_tokens"),
+        ({"usage": {"reasoning_tokens": True}}, "turns[0].usage.reasoning_tokens"),
+        ({"usage": {"usd": float("nan")}}, "turns[0].usage.usd"),
+        ({"usage": {"usd": float("inf")}}, "turns[0].usage.usd"),
+        ({"usage": {"usd": -1}}, "turns[0].usage.usd"),
+        ({"id": ""}, "turns[0].id"),
+        ({"tool_calls": [CALL | {"id": ""}]}, "turns[0].tool_calls[0].id"),
+        ({"tool_calls": [CALL | {"args": nested(500)}]}, "turns[0].tool_calls[0].args"),
+        ({"provider_data": nested(150)}, "turns[0].provider_data"),
+        ({"created_at": "0001-01-01T00:00:00+14:00"}, "turns[0].created_at"),
+        ({"created_at": "9999-12-31T23:59:59-14:00"}, "turns[0].created_at"),
+        ({"created_at": 10**18}, "turns[0].created_at"),
+    ],
+)
+def test_what_no_run_can_have_written_is_told_by_turn_and_field(turn: dict[str, Any], where: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Session.model_validate({"id": "s", "turns": [{"role": "assistant", **turn}]})
+    told = misfits(raised.value)
+    assert f"`{where}`" in told
+    assert "\n" not in told
+
+
+def test_usages_beyond_all_measure_can_still_be_added_up() -> None:
+    most = Usage(input_tokens=MOST)
+    assert (most + most).input_tokens == MOST

@@ -247,11 +247,17 @@ def _write_new(path: Path, text: str) -> None:
 def _read(file: TextIO) -> Session:
     name = getattr(file, "name", "the input")
     try:
-        return Session.model_validate(json.load(file))
+        return Session.model_validate(json.load(file, parse_constant=_refuse))
     except ValidationError as error:
         raise ConfigError(f"{name} does not hold a session: {misfits(error)}") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ConfigError(f"{name} does not hold a session: nested too deeply") from None
+    except ValueError as error:
         raise ConfigError(f"{name} does not hold JSON: {error}") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number")
 
 
 def _tell(as_json: bool, words: str | None, **facts: Any) -> None:

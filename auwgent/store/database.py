@@ -72,6 +72,7 @@ class Database:
         # The file and its WAL that the connection has open; None until they have been used.
         self._file: disks.Identity | None = None
         self._wal: disks.Identity | None = None
+        self._is_gone = False
         self._engine = self._make_engine(self._to_read(url) if self.is_read_only else url)
         self._writing = self._engine.execution_options(auwgent_begin="BEGIN IMMEDIATE")
         self._threads = ThreadPoolExecutor(self.dialect.threads, thread_name_prefix="auwgent-store")
@@ -94,7 +95,11 @@ class Database:
 
     def submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have a job run in a thread of the store, and do not wait for it."""
-        return self._threads.submit(job, *args, **kwargs)
+        try:
+            return self._threads.submit(job, *args, **kwargs)
+        except RuntimeError:  # it was closed, by another run if the file was lost
+            self._check_place()
+            raise
 
     def write(self, work: Callable[[Connection], T], *, patience: float = PATIENCE) -> T:
         """Do `work` in a write transaction, in a job. It may be done again, so it changes nothing else."""
@@ -205,7 +210,9 @@ class Database:
         if self.path is None or self._file is None:
             return True
         is_same = disks.identity(self.path) == self._file
-        return is_same and self._wal in (None, disks.identity(disks.beside(self.path, "-wal")))
+        if not is_same or self._wal not in (None, disks.identity(disks.beside(self.path, "-wal"))):
+            self._is_gone = True  # for good: once it is closed, a new file may get its number
+        return not self._is_gone
 
     def _note_place(self) -> None:
         if self.path is not None and not self.is_read_only:

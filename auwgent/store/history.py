@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, literal, null, or_, select
 
-from auwgent.errors import SessionConflict, SessionNotFound
+from auwgent.errors import ConfigError, SessionConflict, SessionNotFound
 from auwgent.session import Session, Turn, now
 from auwgent.store import statements as sql
 from auwgent.store.heart import is_gone
@@ -37,7 +37,9 @@ def find(connection: Connection, user_id: str, session_id: str) -> Row[Any, Any,
 
 
 def check_free(connection: Connection, user_id: str, session_id: str) -> None:
-    """`SessionConflict` where that user has a session of that id."""
+    """`SessionConflict` where that user has a session of that id, `ConfigError` where it cannot be one."""
+    if not session_id:
+        raise ConfigError("a session id must not be empty")
     who = {"user_id": as_key("user_id", user_id), "session_id": as_key("session id", session_id)}
     if connection.execute(sql.SESSION, who).one_or_none():
         raise SessionConflict(f"there is a session {session_id!r} already")
@@ -76,8 +78,8 @@ def put(connection: Connection, session: Session) -> None:
     values = {
         "user_id": session.user_id,
         "id": session.id,
-        "created_at": min(times),
-        "updated_at": max(times),
+        "created_at": min(*times, micros(now())),
+        "updated_at": min(max(times), micros(now())),  # its clock may have been ahead
         "system_prompt": to_json(session.system_prompt),
         "stack": to_json(session.stack),
     }

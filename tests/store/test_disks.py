@@ -1,0 +1,174 @@
+"""Files that vanish, disks that are full, networks under a file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from auwgent import auwgent
+from auwgent.errors import StoreError
+from auwgent.middleware import SQLModelSessions
+from auwgent.store.disks import network_of, warning_of
+from auwgent.testing.runs import Run, talk
+
+
+def remove(file: Path) -> None:
+    for path in file.parent.glob(f"{file.name}*"):
+        path.unlink()
+
+
+def remove_folder(file: Path) -> None:
+    shutil.rmtree(file.parent)
+
+
+def move_folder(file: Path) -> None:
+    file.parent.rename(file.parent.with_name("elsewhere"))
+
+
+def replace(file: Path) -> None:
+    """By a copy, as a restored backup is; of a file in WAL mode without its WAL."""
+    copy = file.with_name("copy")
+    shutil.copy(file, copy)
+    copy.replace(file)
+
+
+def remove_wal(file: Path) -> None:
+    file.with_name(f"{file.name}-wal").unlink()
+
+
+LOSSES = [remove, remove_folder, move_folder, replace, remove_wal]
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+async def test_what_is_acknowledged_after_a_file_was_lost_is_kept(
+    lose: Callable[[Path], None], tmp_path: Path
+) -> None:
+    file = tmp_path / "data" / "sessions.db"
+    store = SQLModelSessions(f"sqlite:///{file}")
+    await talk(store, "one", "s1")
+    lose(file)
+    acknowledged = []
+    for text in ("two", "three"):
+        await talk(store, text, "s1")
+        acknowledged.append(text)
+    await store.close()
+    again = SQLModelSessions(f"sqlite:///{file}")
+    kept = {turn.text for turn in (await again.get("u1", "s1")).turns}
+    assert set(acknowledged) <= kept
+    await again.close()
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+async def test_a_run_under_way_fails_when_its_file_is_lost_and_touches_no_other(
+    lose: Callable[[Path], None], tmp_path: Path
+) -> None:
+    file = tmp_path / "data" / "sessions.db"
+    store = SQLModelSessions(f"sqlite:///{file}")
+    run = await Run(store, "s1").start()
+    run.say("one")
+    await run.save()
+    lose(file)
+    other = await Run(store, "s2").start()  # on the new file, where it has the numbers that the lost one had
+    other.say("mine")
+    await other.save()
+    run.say("two")
+    for attempt in (run.save(), run.end()):
+        with pytest.raises(StoreError, match="removed, moved or replaced"):
+            await attempt
+    await other.end()
+    assert [turn.text for turn in (await store.get("u1", "s2")).turns] == ["mine"]
+    await store.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 900 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("only root can mount a disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    with contextlib.suppress(OSError), (folder / "fill").open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 1024)
+
+
+async def test_a_full_disk_is_named_and_what_is_stored_can_be_read(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"sqlite:///{small_disk / 'sessions.db'}"
+    store = SQLModelSessions(url)
+    session = await talk(store, "one", "s1")
+    await store.close()
+    await asyncio.to_thread(fill, small_disk)
+    full = SQLModelSessions(url, retention="90d")
+    assert await full.get("u1", "s1") == session
+    assert [info.id for info in await full.list_sessions("u1")] == ["s1"]
+    for attempt in (talk(full, "two", "s1"), full.delete("u1", "s1"), full.fork("u1", "s1", "s2")):
+        with pytest.raises(StoreError, match="the disk is full"):
+            await attempt
+    (small_disk / "fill").unlink()
+    assert len((await talk(full, "three", "s1")).turns) == 4
+    await full.close()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_a_disk_that_fills_up_during_a_run_fails_the_run_alone(small_disk: Path) -> None:
+    store = SQLModelSessions(f"sqlite:///{small_disk / 'sessions.db'}")
+    agent = auwgent({"middleware": [store], "agent": {"model": "scripted/echo"}})
+    async with agent:
+        await agent.run("one", session_id="s1")
+        await asyncio.to_thread(fill, small_disk)
+        with pytest.raises(Exception, match="the disk is full"):
+            await agent.run("x" * 500_000, session_id="s1")
+        assert len((await store.get("", "s1")).turns) == 2
+        (small_disk / "fill").unlink()
+        assert len((await agent.run("two", session_id="s1")).turns) == 4
+
+
+MOUNTS = """\
+overlay / overlay rw 0 0
+server:/home {folder}/net\\040work nfs4 rw 0 0
+tmpfs {folder}/net\\040work/local tmpfs rw 0 0
+//box/share {folder}/share cifs rw 0 0
+host {folder}/ssh fuse.sshfs rw 0 0
+disk {folder}/usb fuse.exfat rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("plain", None),
+        ("net work", "nfs4"),
+        ("net work/deeper", "nfs4"),
+        ("net work/local", None),
+        ("share", "cifs"),
+        ("ssh", "fuse.sshfs"),
+        ("usb", None),
+    ],
+)
+def test_a_file_on_a_network_is_warned_of(folder: str, kind: str | None, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS.format(folder=tmp_path))
+    file = tmp_path / folder / "sessions.db"
+    assert network_of(file, mounts) == kind
+    assert (warning_of(file, mounts) is None) is (kind is None)
+
+
+def test_where_mounts_cannot_be_told_nothing_is_said(tmp_path: Path) -> None:
+    assert warning_of(tmp_path / "sessions.db", tmp_path / "nowhere") is None
