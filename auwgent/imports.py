@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _searching = RLock()  # sys.path belongs to the whole process
 _current: list[tuple[str, ...]] = []  # folders of the configs being built, the innermost last
 _added: set[str] = set()  # folders that configs of this process brought into sys.path
+_OFFERED = (f"{__package__}.middleware.", f"{__package__}.testing.")  # whose functions may be named
 _first = sys.path[:1]  # as Python's start put it there
 
 
@@ -49,6 +50,10 @@ class ModuleFailed(ImportFailure):
 
 class StandardLibrary(ImportFailure):
     """It leads into the standard library, where a config file could name `os.system`."""
+
+
+class NotOffered(ImportFailure):
+    """It leads into this package, beside what it offers to a config."""
 
 
 class ModuleClash(ImportFailure):
@@ -109,6 +114,7 @@ def resolve(path: str, *, allow: Sequence[str] = ()) -> Any:
         found = _attribute(found, name)
     if isinstance(found, types.ModuleType):
         raise _is_module(path)
+    _refuse_own(path, module, found)
     # A name that a module took over from the standard library is still the library's.
     if _top(module.__name__) not in sys.stdlib_module_names and _top(_home(found)) in sys.stdlib_module_names:
         raise _standard_library(path, _home(found))
@@ -217,6 +223,20 @@ def _attribute(owner: Any, name: str) -> Any:
         raise _failed(getattr(owner, "__name__", str(type(owner))), error) from error
 
 
+def _refuse_own(path: str, module: types.ModuleType, found: Any) -> None:
+    """Of this package a config may name classes, and functions of its middleware.
+
+    Others import, read and start things by the words they are given, which would be a model's.
+    """
+    home = _home(found) or module.__name__
+    if _top(home) != __package__ or isinstance(found, type) or f"{home}.".startswith(_OFFERED):
+        return
+    raise NotOffered(
+        f"{path!r} is refused: it is a part of auwgent that no config may name",
+        "name a class, or a function of your own or of `auwgent.middleware`",
+    )
+
+
 def _check_module(path: str, module: types.ModuleType, allow: Sequence[str]) -> None:
     name = module.__name__
     allowed = _covered(name, allow) or any(sys.modules.get(other) is module for other in allow)
@@ -234,6 +254,8 @@ def _top(module: str) -> str:
 
 def _home(found: Any) -> str:
     """The module a class or function was made in; nothing for an object, which is its own module's work."""
+    while type(found).__name__ == "partial" and hasattr(found, "func"):
+        found = found.func
     routine = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType)
     if not isinstance(found, (type, *routine)):
         return ""

@@ -16,6 +16,7 @@ from auwgent.imports import (
     ModuleFailed,
     NoSuchModule,
     NoSuchName,
+    NotOffered,
     StandardLibrary,
     lazy,
     resolve,
@@ -310,3 +311,35 @@ def test_importing_it_loads_next_to_nothing() -> None:
     code = "import sys, typing; old = set(sys.modules); import auwgent.imports; print(len(set(sys.modules) - old))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) <= 6
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "auwgent.imports.resolve",
+        "auwgent.imports:late",
+        "auwgent.auwgent",
+        "auwgent.inputs:read_files",
+        "auwgent.middleware.remember:late",
+        "auwgent.imports:_added",
+        "own_door.find",
+        "own_door.bound",
+        "own_door.kept.resolve",
+    ],
+)
+def test_this_package_offers_nothing_that_imports_or_reads_by_a_models_words(path: str, write: Write) -> None:
+    text = "from functools import partial\n"
+    text += "from auwgent.imports import resolve as find\nimport auwgent.imports as kept"
+    folder = write("own_door.py", text + "\nbound = partial(find, allow=('os',))\n")
+    error = failure(path, folder)
+    assert isinstance(error, NotOffered | NoSuchName)
+    assert isinstance(error, NotOffered) or path.split(":")[-1] in ("late", "read_files")
+
+
+@pytest.mark.parametrize(
+    "path", ["auwgent.middleware.remember.remember", "auwgent.session.Turn", "auwgent.middleware:Middleware"]
+)
+def test_this_package_offers_its_classes_and_the_functions_of_its_middleware(
+    path: str, tmp_path: Path
+) -> None:
+    assert callable(find(path, tmp_path))
