@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
+from click.core import ParameterSource
 
 from auwgent.cli import approval, options, prompt
 from auwgent.cli.interrupt import interruptible
@@ -53,6 +55,7 @@ class Request:
     stream: bool
     stdin: bool
     quiet: bool
+    no_config: bool = False  # -m alone says which agent it is
 
     @property
     def context_values(self) -> dict[str, str]:
@@ -111,7 +114,10 @@ def command(**typed: Any) -> int:
     Exit codes: 0 done, 1 the run failed, 2 wrong usage or config, 130 interrupted by Ctrl-C. An interrupted
     run keeps what was said.
     """
-    request = Request(**typed)
+    source = click.get_current_context().get_parameter_source("config")
+    is_default = source is ParameterSource.DEFAULT
+    no_config = is_default and typed["model"] is not None and not typed["config"].exists()
+    request = Request(**typed, no_config=no_config)
     if request.session is not None and request.last:
         raise click.UsageError("-s/--session and --last name two sessions: give one of them")
     if request.resume and (request.prompt is not None or request.attach):
@@ -162,9 +168,28 @@ def _asked(request: Request) -> prompt.Input:
 def build(request: Request, on_approval: Approver | None = None) -> Runtime:
     """The agent that the command line describes."""
     overrides = request.overrides
+    if request.no_config:
+        url = f"sqlite:///{data_folder() / 'sessions.db'}"
+        bare = {
+            "agent": {"model": request.model},
+            "middleware": [{"use": "auwgent.middleware.SQLModelSessions", "url": url}],
+        }
+        return auwgent(bare, profile=request.profile, overrides=overrides, on_approval=on_approval)
     if request.model is not None:
         overrides += (f"agent.model={json.dumps(request.model, ensure_ascii=False)}",)
     return auwgent(request.config, profile=request.profile, overrides=overrides, on_approval=on_approval)
+
+
+def data_folder() -> Path:
+    """Where what belongs to no config is kept: the user's own folder for data."""
+    match sys.platform:
+        case "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local")
+        case "darwin":
+            base = Path("~/Library/Application Support")
+        case _:
+            base = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
+    return base.expanduser() / "auwgent"
 
 
 async def _show(agent: Runtime, request: Request, asked: prompt.Input | None, printer: Printer) -> None:

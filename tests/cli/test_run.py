@@ -412,3 +412,16 @@ def test_standard_input_that_is_a_socket_is_read(auwgent: Command, folder: Path)
         ours.shutdown(socket.SHUT_WR)
         with process:
             assert process.stdout.read() == "You said: Hi\n\nfrom afar\n"
+
+
+def test_with_a_model_no_config_is_needed(auwgent: Command) -> None:
+    data = auwgent.folder / "data"
+    here = auwgent.folder / "here"
+    here.mkdir()
+    elsewhere = Command(here)
+    done = elsewhere("run", "-q", "-m", "scripted/echo", "-s", "a", "Hi", env={"XDG_DATA_HOME": str(data)})
+    assert (done.returncode, done.stdout) == (0, "You said: Hi\n"), done.stderr
+    assert (data / "auwgent" / "sessions.db").stat().st_mode & 0o777 == 0o600
+    assert list(here.iterdir()) == []
+    refused = elsewhere("run", "-c", "auwgent.toml", "-m", "scripted/echo", "Hi")
+    assert (refused.returncode, "there is no such file" in refused.stderr) == (2, True)

@@ -11,7 +11,7 @@ from auwgent.cli.chat.keyboard import Keyboard
 from auwgent.cli.chat.slash import obey
 from auwgent.cli.chat.talk import Talk
 from auwgent.cli.interrupt import ENDS, interruptible
-from auwgent.cli.run import Request
+from auwgent.cli.run import Request, data_folder
 from auwgent.render.terminal import one_line
 
 
@@ -29,7 +29,8 @@ async def _chat(talk: Talk) -> None:
 
 
 async def _converse(talk: Talk) -> None:
-    history = talk.agent.config.folder / ".auwgent" / "history" if talk.agent.store else None
+    kept = data_folder() if talk.request.no_config else talk.agent.config.folder / ".auwgent"
+    history = kept / "history" if talk.agent.store else None
     keyboard = Keyboard(talk, history)
     talk.note(f"{talk.agent.config.agent.name} on {talk.model}. /help lists the commands, Ctrl-D leaves.")
     while not talk.leaves:
