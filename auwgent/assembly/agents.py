@@ -9,7 +9,7 @@ from auwgent.assembly.tools import is_mcp, remote, tool, tools
 from auwgent.assembly.workbench import Key, Workbench
 from auwgent.config import AgentConfig, HelperConfig, ToolEntry
 from auwgent.config.tables import TextFile
-from auwgent.engine.agent import ANSWER, Agent, CustomIntent, Workflow
+from auwgent.engine.agent import ANSWER, READ_RESULT, Agent, CustomIntent, Workflow
 from auwgent.errors import ToolError
 from auwgent.intents import OURS
 from auwgent.models.base import ToolSpec
@@ -88,6 +88,12 @@ def _distinct(bench: Workbench, key: Key, agent: Agent) -> None:
                     (*key, kind), f"{name!r} is in `{seen[name]}` of this agent too", "give one a `name`"
                 )
             seen[name] = kind
+    if READ_RESULT in seen:
+        bench.problem(
+            (*key, seen[READ_RESULT]),
+            f"{READ_RESULT!r} is ours: it reads on in long results",
+            "give it another `name`",
+        )
     if agent.output is not None and ANSWER in seen:
         bench.problem(
             (*key, seen[ANSWER]), f"{ANSWER!r} is what the model answers with", "give it another `name`"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from auwgent.assembly.workbench import Key, Workbench, name_of
@@ -39,7 +40,9 @@ def remote(
     """Where an agent's tools of MCP servers come from, once these have answered."""
     wanted: list[McpTools] = []
     for entry in entries:
-        options = entry.model_dump(include={"name", "description", "approve", "idempotent", "timeout"})
+        options = entry.model_dump(
+            include={"name", "description", "approve", "idempotent", "timeout", "result_chars"}
+        )
         found = bench.attempt(key, partial(McpTools.parse, entry.use, **options))
         wanted += [found] if found is not None else []
 
@@ -69,7 +72,7 @@ def tool(bench: Workbench, key: Key, entry: ToolEntry) -> Tool | None:
             timeout=entry.timeout,
         ),
     )
-    return made
+    return made and replace(made, result_chars=entry.result_chars)
 
 
 def is_mcp(entry: ToolEntry) -> bool:

@@ -14,6 +14,8 @@ from auwgent.tools.base import Approval, Tool
 
 # Our tool for a structured answer, where a provider cannot keep to a schema by itself.
 ANSWER = "final_answer"
+# Our tool that reads more of a result that was cut.
+READ_RESULT = "read_result"
 Handoff = Literal["return", "user", "user_then_continue"]
 
 
@@ -85,6 +87,7 @@ Approver = Callable[[ApprovalRequest], Awaitable[bool | str | None] | bool | str
 
 __all__ = [
     "ANSWER",
+    "READ_RESULT",
     "Agent",
     "Approval",
     "ApprovalRequest",

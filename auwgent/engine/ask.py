@@ -14,6 +14,7 @@ from auwgent.engine.agent import Agent
 from auwgent.engine.capabilities import Capability, answers_as_text, with_answer
 from auwgent.engine.ends import Answer, finish_reason, read
 from auwgent.engine.pieces import Partials
+from auwgent.engine.results import history, shortened, with_reader
 from auwgent.engine.state import Frame, as_ours, no_answer, of_a_hook
 from auwgent.errors import (
     ConfigError,
@@ -53,9 +54,18 @@ async def ask(frame: Frame, own: Mapping[str, Capability]) -> Answer:
         except BaseException as failure:
             error = as_ours(failure)
             decision = await ask_hooks(frame, error)
+            if decision is None and _may_be_shortened(frame, own, error):
+                frame.is_shortened, frame.run.error = True, None
+                continue
             wanted = decision is not None and decision.force_start == "llm_start" and may_overrule(error)
             if not wanted or not await may_restart(frame):
                 raise Reported(error, decision) from failure
+
+
+def _may_be_shortened(frame: Frame, own: Mapping[str, Capability], error: Exception) -> bool:
+    """Whether a request that was too long can be sent once more, with less in it."""
+    is_too_long = isinstance(error, ProviderError) and error.fault == "context"
+    return is_too_long and not frame.is_shortened and shortened(history(frame, own)) is not None
 
 
 async def ask_hooks(frame: Frame, error: Exception) -> Decision | None:
@@ -98,9 +108,12 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answer:
     run, agent = frame.run, frame.agent
     run.count_call()
     frame.system_prompt = render_prompt(agent, run.values)
+    own, turns = with_reader(frame, own), history(frame, own)
+    if frame.is_shortened:
+        turns = shortened(turns) or turns
     _offer(frame, own, run.forced.get(agent.name, {}))
     frame.output_schema = agent.output.spec.schema if agent.output is not None else None
-    settings = await _prepared(frame, [*agent.examples, *paired(frame.view())])
+    settings = await _prepared(frame, [*agent.examples, *turns])
     offered = _offer(frame, own, settings)
     # From here on the request is final: this is what is looked up, traced, stored and sent.
     with frame.may_set("final"):

@@ -40,6 +40,7 @@ class Capability:
     approve: Approval = "allow"
     idempotent: bool = False
     terminal: bool = False
+    result_chars: int | None = None  # of a result that the model is sent; None: as the limits say
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from auwgent.engine.ask import Reported, ask, ask_hooks
 from auwgent.engine.calls import plan, settle, settle_calls
 from auwgent.engine.capabilities import Capability, Ending, nothing_to_run
 from auwgent.engine.ends import Answer
+from auwgent.engine.results import with_reader
 from auwgent.engine.state import Frame
 from auwgent.errors import LimitExceeded, ProviderError, ToolError, goes_through
 from auwgent.hooks.context import Context
@@ -50,7 +51,8 @@ async def converse(frame: Frame) -> Ending:
 
 async def take_up(frame: Frame, calls: Sequence[ToolCall]) -> Ending | None:
     """Make the calls that a run which died left open, before its agent is asked again; they may end its turn."""
-    ending = await settle_calls(frame, capabilities(frame, await frame.tools()), calls)
+    own = with_reader(frame, capabilities(frame, await frame.tools()))
+    ending = await settle_calls(frame, own, calls)
     frame.run.ended.add(frame)  # so that the agent's next frame is shown their results
     if ending is not None:
         await _end_turn(frame, ending)
@@ -176,7 +178,15 @@ def _tool(tool: Tool) -> Capability:
     async def run(frame: Frame, checked: Any) -> Any:
         return await tool.call(checked, frame.ctx)
 
-    return Capability("tool", tool.spec, tool.check, run, tool.approve, tool.idempotent)
+    return Capability(
+        "tool",
+        tool.spec,
+        tool.check,
+        run,
+        tool.approve,
+        tool.idempotent,
+        result_chars=tool.result_chars,
+    )
 
 
 class WorkflowContext(Context):

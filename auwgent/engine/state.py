@@ -289,6 +289,7 @@ class Frame(AgentState):
     ctx: Context = field(init=False)
     remote: Mapping[str, Tool] | None = None  # of its servers; None until they were asked
     before: frozenset[Frame] = frozenset()  # those that were done when it began
+    is_shortened: bool = False  # a request was too long: older messages are left out from then on
     repairs: int = 0  # how often its structured answer was sent back
     said: dict[str, Turn] = field(default_factory=dict)  # turn id -> the model's reply as it was given
     asides: set[str] = field(default_factory=set)  # ids of user turns written by the engine

@@ -128,7 +128,8 @@ _OUT_OF_MONEY = _pattern(r"insufficient_quota", r"exceeded your current quota", 
 _SAYS: dict[Fault, str] = {
     "auth": "{model} refused the API key, or the key may not do this. Check {key}.",
     "not_found": "{model} was not found{at}. Check the model's name and its base_url.",
-    "context": "The conversation is too long for {model}. Shorten it, or use a model that reads more.",
+    "context": "The conversation is too long for {model}. Shorten it, as `auwgent.middleware.Compaction` does, "
+    "or use a model that reads more.",
     "bad_request": "{model} refused the request as it is. Check its params, the tools and attachments.",
     "rate_limit": "{model} has had too many requests. Wait, or raise the limit at the provider.",
     "unavailable": "{model} cannot be reached or is down{at}. Try again later, or give it fallbacks.",

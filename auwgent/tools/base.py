@@ -26,6 +26,7 @@ class Tool:
     approve: Approval = "allow"
     idempotent: bool = False
     timeout: float | None = None  # seconds
+    result_chars: int | None = None  # of a result that the model is sent; None: as the limits say
 
     @property
     def name(self) -> str:

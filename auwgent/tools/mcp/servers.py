@@ -46,6 +46,7 @@ class McpTools:
     approve: Approval = "allow"
     idempotent: bool = False
     timeout: float | None = None  # seconds; else the server's
+    result_chars: int | None = None
 
     @classmethod
     def parse(cls, use: str, **options: Any) -> McpTools:
@@ -175,7 +176,13 @@ class McpServers:
         about = listed.description or "" if entry.description is None else entry.description
         schema = tidy({"type": "object", "properties": {}, **listed.input_schema})
         return Tool(
-            ToolSpec(name, about, schema), check, call, entry.approve, entry.idempotent, entry.timeout
+            ToolSpec(name, about, schema),
+            check,
+            call,
+            entry.approve,
+            entry.idempotent,
+            entry.timeout,
+            entry.result_chars,
         )
 
     async def _call(self, entry: McpTools, listed: Listed, arguments: dict[str, Any]) -> CallToolResult:
