@@ -131,7 +131,7 @@ async def test_plain_functions_run_in_threads_side_by_side() -> None:
         ({"name": "add", "args": {"a": 1, "b": 2, "c": 3}}, "c"),
         ({"name": "add", "args": '{"a": 1, "b"'}, "not a JSON object"),
         ({"name": "add", "args": "[1, 2]"}, "not a JSON object"),
-        ({"name": "add", "args": "null"}, "not a JSON object"),
+        ({"name": "add", "args": "null"}, "`a` is missing"),
         ({"name": "add", "args": '{{"a": 1}}'}, "not a JSON object"),
         ({"name": "add", "args": '{"a": NaN, "b": 1}'}, "not a JSON object"),
         ({"name": "add", "args": "[" * 100_000}, "not a JSON object"),
