@@ -131,6 +131,7 @@ def _table(config: Config, label: str, own: Any, fallbacks: tuple[ModelSpec, ...
         retries=table.retries,
         cooldown=table.cooldown,
         cache=table.cache,
+        text_calls=table.text_calls,
         via=table.via,
         params=table.params,
         price=table.price.model_dump() if table.price else None,

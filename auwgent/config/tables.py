@@ -298,6 +298,9 @@ class ModelConfig(Table):
         description="Whether what will be read again is marked for the provider's cache; auto: not in a "
         "question without tools and history.",
     )
+    text_calls: bool = Field(
+        False, description="Whether its server leaves calls in the text, such as <tool_call>{…}</tool_call>."
+    )
     via: Literal["litellm", "direct", "auto"] = Field(
         "auto",
         description="`auto`: our own client for OpenAI's wire format, LiteLLM for all others; or choose one.",

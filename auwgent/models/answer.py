@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from auwgent.errors import ProviderError
-from auwgent.models.base import CallPiece, ModelSpec, Piece, RawCall, ReasoningPiece, Reply, TextPiece
+from auwgent.models.base import (
+    CallPiece,
+    ModelRequest,
+    ModelSpec,
+    Piece,
+    RawCall,
+    ReasoningPiece,
+    Reply,
+    TextPiece,
+)
 from auwgent.models.ends import End, Ending, end_of
 from auwgent.models.faults import broken_off, garbled
+from auwgent.models.spoken import Kind, Spoken
 from auwgent.models.wire import ECHOED, SERVER_CALLS, SERVER_RESULTS, THOUGHTS
-from auwgent.session import Usage
+from auwgent.session import Turn, Usage, new_id
 
 _OF_THE_SERVER = "srvtoolu_"  # Anthropic's ids for calls of its own tools begin so
 _SERVER_RESULTS = ("web_search_results", "tool_results")  # where LiteLLM puts what came of them
@@ -37,7 +48,9 @@ class Answer:
     end, as LiteLLM has it on its way, and empty until one came. `ending` hears what the provider itself sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, reads_calls: bool = False, names: Collection[str] = ()) -> None:
+        self._spoken = Spoken(reads_calls=reads_calls)
+        self._names = names  # of the tools that were offered
         self._texts: list[str] = []  # joined at the end: adding to a long text copies it each time
         self.finish_reason = ""
         self.ending = Ending()
@@ -57,6 +70,8 @@ class Answer:
             self.finish_reason = choice.finish_reason or self.finish_reason
             delta = getattr(choice, "delta", None)
             yield from self._said(choice.message if delta is None else delta)
+            if choice.finish_reason:
+                yield from self._let_go()
         for text in self.ending.refusals():  # shown as what was said
             self._texts.append(text)
             self._refuses = True
@@ -64,6 +79,7 @@ class Answer:
 
     def reply(self, model: str, usage: Usage) -> Reply:
         """The whole answer, with call ids that are unique or empty."""
+        deque(self._let_go(), maxlen=0)  # where it ended without a word for that
         seen: set[str] = set()
         calls = []
         for call in self._calls:
@@ -140,8 +156,7 @@ class Answer:
             self._thoughts.append(reasoning)
             yield ReasoningPiece(reasoning)
         if message.content:
-            self._texts.append(message.content)
-            yield TextPiece(message.content)
+            yield from self._sorted(self._spoken.feed(message.content))
         for fragment in message.tool_calls or ():
             if piece := self._called(fragment):
                 yield piece
@@ -149,6 +164,22 @@ class Answer:
         for name in _SERVER_RESULTS:  # each time all of them
             if fields.get(name):
                 self._server_results[name] = [dict(block) for block in fields[name]]
+
+    def _sorted(self, spoken: Iterable[tuple[Kind, str]]) -> Iterator[Piece]:
+        for kind, text in spoken:
+            if kind == "text":
+                self._texts.append(text)
+                yield TextPiece(text)
+            else:
+                yield ReasoningPiece(text)
+
+    def _let_go(self) -> Iterator[Piece]:
+        """What was held back of the text: calls that were written in it, then the rest."""
+        for name, arguments in self._spoken.calls(self._names):
+            call = _Call(len(self._calls), f"call_{new_id()[:24]}", name, [arguments])
+            self._calls.append(call)
+            yield CallPiece(call.place, call.id, name, arguments)
+        yield from self._sorted(self._spoken.close())
 
     def _called(self, fragment: Any) -> CallPiece | None:
         index = getattr(fragment, "index", None)
@@ -209,6 +240,37 @@ def _goes_on(last: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
     if block.get("type") == "redacted_thinking" or last.get("signature"):
         return False
     return "id" not in block or block["id"] == last.get("id")
+
+
+def answer_to(spec: ModelSpec, request: ModelRequest) -> Answer:
+    """An answer to this request, with calls in its text where the model writes them there."""
+    return Answer(reads_calls=spec.text_calls, names={tool.name for tool in request.tools})
+
+
+def to_go_on(reply: Reply) -> Turn:
+    """What a model has said so far, to be sent back to it so that it goes on."""
+    return Turn(role="assistant", content=reply.text, model=reply.model, provider_data=reply.provider_data)
+
+
+def together(replies: Sequence[Reply]) -> Reply:
+    """An answer that was paused and went on, as one."""
+    if len(replies) == 1:
+        return replies[0]
+    kept: dict[str, Any] = {}
+    for reply in replies:
+        for key, value in (reply.provider_data or {}).items():
+            if isinstance(value, dict):
+                before = kept.setdefault(key, {})
+                for name, blocks in value.items():
+                    before[name] = [*before.get(name, ()), *blocks]
+            else:
+                kept[key] = kept[key] + value if key in kept else value
+    return replace(
+        replies[-1],
+        text="".join(reply.text for reply in replies),
+        usage=sum((reply.usage for reply in replies[1:]), replies[0].usage),
+        provider_data=kept or None,
+    )
 
 
 def unfinished(spec: ModelSpec, answer: Answer) -> ProviderError | None:

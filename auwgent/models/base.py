@@ -130,6 +130,7 @@ class ModelSpec:
     retries: int = 2
     cooldown: float = 60.0  # seconds
     cache: bool | Literal["auto"] = "auto"
+    text_calls: bool = False  # it writes its calls as text
     via: str = "auto"
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     price: Mapping[str, float] | None = None  # USD per million tokens: input, output

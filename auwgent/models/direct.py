@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models import wire
-from auwgent.models.answer import Answer, reported, unfinished
+from auwgent.models.answer import Answer, answer_to, reported, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.events import redirected
 from auwgent.models.faults import explained
@@ -65,7 +65,7 @@ class DirectModel:
         return f"<DirectModel {self.spec.name}>"
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
-        answer = Answer()
+        answer = answer_to(self.spec, request)
         failure: ProviderError | None = None
         try:
             async with aclosing(self._chunks(request)) as chunks:

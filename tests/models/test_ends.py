@@ -266,3 +266,14 @@ def test_what_is_no_answer_has_no_end(sent: Any) -> None:
     found = Ending()
     found.hear(sent)
     assert (found.end, found.said) == (None, "")
+
+
+@pytest.mark.parametrize("streams", [True, False], ids=["streamed", "whole"])
+async def test_an_answer_that_anthropic_paused_goes_on_by_itself(streams: bool) -> None:
+    first, second = claude("pause_turn", streams, "Hel"), claude("end_turn", streams, "lo")
+    async with raw_server(first, second) as server:
+        spec_of = model("anthropic/claude-sonnet-4-5", "litellm", server.url)
+        heard = await hear(spec_of, asked(user("Hi"), stream=streams))
+        assert [one.body["messages"][-1]["role"] for one in server.requests] == ["user", "assistant"]
+    assert (heard.reply.text, heard.reply.finish_reason) == ("Hello", "stop")
+    assert heard.reply.usage.output_tokens == 14

@@ -16,7 +16,7 @@ from tests.models.asking import answered, asked, hear, user
 from tests.support.raw_server import STREAM_END, Step, event, raw_server, stream_head, whole
 
 OPENAI = ModelSpec(name="openai/gpt-4o-mini")
-CLAUDE = ModelSpec(name="anthropic/claude-sonnet-4-5")
+CLAUDE = ModelSpec(name="anthropic/claude-sonnet-4-5", cache=False)
 DEEPSEEK = ModelSpec(name="deepseek/deepseek-reasoner")
 MISTRAL = ModelSpec(name="mistral/mistral-small-latest")
 GROQ = ModelSpec(name="groq/qwen3")
