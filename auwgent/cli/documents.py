@@ -92,7 +92,7 @@ class Documents:
         try:
             text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise ValueError("is no text in UTF-8; turn it into text first") from None
+            raise ValueError("is not UTF-8 text; convert it first") from None
         except OSError as error:
             raise ValueError(f"cannot be read: {error.strerror or error}") from None
         if any(PRIVATE_KEY in line and line.startswith("-----BEGIN") for line in text.splitlines()):

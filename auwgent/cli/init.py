@@ -92,13 +92,13 @@ def choose(provider: str | None, model: str | None, environ: Mapping[str, str]) 
         known = [name for name, one in STARTERS.items() if model or one.model]
         provider = next((name for name in with_keys(environ) if name in known), EMBEDDED)
         if model and provider == EMBEDDED:
-            raise click.UsageError(f"whose model is {model}? write --model PROVIDER/{model}")
+            raise click.UsageError(f"{model} needs a provider: write --model PROVIDER/{model}")
     if not is_provider(provider):
         near = near_provider(provider) or "`auwgent providers` lists them"
         raise click.BadParameter(f"there is no provider {provider!r}; {near}")
     model = model or STARTERS[provider].model if provider in STARTERS else model
     if not model:
-        raise click.UsageError(f"only you know which model of {provider} it is: add --model NAME")
+        raise click.UsageError(f"{provider} has no default model; add --model NAME")
     return provider, model
 
 

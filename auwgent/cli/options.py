@@ -107,7 +107,7 @@ overrides: Decorator = click.option(
 )
 
 user: Decorator = click.option(
-    "-u", "--user", type=TEXT, metavar="USER", help="Whose session. Without it, nobody's."
+    "-u", "--user", type=TEXT, metavar="USER", help="The session's user (default: none)."
 )
 
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -78,7 +78,7 @@ def _read(path: Path) -> bytes:
     """The content of a regular file: others may have no end, or nobody who writes to them."""
     if not path.is_file():
         raise click.UsageError(
-            f"--attach: {str(path)!r} is no regular file; standard input takes what is piped in"
+            f"--attach: {str(path)!r} is not a regular file; pipe it into standard input instead"
         )
     try:
         with path.open("rb") as file:

@@ -87,7 +87,11 @@ class Request:
 )
 @options.profile
 @click.option(
-    "-m", "--model", type=options.MODEL, metavar="MODEL", help="Use this model instead of agent.model."
+    "-m",
+    "--model",
+    type=options.MODEL,
+    metavar="MODEL",
+    help="Use this model instead of agent.model; needs no config file.",
 )
 @options.overrides
 @click.option(
@@ -98,7 +102,7 @@ class Request:
     help="Send a text, image, sound or PDF with the prompt. May be repeated.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print each intent as a line of JSON, and the run at last."
+    "--json", "as_json", is_flag=True, help="Print one JSON object per event, and a last one for the run."
 )
 @click.option(
     "--stream/--no-stream", default=True, help="Whether to print the answer while it comes (default)."

@@ -35,7 +35,7 @@ one_id = click.argument("session_id", metavar="ID", type=options.SESSION)
     ),
 )
 def command() -> None:
-    """List, read, search, copy and delete sessions. Without -u they are nobody's."""
+    """List, read, search, copy and delete sessions. -u names their user (default: none)."""
 
 
 @command.command(

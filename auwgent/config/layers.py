@@ -127,7 +127,7 @@ class Layers:
         if not in_use.needs(key):
             return
         if "" in value.names:
-            message = f"`{written(key)}` holds a `${{` that is no variable"
+            message = f"`{written(key)}` holds a `${{` that does not begin a variable"
             hint = "write ${NAME} or ${NAME:-default}, and $$ for a plain dollar sign"
         else:
             plural = "s" if len(value.names) > 1 else ""

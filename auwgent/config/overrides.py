@@ -95,7 +95,7 @@ def _set(layer: Overrides, key: Key, text: str, source: str, root: Root, below: 
     for depth in range(1, len(key)):
         around = key[:depth]
         if _is_list(around, root, below) or not isinstance(lookup(layer.tree, around)[1], (dict, type(None))):
-            message = f"`{written(key)}` cannot be set: `{written(around)}` is no table"
+            message = f"cannot set `{written(key)}`: `{written(around)}` is not a table"
             hint = 'a list is replaced as a whole, as in KEY=\'["one", "two"]\''
             layer.problems.append(Problem(message, source=source, key=written(key), hint=hint))
             return

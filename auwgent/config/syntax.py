@@ -28,7 +28,7 @@ class Mistake(NamedTuple):
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _TWICE = "this is set twice"
 _NO_END = "this string has no end"
-_NO_ESCAPE = "this is no escape"
+_NO_ESCAPE = "unknown escape sequence"
 _WORDS = {  # how what Python's parser says begins, and what it means to most people
     "Invalid value": ("this is no TOML value", 'strings need quotation marks: key = "value"'),
     "Cannot overwrite a value": (_TWICE, ""),

@@ -64,7 +64,7 @@ def test_what_was_indexed_reaches_the_prompt(auwgent: Command) -> None:
         ([], "name files or folders"),
         (["--list", "docs"], "--list stands alone"),
         (["nowhere.md"], "there is no file 'nowhere.md'"),
-        (["docs/photo.png"], "is no text in UTF-8"),
+        (["docs/photo.png"], "is not UTF-8 text"),
         (["--remove", "docs/birds.md"], "docs/birds.md is not in the index"),
     ],
 )
@@ -103,7 +103,7 @@ def test_what_is_gone_from_a_folder_is_taken_out_and_named(auwgent: Command, fol
 def test_files_that_cannot_be_read_are_named_and_the_rest_is_indexed(auwgent: Command, folder: Path) -> None:
     (folder / "docs" / "a.txt").write_bytes("Größe".encode("utf-16"))
     done = auwgent("index", "docs")
-    assert "docs/a.txt: left out, it is no text in UTF-8" in done.stderr
+    assert "docs/a.txt: left out, it is not UTF-8 text" in done.stderr
     assert done.returncode == 0
     assert names(auwgent) == ["docs/cats.md", "docs/dogs.txt"]
     done = auwgent("index", "docs/a.txt", "README.md", "docs/cats.md")

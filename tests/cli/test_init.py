@@ -176,15 +176,15 @@ def test_flags_say_provider_and_model(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "gpt-5"], "whose model is gpt-5? write --model PROVIDER/gpt-5"),
+        (["--model", "gpt-5"], "gpt-5 needs a provider: write --model PROVIDER/gpt-5"),
         (["--provider", "opnai"], "there is no provider 'opnai'; did you mean `openai`?"),
         (["--model", "opnai/gpt-5"], "there is no provider 'opnai'; did you mean `openai`?"),
         (
             ["--provider", "acme", "--model", "x"],
             "there is no provider 'acme'; `auwgent providers` lists them",
         ),
-        (["--provider", "azure"], "only you know which model of azure it is: add --model NAME"),
-        (["--provider", "bedrock"], "only you know which model of bedrock it is: add --model NAME"),
+        (["--provider", "azure"], "azure has no default model; add --model NAME"),
+        (["--provider", "bedrock"], "bedrock has no default model; add --model NAME"),
     ],
 )
 def test_what_it_cannot_know_it_asks_for(

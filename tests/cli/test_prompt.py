@@ -27,7 +27,7 @@ def test_what_has_no_end_of_its_own_is_refused(kind: str, tmp_path: Path) -> Non
         os.mkfifo(path)
     elif kind == "folder":
         path.mkdir()
-    with pytest.raises(click.UsageError, match=f"'{path}' is no regular file"):
+    with pytest.raises(click.UsageError, match=f"'{path}' is not a regular file"):
         attached(path)
 
 
@@ -42,7 +42,7 @@ def test_what_no_provider_would_take_is_refused(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     path = tmp_path / "gone.txt"
     path.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(click.UsageError, match=r"'.*gone\.txt' is no regular file"):
+    with pytest.raises(click.UsageError, match=r"'.*gone\.txt' is not a regular file"):
         attached(path)
     memory = Path("/proc/self/mem")  # opens, but its first byte belongs to nobody
     if memory.exists():

@@ -129,7 +129,7 @@ def test_a_misspelt_variable_is_named_as_the_source(wrong: Wrong) -> None:
         (
             "middleware.0.use=x",
             (
-                "--set middleware.0.use: `middleware.0.use` cannot be set: `middleware` is no table\n"
+                "--set middleware.0.use: cannot set `middleware.0.use`: `middleware` is not a table\n"
                 """   = a list is replaced as a whole, as in KEY='["one", "two"]'"""
             ),
         ),
@@ -141,7 +141,7 @@ def test_a_wrong_text_is_told_with_its_source(wrong: Wrong, text: str, expected:
 
 def test_a_key_cannot_stand_below_a_value(wrong: Wrong) -> None:
     (problem,) = wrong(MORE, overrides=["context.a=1", "context.a.b=2"])
-    assert problem.message == "`context.a.b` cannot be set: `context.a` is no table"
+    assert problem.message == "cannot set `context.a.b`: `context.a` is not a table"
 
 
 def test_a_secret_that_does_not_fit_is_not_shown(wrong: Wrong) -> None:

@@ -76,7 +76,7 @@ def test_every_missing_variable_is_named_with_its_key_and_place(wrong: Wrong) ->
 
 def test_a_dollar_and_brace_that_is_no_variable_is_a_problem(wrong: Wrong) -> None:
     (problem,) = wrong(AGENT + 'prompt = "use ${array[@]} here"')
-    assert problem.message == "`agent.prompt` holds a `${` that is no variable"
+    assert problem.message == "`agent.prompt` holds a `${` that does not begin a variable"
     assert problem.hint == "write ${NAME} or ${NAME:-default}, and $$ for a plain dollar sign"
 
 
