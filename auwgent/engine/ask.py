@@ -14,7 +14,7 @@ from auwgent.engine.agent import Agent
 from auwgent.engine.capabilities import Capability, answers_as_text, with_answer
 from auwgent.engine.ends import Answer, finish_reason, read
 from auwgent.engine.pieces import Partials
-from auwgent.engine.results import history, shortened, with_reader
+from auwgent.engine.results import history, note_refused, shortened, with_reader
 from auwgent.engine.state import Frame, as_ours, no_answer, of_a_hook
 from auwgent.errors import (
     ConfigError,
@@ -59,6 +59,7 @@ async def ask(frame: Frame, own: Mapping[str, Capability]) -> Answer:
                 continue
             wanted = decision is not None and decision.force_start == "llm_start" and may_overrule(error)
             if not wanted or not await may_restart(frame):
+                note_refused(frame, error)
                 raise Reported(error, decision) from failure
 
 

@@ -8,15 +8,18 @@ from typing import Any
 from auwgent.engine.agent import READ_RESULT
 from auwgent.engine.capabilities import Capability
 from auwgent.engine.state import Frame
-from auwgent.errors import ToolError
+from auwgent.errors import ProviderError, ToolError
 from auwgent.models.base import ToolSpec
-from auwgent.session import Text, Turn, paired
+from auwgent.session import Media, Text, Turn, paired
 
 SHORTER = (
     10_000,
     2_000,
     500,
 )  # characters of each result, tried one after the other where a request was too long
+REFUSED = (
+    "refused"  # under which a turn's provider_data says of which turns the attachments were refused, and why
+)
 LEFT_OUT = "[Earlier messages were left out: the conversation is too long to be read as a whole.]"
 _SPEC = ToolSpec(
     READ_RESULT,
@@ -35,8 +38,31 @@ _SPEC = ToolSpec(
 
 
 def history(frame: Frame, own: Mapping[str, Capability]) -> list[Turn]:
-    """Return what the agent's model is shown, each result as long as it may be. What is stored stays whole."""
-    return [_cut(turn, _limit(frame, own, turn)) for turn in paired(frame.view())]
+    """Return what the agent's model is shown: results as long as they may be, and no input that was refused before.
+
+    What is stored stays whole.
+    """
+    turns = paired(frame.view())
+    refused: dict[str, str] = {}
+    for turn in turns:
+        refused |= (turn.provider_data or {}).get(REFUSED, {})
+    return [_without_refused(_cut(turn, _limit(frame, own, turn)), refused) for turn in turns]
+
+
+def note_refused(frame: Frame, error: Exception) -> None:
+    """Note that a provider refused what the user attached, so that it is not sent again but told in words.
+
+    The note is a turn of its own, since what is stored does not change any more.
+    """
+    if not isinstance(error, ProviderError) or error.fault != "bad_request":
+        return
+    said = next((turn for turn in reversed(frame.view()) if turn.role != "tool"), None)
+    if said is None or said.role != "user" or not any(isinstance(part, Media) for part in said.content):
+        return
+    words = "[The provider refused what is attached above. It is not sent again.]"
+    note = Turn(role="user", content=words, provider_data={REFUSED: {said.id: str(error)}})
+    frame.asides.add(note.id)
+    frame.record(note)
 
 
 def with_reader(frame: Frame, own: Mapping[str, Capability]) -> Mapping[str, Capability]:
@@ -83,6 +109,16 @@ def _limit(frame: Frame, own: Mapping[str, Capability], turn: Turn) -> int:
     capability = own.get(turn.name or "")
     most = capability.result_chars if capability is not None else None
     return frame.run.services.limits.result_chars if most is None else most
+
+
+def _without_refused(turn: Turn, refused: Mapping[str, str]) -> Turn:
+    if turn.id not in refused or isinstance(turn.content, str):
+        return turn
+    parts = [
+        part.model_copy(update={"refused": refused[turn.id]}) if isinstance(part, Media) else part
+        for part in turn.content
+    ]
+    return turn.model_copy(update={"content": parts})
 
 
 def _cut(turn: Turn, most: int) -> Turn:

@@ -9,6 +9,7 @@ import pytest
 
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models.base import ModelRequest
+from auwgent.session import Media, Text
 from tests.support.bench import asks_helper, bench, calls, check_history
 
 LONG = "".join(f"{number:08d}" for number in range(375_000))  # 3 MB
@@ -139,3 +140,35 @@ async def test_one_that_stays_too_long_fails_and_names_the_cure() -> None:
     assert failure.value.fault == "context"
     assert len(agent.requests()) == 3
     check_history(agent.session.turns)
+
+
+class TestInputThatWasRefused:
+    """It is told in words from then on, and the session goes on."""
+
+    IMAGE = Media(type="image", data="AAAA", mime_type="image/png", name="broken.png")
+
+    @staticmethod
+    def media(request: ModelRequest) -> list[Media]:
+        return [part for turn in request.turns for part in turn.content if isinstance(part, Media)]
+
+    async def test_is_not_sent_again(self) -> None:
+        failing = {"when": "Look", "error": {"status": 400, "message": "Could not process image"}}
+        agent = bench([failing, {"when": "Well", "text": "fine"}])
+        with pytest.raises(ProviderError) as failure:
+            await agent.ask([Text(text="Look"), self.IMAGE])
+        assert [part.refused for part in self.media(agent.requests()[0])] == [None]
+        session = await agent.ask("Well?", session=failure.value.session)
+        assert session.text == "fine"
+        [part] = self.media(agent.requests()[-1])
+        assert part.refused is not None
+        assert "Could not process image" in part.refused
+        assert isinstance(session.turns[0].content, list)
+        assert session.turns[0].content[1] == self.IMAGE
+
+    async def test_other_failures_leave_it(self) -> None:
+        failing = {"when": "Look", "error": {"status": 503}}
+        agent = bench([failing, {"when": "Well", "text": "fine"}])
+        with pytest.raises(ProviderError) as failure:
+            await agent.ask([Text(text="Look"), self.IMAGE])
+        await agent.ask("Well?", session=failure.value.session)
+        assert [part.refused for part in self.media(agent.requests()[-1])] == [None]
