@@ -311,6 +311,28 @@ async def test_a_summary_that_says_nothing_or_refuses_is_not_used(
     assert "without a summary: the model " in caplog.text
 
 
+@pytest.mark.parametrize("name", ["openai/test", "anthropic/claude-test"])
+@pytest.mark.parametrize("end", ["length", "content_filter"])
+async def test_a_summary_that_was_cut_or_filtered_is_not_used(
+    name: str, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def reply(body: dict[str, Any]) -> Answer | str:
+        asked = [one for one in texts_of(body) if "Sum it up" in one]
+        return Answer("Allergic to", end=end) if asked else "ok"
+
+    async with provider(reply) as server:
+        compaction = {"use": "auwgent.middleware.Compaction", "turns": 4, "strategy": ["summarise"]}
+        config = {
+            "middleware": [compaction],
+            "agent": {"model": "main"},
+            "models": {"main": server.model(name)},
+        }
+        async with auwgent(config) as agent:
+            await agent.run("Now", session=history(6))
+        assert texts_of(server.bodies[-1])[0].startswith(LEFT_OUT)
+    assert "without a summary" in caplog.text
+
+
 async def test_one_huge_turn_is_summed_up_in_parts_and_the_good_parts_stay() -> None:
     """The model of summaries reads 4,000 tokens, and is told so by nobody but the provider."""
 
