@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from auwgent.assembly.agents import agents
 from auwgent.assembly.keys import check_keys, environ_of, may_give_keys
-from auwgent.assembly.middleware import bundled, middleware
+from auwgent.assembly.middleware import bundled, middleware, odd_orders
 from auwgent.assembly.models import catalog, embedder, models, unknown_providers
 from auwgent.assembly.tools import is_mcp, mcp_servers
 from auwgent.assembly.workbench import Key, Workbench
@@ -31,6 +31,7 @@ __all__ = [
     "is_mcp",
     "may_give_keys",
     "models",
+    "odd_orders",
     "unknown_providers",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from auwgent.config import Config, MiddlewareEntry
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import HOOKS, METHODS, misspelt_hooks
 from auwgent.hooks.pipeline import Installed
-from auwgent.middleware.kept import InFolder
+from auwgent.middleware.kept import Configured, InFolder
 from auwgent.words import describe
 
 T = TypeVar("T")
@@ -46,6 +46,26 @@ def names_bundled(use: Any, kind: type) -> bool:
     """Whether an entry names this class of ours."""
     names = (f"auwgent.middleware.{kind.__name__}", f"{kind.__module__}.{kind.__name__}")
     return isinstance(use, str) and use.replace(":", ".") in names
+
+
+def odd_orders(installed: Sequence[Installed]) -> Iterator[tuple[int, str]]:
+    """Tell of middleware that stands where it cannot do what it looks like: its place in the list, and why."""
+    for place, one in enumerate(installed):
+        if not isinstance(one.instance, Configured):
+            continue
+        before = [other.name for other in installed[:place] if other.name in one.instance.before]
+        after = [other.name for other in installed[place + 1 :] if other.name in one.instance.behind]
+        if before:
+            names = ", ".join(before)
+            yield (
+                place,
+                f"{one.name} is listed behind {names}: what it does comes too late for that, or looks so",
+            )
+        if after:
+            yield (
+                place,
+                f"{one.name} is listed before {', '.join(after)}: it begins without the stored history",
+            )
 
 
 def _install(bench: Workbench, key: Key, entry: MiddlewareEntry) -> Installed | None:

@@ -97,7 +97,8 @@ def check(
 def _json(report: Report, config: Path) -> Iterator[str]:
     found = [asdict(problem) for problem in report.problems]
     findings = [finding.plain() for finding in report.findings]
-    data = {"ok": not found, "config": str(config), "problems": found, "findings": findings}
+    data = {"ok": not found, "config": str(config), "problems": found, "warnings": report.warnings}
+    data["findings"] = findings
     yield json.dumps(data, ensure_ascii=False, indent=2)
 
 
@@ -112,6 +113,8 @@ def _lines(report: Report, config: Path) -> Iterator[str]:
         yield f"{_mark(each, colour)} {row}".rstrip()
     if report.findings:
         yield ""
+    for warning in report.warnings:
+        yield one_line(f"warning: {warning}")
     if report.problems:
         yield problems.text(report.problems, colour=colour)
         yield ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from auwgent.assembly import Key, Parts, is_mcp, may_give_keys, models, unknown_providers
+from auwgent.assembly import Key, Parts, is_mcp, may_give_keys, models, odd_orders, unknown_providers
 from auwgent.config import AgentConfig, Config, ToolEntry, WorkflowEntry
 from auwgent.engine.agent import Agent
 from auwgent.engine.ask import render_prompt
@@ -51,6 +51,7 @@ class Report:
 
     findings: list[Finding] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def fault(self, config: Config, finding: Finding, message: str, hint: str = "") -> None:
         """There is something wrong with what was found."""
@@ -66,6 +67,9 @@ def take(config: Config, parts: Parts | None, report: Report) -> None:
     for made in parts.agents.values() if parts is not None else ():
         report.findings += _context(config, made, report)
     report.findings += _middleware(config, status)
+    for place, why in odd_orders(parts.installed) if parts is not None else ():
+        where = config.origin(("middleware", place))
+        report.warnings.append(f"{where}: {why}; list it in its place")
     report.findings += [
         Finding("mcp", name, config.origin(("mcp", name)), ("mcp", name)) for name in config.mcp
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -92,6 +92,9 @@ class Configured(Middleware, InFolder):
     """
 
     __signature__: ClassVar[inspect.Signature] = inspect.Signature()
+    # Names of middleware that it must be listed behind, or before, to do what it looks like; `auwgent check` warns.
+    behind: ClassVar[Sequence[str]] = ()
+    before: ClassVar[Sequence[str]] = ()
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)

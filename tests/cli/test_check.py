@@ -388,3 +388,23 @@ def test_what_modules_print_is_no_part_of_the_report(auwgent: Any, config: Path)
     done = auwgent("check", "--json")
     assert json.loads(done.stdout)["ok"] is True
     assert done.stderr == "at import\nin check\n"
+
+
+def test_an_order_that_cannot_do_what_it_looks_like_is_warned_of(auwgent: Any, config: Path) -> None:
+    redact = '"auwgent.middleware.Redact"'
+    for listed, told in (
+        (f'"{STORE}", "auwgent.middleware.Cache", {redact}', "redact is listed behind cache"),
+        (
+            f'"{STORE}", {{ use = "auwgent.middleware.Moderate" }}, {redact}',
+            "redact is listed behind moderate",
+        ),
+        (f'{redact}, "{STORE}"', "redact is listed before sessions"),
+        (f'"{STORE}", {redact}, "auwgent.middleware.Cache", "auwgent.middleware.Moderate"', None),
+    ):
+        config.write_text(f"middleware = [{listed}]\n{GOOD}")
+        found = auwgent("check")
+        assert found.returncode == 0, found.stderr
+        assert ("warning: auwgent.toml:1:" in found.stdout.replace(f"{config.parent}/", "")) is (
+            told is not None
+        )
+        assert told is None or told in found.stdout

@@ -49,6 +49,8 @@ class Redact(Configured):
     """
 
     name = "redact"
+    behind = ("sessions",)
+    before = ("moderate", "retrieve", "remember", "compaction", "cache", "trace", "audit")
     holdsBack = True
     kinds: Many[Kind] = option(default=DEFAULT_KINDS)
     patterns: Mapping[Kind, str] | None = None

@@ -53,14 +53,14 @@ PATTERNS: Mapping[str, str] = {
     "jwt": r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+",
     "api_key": rf"(?<![A-Za-z0-9])(?:{'|'.join(KEY_SHAPES)})(?![A-Za-z0-9])",
     "password": (
-        rf"(?i:(?<![a-z])(?P<name>(?:[a-z0-9]{{1,20}}[_-]){{0,4}}(?:{NAMES})|(?P<vague>(?:[a-z0-9]{{1,20}}[_-]){{0,4}}(?:{VAGUE_NAMES}))))"
-        rf"(?:[{QUOTES}]?\]?\s{{0,3}}(?:=>|[:=：])\s{{0,3}}|(?<=--[a-zA-Z-]{{2,20}}) | (?i:is|ist|es|est) )"
+        rf"(?i:(?<![a-z])(?P<flag>--)?(?P<name>(?:[a-z0-9]{{1,20}}[_-]){{0,4}}(?:{NAMES})|(?P<vague>(?:[a-z0-9]{{1,20}}[_-]){{0,4}}(?:{VAGUE_NAMES}))))"
+        rf"(?:[{QUOTES}]?\]?\s{{0,3}}(?:=>|[:=：])\s{{0,3}}|(?(flag) |(?!))| (?i:is|ist|es|est) )"
         rf"(?:(?P<quote>[{QUOTES}])(?P<secret>[^{QUOTES}\\\n]{{6,200}})(?P=quote)|[{QUOTES}]?(?P<secret>{VALUE}))"
         r"|(?<![A-Za-z])(?:[Bb]earer|Basic) (?P<secret>[A-Za-z0-9._~+/=-]{16,}+)"
     ),
     "url_password": r"(?<=[a-z])://[^\s/@:]{0,64}:(?P<secret>[^\s/@]{1,128})@",
     "email": (
-        rf"(?<![{LETTER}0-9]|://)(?:[{LETTER}0-9][{LETTER}0-9_.+-]{{0,63}}|(?<![Ѐ-ӿ])[Ѐ-ӿ][Ѐ-ӿ0-9_.+-]{{0,63}})(?:@|%40)"
+        rf"(?<![{LETTER}0-9])(?:[{LETTER}0-9][{LETTER}0-9_.+-]{{0,63}}|(?<![Ѐ-ӿ])[Ѐ-ӿ][Ѐ-ӿ0-9_.+-]{{0,63}})(?:@|%40)"
         rf"(?>(?:[{LETTER}0-9-]{{1,63}}\.|[Ѐ-ӿ0-9-]{{1,63}}\.){{1,8}}"
         r"(?:xn--[a-z0-9-]{2,59}|[A-Za-z]{2,24}|[Ѐ-ӿ]{2,24}))"
         rf"(?![{LETTER}0-9])(?!:(?:[~/]|[A-Za-z0-9_.-]{{1,64}}/))"
@@ -179,6 +179,7 @@ _FILES = frozenset(
     )
 )
 _DENSITY = re.compile(r"[1-9](?:\.\d)?x\.")  # icon@2x.…
+_IN_URL = re.compile(r"://[^\s/@]*$")
 _VERSION = re.compile(r"v?\d+\.\d+\.")
 
 
@@ -195,6 +196,9 @@ def email(match: Found) -> tuple[int, int] | None:
         and not _DENSITY.match(domain)
         and not _VERSION.match(domain)
     )
+    is_user = _IN_URL.search(match.string, max(0, match.start() - 80), match.start()) is not None
+    if is_user:  # of a URL; its password is another kind
+        return None
     if local.lower() in ("git", "hg", "svn") or is_called or is_odd or not is_host or domain.startswith("-"):
         return None
     return match.start(), match.start() + len(local + at + domain)
@@ -202,6 +206,7 @@ def email(match: Found) -> tuple[int, int] | None:
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
+_GROUP = re.compile(r"\d+")
 _OF_ORDERS = re.compile(
     r"(?i)(?:(?:order|invoice|ticket|tracking|shipment|parcel|article|item|sku|isbn|ean|serial|build|commit|request|trace|span"
     r"|bestellung|rechnung|auftrag|commande|pedido|timestamp|epoch)|(?<![a-z])(?:id|no|nr|num(?:ber)?|time|ts|at|since|until"
@@ -233,6 +238,8 @@ def card(match: Found) -> tuple[int, int] | None:
     digits = "".join(filter(str.isdigit, match[0]))
     is_one = NETWORKS.fullmatch(digits) is not None and is_luhn(digits) and len(set(digits)) > 1
     is_grouped = len(digits) < len(match[0])
+    if is_grouped and max(map(len, _GROUP.findall(match[0]))) > 7:
+        return None
     return match.span() if is_one and (is_grouped or not is_of_an_order(match, match.start())) else None
 
 
@@ -280,8 +287,7 @@ _LONGEST = {  # digits behind the country's own, where they are fewer than 12
     "57": 10, "58": 10, "60": 10, "61": 9, "62": 12, "63": 10, "64": 10, "65": 8, "66": 9, "81": 10, "82": 10, "84": 10,
     "86": 11, "90": 10, "91": 10, "92": 10, "94": 9, "95": 10, "98": 10,
 }  # fmt: skip
-_DATE = re.compile(r"(?:[0-3]?\d[./-][01]?\d[./-](?:19|20)\d\d|(?:19|20)\d\d[./-][01]\d[./-][0-3]\d)(?!\d)")
-_GROUP = re.compile(r"\d+")
+_DATE = re.compile(r"(?:[0-3]?\d[./-][0-3]?\d[./-](?:19|20)\d\d|(?:19|20)\d\d[./-][01]\d[./-][0-3]\d)(?!\d)")
 
 
 def phone(match: Found) -> tuple[int, int] | None:
