@@ -164,7 +164,7 @@ DEEPEST = 100  # how deep arguments may be nested; providers, databases and pars
 def is_too_deep(value: Any) -> bool:
     """Whether plain data is nested deeper than can be stored and sent everywhere."""
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(DEEPEST + 1):
         level = [
             inner
             for one in level
@@ -173,7 +173,7 @@ def is_too_deep(value: Any) -> bool:
         ]
         if not level:
             return False
-    return any(isinstance(one, dict | list) for one in level)
+    return True
 
 
 def _shallow(args: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from auwgent.session import DEEPEST
+from auwgent.session import DEEPEST, is_too_deep
 
 _LONGEST_INTEGER = 1_000  # digits
 _STARTS = 200  # places in a text where JSON may begin
@@ -104,17 +104,9 @@ def _in_a_row(text: str) -> list[Any]:
 
 
 def _bounded(value: Any) -> Any:
-    level = [value]
-    for _ in range(DEEPEST + 2):
-        if not level:
-            return value
-        level = [
-            inner
-            for one in level
-            if isinstance(one, (dict, list))
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-    raise ValueError(f"nested deeper than {DEEPEST} levels")
+    if is_too_deep(value):
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
+    return value
 
 
 def _can_be_sent(value: Any) -> bool:
