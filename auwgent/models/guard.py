@@ -6,6 +6,7 @@ understand. What is no answer is raised here, and remembered for the one who mad
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from collections import deque
@@ -25,7 +26,23 @@ INFLATED = 2**18  # bytes unpacked at a time
 
 BESIDE = ("native_finish_reason", "content_filter_results", "error")  # said of the end of a choice
 
-trouble: ContextVar[list[Exception] | None] = ContextVar("trouble", default=None)
+
+class Watch:
+    """What whoever makes a call wants to know of it: what was wrong on the way, and that something comes."""
+
+    def __init__(self, seconds: float, *, extends: bool) -> None:
+        self.seconds = seconds  # of silence that are waited
+        self.extends = extends  # False: they are for all of the answer
+        self.wrong: list[Exception] = []
+        self.timer: asyncio.Timeout | None = None
+
+    def heard(self) -> None:
+        """Something came, if only a sign of life."""
+        if self.extends and self.timer is not None and not self.timer.expired():
+            self.timer.reschedule(asyncio.get_running_loop().time() + self.seconds)
+
+
+watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 @dataclass(slots=True)
@@ -37,7 +54,7 @@ class Asked:
     status: int
     kind: str  # the content type
     encoding: str
-    trouble: list[Exception] | None  # where whoever made the call looks for what went wrong
+    watch: Watch | None
 
     @classmethod
     def of(cls, request: Any, response: Any) -> Asked:
@@ -55,7 +72,7 @@ class Asked:
             status=response.status_code,
             kind=response.headers.get("content-type", "").lower(),
             encoding=response.headers.get("content-encoding", "").lower(),
-            trouble=trouble.get(),
+            watch=watch.get(),
         )
 
     @property
@@ -78,8 +95,8 @@ class Asked:
 
     def noted(self, error: Exception) -> None:
         """Remember an error for whoever made the call."""
-        if self.trouble is not None:
-            self.trouble.append(error)
+        if self.watch is not None:
+            self.watch.wrong.append(error)
 
 
 async def checked(request: Any, response: Any) -> Any:
@@ -101,7 +118,7 @@ async def checked(request: Any, response: Any) -> Any:
 
 async def mended(chunks: AsyncGenerator[bytes, None], asked: Asked) -> AsyncGenerator[bytes, None]:
     """The body of a response, in the form in which LiteLLM's client for its format can read it."""
-    async with aclosing(chunks):
+    async with aclosing(_watched(chunks, asked.watch)) as chunks:
         if asked.is_packed:
             body = _bounded(chunks)
         elif asked.status >= 300:
@@ -121,6 +138,14 @@ async def mended(chunks: AsyncGenerator[bytes, None], asked: Asked) -> AsyncGene
         except (APIError, Unusable, BrokenOff, ValueError) as error:
             asked.noted(error)
             raise
+
+
+async def _watched(chunks: AsyncGenerator[bytes, None], seen: Watch | None) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks):
+        async for data in chunks:
+            if seen is not None:
+                seen.heard()
+            yield data
 
 
 async def _inflated(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenerator[bytes, None]:

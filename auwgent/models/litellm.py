@@ -21,7 +21,7 @@ from auwgent.models import wire
 from auwgent.models.answer import Answer, answer_to, reported, to_go_on, together, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.faults import broken_off, explained
-from auwgent.models.guard import checked, mended, trouble
+from auwgent.models.guard import Watch, checked, mended, watch
 from auwgent.models.prices import known_usd
 from auwgent.models.providers import base_url_for, provider, wants_placeholder
 from auwgent.models.tap import listener, overheard
@@ -228,13 +228,13 @@ class LiteLLMModel:
         litellm = await library()
         answer = answer_to(self.spec, request)
         failure: ProviderError | None = None
-        wrong: list[Exception] = []
+        seen = Watch(self.spec.timeout, extends=request.stream)
         try:
             call = litellm.acompletion(**self._arguments(litellm, request))
-            response = await self._in_time(call, answer, wrong)
+            response = await self._in_time(call, answer, seen)
             if hasattr(response, "__aiter__"):
                 async with _closed_at_last(response):
-                    while (chunk := await self._in_time(anext(response, None), answer, wrong)) is not None:
+                    while (chunk := await self._in_time(anext(response, None), answer, seen)) is not None:
                         for piece in answer.take(chunk):
                             yield piece
             else:
@@ -245,7 +245,7 @@ class LiteLLMModel:
             else:
                 failure = unfinished(self.spec, answer)
         except Exception as error:
-            failure = explained(wrong[0] if wrong else error, self.spec, begun=answer.begun)
+            failure = explained(seen.wrong[0] if seen.wrong else error, self.spec, begun=answer.begun)
             if answer.ending.end == "broken":  # of some LiteLLM makes an exception, of some none
                 failure = unfinished(self.spec, answer)
         if failure is not None:
@@ -255,14 +255,15 @@ class LiteLLMModel:
     async def aclose(self) -> None:
         """Nothing to do: connections are shared by all models of a loop and closed at its end."""
 
-    async def _in_time(self, awaitable: Awaitable[T], answer: Answer, wrong: list[Exception]) -> T:
-        tokens = listener.set(answer.ending.hear), trouble.set(wrong)
+    async def _in_time(self, awaitable: Awaitable[T], answer: Answer, seen: Watch) -> T:
+        tokens = listener.set(answer.ending.hear), watch.set(seen)
         try:
-            async with asyncio.timeout(self.spec.timeout):
+            async with asyncio.timeout(self.spec.timeout) as seen.timer:
                 return await awaitable
         finally:
+            seen.timer = None
             listener.reset(tokens[0])
-            trouble.reset(tokens[1])
+            watch.reset(tokens[1])
 
     def _arguments(self, litellm: Any, request: ModelRequest) -> dict[str, Any]:
         spec = self.spec
