@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auwgent.models.answer import Answer
-from auwgent.models.events import ANSWER_BYTES, DONE, ERROR_BYTES, Event, Unusable, events, redirected
+from auwgent.models.events import ANSWER_BYTES, DONE, ERROR_BYTES, Unusable, events, redirected
 from auwgent.models.received import APIError, BrokenOff, Json, answered, decoded, failure_in
 from auwgent.session import Usage
 
@@ -191,7 +191,7 @@ async def _bounded(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
                 body.clear()
             yield data
     _refuse_error(body)
-    yield bytes(body)
+    yield _with_args(bytes(body))
 
 
 async def _chat(chunks: AsyncIterator[bytes], *, streams: bool) -> AsyncGenerator[bytes, None]:
@@ -286,7 +286,7 @@ async def _events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     async with aclosing(events(chunks)) as found:
         async for event in found:
             if event == DONE:
-                yield _raw_frame(event)
+                yield _raw_frame(event, event.name)
                 return
             if event.is_whole:
                 if event[:1] == b"<":
@@ -296,7 +296,7 @@ async def _events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
                     yield each
             elif event.name == "error" or event.startswith((b"{", b"[")):
                 _refuse_error(event, force=event.name == "error")
-                yield _raw_frame(event)
+                yield _raw_frame(_with_args(event), event.name)
 
 
 def _as_events(sent: Any) -> Iterator[bytes]:
@@ -308,7 +308,25 @@ def _as_events(sent: Any) -> Iterator[bytes]:
     elif isinstance(sent, Json) and sent.type == "message":
         yield from map(_frame, _claude_events(sent))
     else:
-        yield _frame(sent)
+        yield _raw_frame(_with_args(json.dumps(sent).encode()))
+
+
+def _with_args(data: bytes) -> bytes:
+    """Gemini leaves out the arguments of a call that has none, and LiteLLM wants them."""
+    if b'"functionCall"' not in data:
+        return data
+    try:
+        sent = decoded(data)
+    except ValueError:  # for LiteLLM to say
+        return data
+    candidates = sent.candidates if isinstance(sent, Json) else None
+    for candidate in candidates if isinstance(candidates, list) else ():
+        content = candidate.content if isinstance(candidate, Json) else None
+        parts = content.parts if isinstance(content, Json) else None
+        for part in parts if isinstance(parts, list) else ():
+            if isinstance(part, Json) and isinstance(part.functionCall, Json):
+                part.functionCall.setdefault("args", {})
+    return json.dumps(sent).encode()
 
 
 def _claude_events(message: Json) -> Iterator[Mapping[str, Any]]:
@@ -374,6 +392,6 @@ def _frame(sent: Any) -> bytes:
     return b"data: " + json.dumps(sent).encode() + b"\n\n"
 
 
-def _raw_frame(event: Event) -> bytes:
-    name = f"event: {event.name}\n".encode() if event.name else b""
-    return name + b"".join(b"data: " + line + b"\n" for line in event.split(b"\n")) + b"\n"
+def _raw_frame(data: bytes, name: str = "") -> bytes:
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"".join(b"data: " + line + b"\n" for line in data.split(b"\n")) + b"\n"

@@ -324,3 +324,86 @@ async def test_an_odd_answer_is_the_same_on_both_routes(name: str, route: str, s
                     *usage,
                     False,
                 )
+
+
+CLAUDE = {
+    "id": "m1",
+    "type": "message",
+    "role": "assistant",
+    "model": "c",
+    "content": [
+        {"type": "text", "text": "Let me see."},
+        {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Oslo"}},
+    ],
+    "stop_reason": "tool_use",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 11, "output_tokens": 7},
+}
+COUNTED = {"promptTokenCount": 11, "candidatesTokenCount": 7, "totalTokenCount": 18}
+
+
+def gemini(*parts: Any, **more: Any) -> dict[str, Any]:
+    candidate = {"index": 0, "content": {"role": "model", "parts": list(parts)}, "finishReason": "STOP"}
+    return {"candidates": [candidate], "usageMetadata": COUNTED, **more}
+
+
+NOW = {"functionCall": {"name": "now"}}
+OTHERS: dict[str, tuple[str, list[Step], Any]] = {
+    "Anthropic's whole in place of a stream": (
+        "anthropic/claude-sonnet-4-5",
+        [whole(json.dumps(CLAUDE))],
+        ("Let me see.", [("get_weather", {"city": "Oslo"})]),
+    ),
+    "Gemini's whole in place of a stream": (
+        "gemini/gemini-2.5-flash",
+        [whole(json.dumps(gemini({"text": "Hello"})))],
+        ("Hello", []),
+    ),
+    "Gemini's list in place of a stream": (
+        "gemini/gemini-2.5-flash",
+        [whole(json.dumps([gemini({"text": "Hello"})]))],
+        ("Hello", []),
+    ),
+    "Gemini's call without arguments": ("gemini/gemini-2.5-flash", stream(gemini(NOW)), ("", [("now", {})])),
+    "a byte order mark and comments": (
+        "gemini/gemini-2.5-flash",
+        stream(b"\xef\xbb\xbf: ping\r\n\r\n", gemini({"text": "Hello"})),
+        ("Hello", []),
+    ),
+    "Anthropic's error in a 200": (
+        "anthropic/claude-sonnet-4-5",
+        [
+            whole(
+                json.dumps({"type": "error", "error": {"type": "overloaded_error", "message": "free-models"}})
+            )
+        ],
+        "unavailable",
+    ),
+    "Anthropic's error as an event": (
+        "anthropic/claude-sonnet-4-5",
+        stream(
+            'event: error\ndata: {"type": "error", "error": {"type": "rate_limit_error", "message": "free"}}\n\n'
+        ),
+        "rate_limit",
+    ),
+    "Gemini's error in a 200": (
+        "gemini/gemini-2.5-flash",
+        stream({"error": {"code": 429, "message": "free-models", "status": "RESOURCE_EXHAUSTED"}}),
+        "rate_limit",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_odd_answers_of_other_formats(name: str) -> None:
+    use, answer, expected = OTHERS[name]
+    async with raw_server(answer) as server:
+        model = LiteLLMModel(ModelSpec(use, api_key="sk-test-canary-key", base_url=server.url, timeout=20))
+        if isinstance(expected, str):
+            with pytest.raises(ProviderError, match="free") as caught:
+                await hear(model, asked(user("Hi"), tools=[WEATHER]))
+            assert caught.value.fault == expected
+        else:
+            reply = (await hear(model, asked(user("Hi"), tools=[WEATHER]))).reply
+            assert (reply.text, [(one.name, json.loads(one.arguments)) for one in reply.calls]) == expected
+            assert (reply.usage.input_tokens, reply.usage.output_tokens) == (11, 7)
