@@ -13,7 +13,7 @@ from auwgent.engine.capabilities import Capability, Ending
 from auwgent.engine.state import Frame
 from auwgent.errors import MiddlewareError, ToolError, goes_through
 from auwgent.session import Outcome, Part, ToolCall, Turn
-from auwgent.tools.function import result_content
+from auwgent.tools.function import media_in, result_content
 from auwgent.words import describe, did_you_mean
 
 SKIPPED = "This call was skipped: it was not allowed to run. Go on without it."
@@ -184,13 +184,15 @@ async def succeeded(
     handed = result if isinstance(result, Ending) else None  # a helper that handed over to the user
     if handed is not None:
         result = handed.value
+    if parts := media_in(result):
+        result = [part.model_dump(mode="json") for part in parts]
     value = {"name": call.name, "args": call.args, "result": result, "id": call.id}
     if overridden:
         value["overridden"] = True
     event = f"{capability.kind}_result"
     value = (await frame.ask(event, value)).value
     try:
-        content = result_content(value["result"])
+        content = result_content(value["result"], parts)
     except ToolError as error:
         return await failed(frame, call, str(error))
     return Settled(event, value, content, "ok", handed)

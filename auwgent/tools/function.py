@@ -8,12 +8,13 @@ import inspect
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from auwgent.errors import AuwgentError, ToolError
@@ -21,6 +22,8 @@ from auwgent.models.base import ToolSpec
 from auwgent.session import Media, Part, Text
 from auwgent.tools.arguments import NAME, Arguments
 from auwgent.tools.base import Approval, Tool
+
+_PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
 
 
 def function_tool(
@@ -67,11 +70,24 @@ def check_name(name: str) -> None:
     )
 
 
-def result_content(value: Any) -> str | list[Part]:
-    """A result as it is kept in a turn: as text, or as parts where it has media."""
+def media_in(value: Any) -> list[Part]:
+    """A result that is made of parts and has media among them, as its parts; nothing for any other."""
     parts = value if isinstance(value, list) else [value]
-    if any(isinstance(part, Media) for part in parts) and all(isinstance(p, (Text, Media)) for p in parts):
-        return parts
+    if not any(isinstance(part, Media) for part in parts):
+        return []
+    return parts if all(isinstance(part, (Text, Media)) for part in parts) else []
+
+
+def result_content(value: Any, parts: Sequence[Part] = ()) -> str | list[Part]:
+    """A result as it is kept in a turn: as text, or as parts where it has media.
+
+    `parts` is what the tool gave, `value` the same as plain data after the hooks: no other media come from there.
+    """
+    if parts:
+        with suppress(ValidationError):
+            left = _PARTS.validate_python(value)
+            if all(part in parts for part in left if isinstance(part, Media)):
+                return left
     return result_text(value)
 
 
