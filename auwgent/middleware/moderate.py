@@ -250,7 +250,7 @@ def _text_of(content: Any) -> str:
 def _said(name: str, value: Any) -> str:
     """What an intent shows of a model's words."""
     match name:
-        case "response_text":
+        case "response_text" | "reasoning":
             return str(value["text"])
         case "response_schema":
             return _words(value["response"])
