@@ -75,4 +75,4 @@ def test_without_the_middleware_it_says_so(auwgent: Command, tmp_path: Path) -> 
     (tmp_path / "auwgent.toml").write_text('[agent]\nmodel = "scripted/echo"\n')
     done = auwgent("memory", "list")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "there is no auwgent.middleware.Remember" in done.stderr
+    assert "does not list auwgent.middleware.Remember" in done.stderr
