@@ -49,6 +49,7 @@ class Heart:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._runs: dict[int, weakref.ref[Beating]] = {}
+        self._dropped: set[int] = set()  # runs that are over, though that could not be written down
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -72,6 +73,7 @@ class Heart:
     def beats_for(self, run: Beating) -> None:
         """From now on this run is alive."""
         with self._guard:
+            self._dropped.discard(run.run_no)
             self._runs[run.run_no] = weakref.ref(run)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, name="auwgent-heart", daemon=True)
@@ -81,6 +83,12 @@ class Heart:
         """The run ended."""
         with self._guard:
             self._runs.pop(run.run_no, None)
+
+    def drops(self, run: Beating) -> None:
+        """The run is over, and that could not be written down: it is told with one of the next beats."""
+        with self._guard:
+            self._runs.pop(run.run_no, None)
+            self._dropped.add(run.run_no)
 
     def close(self) -> None:
         """Stop the thread. Not for a job of the database: the thread may be waiting for one."""
@@ -106,7 +114,7 @@ class Heart:
     def _beat(self) -> None:
         while not self._stop.wait(SECONDS):
             with self._guard:
-                is_idle = not self._runs
+                is_idle = not self._runs and not self._dropped
             if is_idle:
                 continue
             try:
@@ -118,7 +126,8 @@ class Heart:
 
     def _beat_once(self) -> None:
         with self._guard:
-            dropped = [number for number, run in self._runs.items() if run() is None]
+            self._dropped.update(number for number, run in self._runs.items() if run() is None)
+            dropped = list(self._dropped)
 
         def work(connection: Connection) -> None:
             self._move(connection)
@@ -129,9 +138,8 @@ class Heart:
         self._database.write(work, patience=PATIENCE)
         with self._guard:
             self._beat_at = time.monotonic()
-            for number in dropped:
-                if (run := self._runs.get(number)) is not None and run() is None:
-                    del self._runs[number]
+            self._dropped.difference_update(dropped)
+            self._runs = {number: run for number, run in self._runs.items() if run() is not None}
 
     def _move(self, connection: Connection) -> None:
         connection.execute(self._beats, {"of_worker": self._worker, "where": here()})

@@ -146,16 +146,25 @@ class Journal:
         """Store what is new and how the run ended, and let go of the session."""
         with hold.lock:
             hold.over = True
+            try:
+                self._append(hold, session, end=end)
+            except BaseException:
+                self._heart.drops(hold)
+                raise
             self._heart.stops_for(hold)
-            self._append(hold, session, end=end)
 
     def give_up(self, hold: Hold) -> None:
         """Leave the queue, or let go of a session that nothing was done with."""
         with hold.lock:
             hold.over = True
-            self._heart.stops_for(hold)
-            if hold.run_no:
+            if not hold.run_no:
+                return
+            try:
                 self.database.write(lambda connection: _end(connection, hold, End("cancelled")))
+            except BaseException:
+                self._heart.drops(hold)
+                raise
+            self._heart.stops_for(hold)
 
     def fork(self, hold: Hold, new_id: str) -> None:
         """Copy the session that another run holds, as it was before, and queue for the copy instead."""

@@ -133,6 +133,7 @@ turns = Table(
     Column("input_tokens", Big),
     Column("output_tokens", Big),
     Column("cached_tokens", Big),
+    Column("written_tokens", Big),
     Column("reasoning_tokens", Big),
     Column("usd", Float),
     Column("estimated", Integer),
@@ -216,7 +217,7 @@ def seated(
 
 TURNS = TypeAdapter(list[Turn])
 IN_COLUMNS = {"id", "role", "agent", "run_id", "created_at", "model", "usage"}
-COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "usd")
+COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "written_tokens", "reasoning_tokens", "usd")
 COUNTED = {*COUNTS, "estimated"}  # what else a usage tells stands in the body
 
 
@@ -258,6 +259,7 @@ TURN_COLUMNS: tuple[ColumnElement[Any], ...] = (
     turns.c.input_tokens,
     turns.c.output_tokens,
     turns.c.cached_tokens,
+    turns.c.written_tokens,
     turns.c.reasoning_tokens,
     turns.c.usd,
     turns.c.estimated,

@@ -10,7 +10,7 @@ CREATE TABLE auwgent_calls (
 	PRIMARY KEY (no), 
 	FOREIGN KEY(run_no) REFERENCES auwgent_runs (no) ON DELETE CASCADE
 );
-INSERT INTO "auwgent_calls" VALUES(1,1,'c1','weather',1,1795883429099387,1795883429112282);
+INSERT INTO "auwgent_calls" VALUES(1,1,'c1','weather',1,1795885307764318,1795885307779436);
 CREATE TABLE auwgent_runs (
 	no INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	user_id TEXT NOT NULL, 
@@ -35,8 +35,8 @@ CREATE TABLE auwgent_runs (
 	UNIQUE (user_id, id), 
 	FOREIGN KEY(session_no) REFERENCES auwgent_sessions (no) ON DELETE SET NULL
 );
-INSERT INTO "auwgent_runs" VALUES(1,'u1','c492671f06354a15aa6977f22a289869',1,'completed',1,1,1,0,1795883429065261,NULL,1795883429065261,1795883429123562,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "auwgent_runs" VALUES(2,'ada','e4dad9c6936d4310b5b985d63161b0f5',2,'completed',1,1,1,0,1795883429130179,NULL,1795883429130179,1795883429136878,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "auwgent_runs" VALUES(1,'u1','82becce83adf41f7bf4e3de41c147dcf',1,'completed',1,1,1,0,1795885307716774,NULL,1795885307716774,1795885307792247,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "auwgent_runs" VALUES(2,'ada','987e3ab5602049b8bc525343bc261841',2,'completed',1,1,1,0,1795885307800318,NULL,1795885307800318,1795885307815432,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
 CREATE TABLE auwgent_schema (
 	version INTEGER NOT NULL, 
 	PRIMARY KEY (version)
@@ -56,8 +56,8 @@ CREATE TABLE auwgent_sessions (
 	PRIMARY KEY (no), 
 	UNIQUE (user_id, id)
 );
-INSERT INTO "auwgent_sessions" VALUES(1,'u1','s1',1795883429062221,1795883429123207,1,'"Be kind."','["Main"]',NULL,NULL);
-INSERT INTO "auwgent_sessions" VALUES(2,'ada','s2',1795883429125536,1795883429136540,2,'""','["Main"]',NULL,NULL);
+INSERT INTO "auwgent_sessions" VALUES(1,'u1','s1',1795885307708768,1795885307791670,1,'"Be kind."','["Main"]',NULL,NULL);
+INSERT INTO "auwgent_sessions" VALUES(2,'ada','s2',1795885307799327,1795885307814986,2,'""','["Main"]',NULL,NULL);
 CREATE TABLE auwgent_turns (
 	no INTEGER NOT NULL, 
 	session_no INTEGER NOT NULL, 
@@ -72,6 +72,7 @@ CREATE TABLE auwgent_turns (
 	input_tokens INTEGER, 
 	output_tokens INTEGER, 
 	cached_tokens INTEGER, 
+	written_tokens INTEGER, 
 	reasoning_tokens INTEGER, 
 	usd FLOAT, 
 	estimated INTEGER, 
@@ -80,12 +81,12 @@ CREATE TABLE auwgent_turns (
 	UNIQUE (session_no, id), 
 	FOREIGN KEY(session_no) REFERENCES auwgent_sessions (no) ON DELETE CASCADE
 );
-INSERT INTO "auwgent_turns" VALUES(1,1,'c00303f81f7f44f5a85cffd2efcfdc3f',1.0,'user','Main',1,NULL,1795883429082575,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"What is the weather? é\u0000"}');
-INSERT INTO "auwgent_turns" VALUES(2,1,'ed3f3ca59d2447e1b5c0c4498dbb318b',2.0,'assistant','Main',1,NULL,1795883429098279,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"","tool_calls":[{"id":"c1","name":"weather","args":{"city":"Oslo"}}]}');
-INSERT INTO "auwgent_turns" VALUES(3,1,'fd69e6ba1c734a21b3a5fc7300573bdd',3.0,'tool','Main',1,NULL,1795883429110374,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"rain","tool_call_id":"c1","name":"weather","outcome":"ok"}');
-INSERT INTO "auwgent_turns" VALUES(4,1,'9c86091151ca4227a26e9dbdfbd09742',4.0,'assistant','Main',1,NULL,1795883429122304,'openai/gpt-5-mini',20,3,5,0,0.25,0,'{"content":"It rains."}');
-INSERT INTO "auwgent_turns" VALUES(5,2,'7f3d70f06b004d5c8a2ed9a75e896a0a',1.0,'user','Main',2,NULL,1795883429134265,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"Hello"}');
-INSERT INTO "auwgent_turns" VALUES(6,2,'7cf757d37b454f94bdabd2c1eb25ae64',2.0,'assistant','Main',2,NULL,1795883429135968,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"You said: Hello"}');
+INSERT INTO "auwgent_turns" VALUES(1,1,'c4e2a11c796a44c2b636486dfe55aa4d',1.0,'user','Main',1,NULL,1795885307735463,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"What is the weather? é\u0000"}');
+INSERT INTO "auwgent_turns" VALUES(2,1,'8578fb46b44641df9d395b3bf27d37ee',2.0,'assistant','Main',1,NULL,1795885307762349,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"","tool_calls":[{"id":"c1","name":"weather","args":{"city":"Oslo"}}]}');
+INSERT INTO "auwgent_turns" VALUES(3,1,'ab8d6cd7662f4713826a8aa55486c84f',3.0,'tool','Main',1,NULL,1795885307774334,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"rain","tool_call_id":"c1","name":"weather","outcome":"ok"}');
+INSERT INTO "auwgent_turns" VALUES(4,1,'7a1de05def7b424185ce6c03477a7839',4.0,'assistant','Main',1,NULL,1795885307790388,'openai/gpt-5-mini',20,3,5,0,0,0.25,0,'{"content":"It rains."}');
+INSERT INTO "auwgent_turns" VALUES(5,2,'790d2ffa41f14f4e8b4d1ccd02d89c13',1.0,'user','Main',2,NULL,1795885307810334,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"Hello"}');
+INSERT INTO "auwgent_turns" VALUES(6,2,'205375202f644e0397601e8e7299dbe5',2.0,'assistant','Main',2,NULL,1795885307814170,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"content":"You said: Hello"}');
 CREATE TABLE auwgent_workers (
 	no INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	place TEXT NOT NULL, 
