@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import aclosing
 from dataclasses import replace
 
-from auwgent.engine.state import Run, no_answer
+from auwgent.engine.failures import no_answer
+from auwgent.engine.state import Run
 from auwgent.hooks.answers import Asked, Failure
 from auwgent.hooks.context import AgentState, Context
 from auwgent.hooks.metering import ASKING

@@ -13,9 +13,10 @@ from typing import Any
 from auwgent.engine.agent import Agent
 from auwgent.engine.capabilities import Capability, answers_as_text, with_answer
 from auwgent.engine.ends import Answer, finish_reason, read
+from auwgent.engine.failures import as_ours, no_answer, of_a_hook
 from auwgent.engine.pieces import Partials
 from auwgent.engine.results import history, note_refused, shortened, with_reader
-from auwgent.engine.state import Frame, as_ours, no_answer, of_a_hook
+from auwgent.engine.state import Frame
 from auwgent.errors import (
     ConfigError,
     LimitExceeded,

@@ -11,8 +11,9 @@ from functools import partial
 from auwgent.engine.aside import ask_aside
 from auwgent.engine.ask import FINAL, Reported, ask_hooks, may_overrule, may_restart, render_prompt
 from auwgent.engine.capabilities import Ending
+from auwgent.engine.failures import as_ours, deadline
 from auwgent.engine.loop import converse, help_out, recall, take_up
-from auwgent.engine.state import Frame, Run, Services, Start, as_ours, deadline
+from auwgent.engine.state import Frame, Run, Services, Start
 from auwgent.errors import (
     AuwgentError,
     ConfigError,

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff
+from auwgent.engine.failures import limit, of_a_hook
 from auwgent.engine.purse import CallPurse, RunPurse
 from auwgent.errors import (
-    AuwgentError,
     LimitExceeded,
     MiddlewareError,
-    ProviderError,
-    ToolError,
     goes_through,
 )
 from auwgent.hooks.answers import Verdict
@@ -242,10 +238,10 @@ class Run(RunState):
         limits, usage = self.services.limits, self.usage
         self.llm_calls += 1
         if self.llm_calls > limits.llm_calls:
-            raise _limit("llm_calls", limits.llm_calls, "model calls")
+            raise limit("llm_calls", limits.llm_calls, "model calls")
         spent = usage.input_tokens + usage.output_tokens
         if limits.tokens is not None and spent >= limits.tokens:
-            raise _limit("tokens", limits.tokens, "tokens")
+            raise limit("tokens", limits.tokens, "tokens")
         if limits.usd is not None and usage.usd is None:
             raise LimitExceeded(
                 f"`limits.usd` = {limits.usd:g} cannot be kept: what the run has cost is not known, because a model "
@@ -253,7 +249,7 @@ class Run(RunState):
                 key="limits.usd",
             )
         if limits.usd is not None and usage.usd is not None and usage.usd >= limits.usd:
-            raise _limit("usd", limits.usd, "US dollars")
+            raise limit("usd", limits.usd, "US dollars")
 
     async def ask_for_hook(self, agent: AgentState, call: Mapping[str, Any]) -> bool:
         """Ask the user for a hook. A yes is for this call with these arguments, and good for one time."""
@@ -399,54 +395,3 @@ class Frame(AgentState):
     async def emit(self, name: str, value: dict[str, Any]) -> None:
         """Hand an intent of this agent to everybody outside; the hooks have been asked about it."""
         await self.run.emit(name, value, self.agent.name)
-
-
-@asynccontextmanager
-async def deadline(limits: Limits, began: float) -> AsyncIterator[None]:
-    """What is done within is cancelled when the run that began then, by the loop's clock, is over its limit."""
-    try:
-        async with asyncio.timeout_at(None if limits.seconds is None else began + limits.seconds) as clock:
-            yield
-    except TimeoutError:
-        if not clock.expired():
-            raise
-        raise _limit("seconds", limits.seconds or 0, "seconds") from None
-
-
-def as_ours(failure: BaseException) -> AuwgentError:
-    """Return a failure as an error of ours, whatever was raised; what ends a task or the program is raised again."""
-    if goes_through(failure):
-        raise failure
-    if isinstance(failure, AuwgentError):
-        return failure
-    error = AuwgentError(f"the run failed: {describe(failure)}")
-    error.__cause__ = failure
-    return error
-
-
-def no_answer(spec: ModelSpec) -> ProviderError:
-    """The error for a model that yielded no reply."""
-    return ProviderError(
-        f"{spec.name} ended without an answer",
-        provider=spec.provider,
-        model=spec.name,
-        fault="broken_stream",
-        retryable=True,
-    )
-
-
-def _limit(key: str, value: float, unit: str) -> LimitExceeded:
-    return LimitExceeded(f"the run reached `limits.{key}` = {value:g} {unit}", key=f"limits.{key}")
-
-
-def of_a_hook(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function that a hook has left on ctx. A `ToolError` is for the model to read."""
-    try:
-        return function(*args)
-    except ToolError:
-        raise
-    except BaseException as error:
-        if goes_through(error):
-            raise
-        name = getattr(function, "__qualname__", type(function).__qualname__)
-        raise MiddlewareError(f"{name} failed: {describe(error)}", middleware=name, hook="ctx") from error
