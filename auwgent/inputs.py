@@ -16,6 +16,7 @@ from auwgent.session import Media, Part, Text
 from auwgent.words import misfits
 
 Input = str | Sequence[Any] | None
+LARGEST = 50_000_000  # bytes of one attached file; no provider takes more at once
 MediaType = Literal["image", "file", "audio"]
 
 _PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
@@ -52,13 +53,28 @@ def _part(part: Any) -> Any:
 
 
 def _file(path: Any, kind: MediaType | None) -> Part:
+    """Read a file that the program names. A text is never a path: it may have come from a stranger's request."""
+    if not isinstance(path, Path):
+        raise ConfigError(
+            "the `path` of a part must be a pathlib.Path of the program's own; a text may come from anybody"
+        )
+    return media(path.name, read_attachment(path), kind)
+
+
+def read_attachment(path: Path) -> bytes:
+    """Read a regular file: others may have no end, or nobody who writes to them. `ConfigError` says what is wrong."""
     try:
-        file = Path(path).expanduser()
-        content = file.read_bytes()
-    except (OSError, TypeError, ValueError) as error:  # the latter two where it is no path at all
+        if not path.expanduser().is_file():
+            reason = "it is not a regular file" if path.expanduser().exists() else "No such file or directory"
+            raise ConfigError(f"cannot read the attachment {str(path)!r}: {reason}")
+        with path.expanduser().open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read the attachment {str(path)!r}: {words}") from None
-    return media(file.name, content, kind)
+    if len(content) > LARGEST:
+        raise ConfigError(f"the attachment {str(path)!r} has more than {LARGEST // 1_000_000} MB")
+    return content
 
 
 def media(name: str, content: bytes, kind: MediaType | None = None) -> Part:

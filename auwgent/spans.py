@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic_core import CoreSchema, core_schema
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+MOST_SECONDS = 1e10  # Python's own lengths of time end somewhere behind
 LONGEST = timedelta(days=36525)  # what can be taken from any date of ours
 
 
@@ -25,7 +26,7 @@ class Span(timedelta):
         words = str(given)
         if isinstance(given, timedelta):
             length = given
-        elif isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < float("inf"):
+        elif isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < MOST_SECONDS:
             length, words = timedelta(seconds=given), f"{given:g}s"
         else:
             match = re.fullmatch(r"(\d{1,8})([smhdw])", given, re.ASCII) if isinstance(given, str) else None

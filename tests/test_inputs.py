@@ -35,7 +35,7 @@ def test_files_are_bytes_never_paths(tmp_path: Path) -> None:
     picture = tmp_path / "cat.png"
     picture.write_bytes(b"\x89PNG")
     _, image, file = parts_of(
-        "Look", {"type": "image", "path": str(picture)}, {"type": "file", "data": b"x", "name": "x.txt"}
+        "Look", {"type": "image", "path": picture}, {"type": "file", "data": b"x", "name": "x.txt"}
     )
     assert isinstance(image, Media)
     assert isinstance(file, Media)
@@ -64,8 +64,11 @@ def test_what_a_file_is_follows_from_its_name(name: str, kind: str, tmp_path: Pa
         [5],
         [{"type": "video"}],
         [{"type": "image"}],
-        [{"type": "image", "path": "/there/is/none.png"}],
-        [{"type": "image", "path": "a\0b"}],
+        [{"type": "image", "path": Path("/there/is/none.png")}],
+        [{"type": "file", "path": "/etc/hostname"}],
+        [{"type": "file", "path": Path("/dev/zero")}],
+        [{"type": "file", "path": Path("/")}],
+        [{"type": "image", "path": Path("a\0b")}],
         [{"type": "image", "path": 5}],
     ],
 )

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import click
 
-from auwgent.inputs import media
+from auwgent.inputs import LARGEST, media
 from auwgent.session import Part, Text
 
 Input = str | list[Part]
 
 PATIENCE = 2.0  # seconds of reading before a person is told what is waited for
-LARGEST = 50_000_000  # bytes of one attached file; no provider takes more at once
 
 
 def gather(prompt: str | None, attached: Sequence[Path], *, use_stdin: bool, quiet: bool = False) -> Input:
