@@ -24,5 +24,5 @@ def test_a_limit_is_read_as_a_length_of_time_and_told_where_it_is_none() -> None
         load({"agent": agent, "limits": {"approval": "12h"}}, environ={}).limits.approval.total_seconds()
         == 43200
     )
-    with pytest.raises(ConfigError, match="`limits.approval`: must be a length of time"):
+    with pytest.raises(ConfigError, match=r"`limits\.approval`: must be a length of time"):
         load({"agent": agent}, overrides=[f"limits.approval={'9' * 500}"], environ={})
