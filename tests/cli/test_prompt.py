@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
-from auwgent.cli.prompt import LARGEST, gather
+from auwgent.cli.prompt import gather
+from auwgent.inputs import LARGEST
 from auwgent.session import Text
 
 
