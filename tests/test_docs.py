@@ -24,7 +24,7 @@ NAMED = re.compile(r"^# (\S+\.(?:py|toml|md|json))\n")
 NAMES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "TEAM_KEY", "AUWGENT_SESSIONS_KEY")
 KEYS = dict.fromkeys(NAMES, "a-key")
 DRY = {"AUWGENT_AGENT__MODEL": "scripted/echo"}  # nothing here may cost money or need a network
-ELSEWHERE = ("./dev", "pip", "apt-get", "export", "auwgent model pull", "auwgent init")
+ELSEWHERE = ("./dev", "pip", "apt-get", "export", "auwgent model pull")
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -87,6 +87,8 @@ def _commands_work(folder: Path, text: str) -> None:
         if not line.startswith("$ ") or line[2:].startswith(ELSEWHERE):
             continue
         words = shlex.split(line[2:], comments=True)
+        if words[:2] == ["auwgent", "init"] and (folder / "auwgent.toml").exists():
+            continue  # it never overwrites
         assert words[0] == "auwgent", f"not a command of ours: {line}"
         env = {**os.environ, "NO_COLOR": "1"}
         done = forks.run(["-m", *words], stdin="", cwd=folder, env=env, litellm=True)
