@@ -26,7 +26,9 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="only what starts no process and loads no LiteLLM")
-    parser.addoption("--random", action="store_true", help="other examples in each run, where tests make their own")
+    parser.addoption(
+        "--random", action="store_true", help="other examples in each run, where tests make their own"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -20,6 +20,8 @@ from tests.support.alone import alone as alone
 from tests.support.raw_server import raw_server
 from tests.support.wires import WIRES, Called, Wire
 
+pytestmark = pytest.mark.process
+
 
 def add(a: int, b: int) -> int:
     """Add two numbers."""

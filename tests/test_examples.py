@@ -13,6 +13,8 @@ import pytest
 from tests.support import forks
 from tests.support.forks import Done
 
+pytestmark = pytest.mark.process
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FOLDERS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir() and path.name != "__pycache__")
 

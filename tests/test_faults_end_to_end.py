@@ -28,6 +28,7 @@ from tests.support.raw_server import (
 from tests.support.wires import WIRES, Called, Wire
 
 pytestmark = [
+    pytest.mark.process,
     pytest.mark.usefixtures("alone"),
     pytest.mark.asyncio(loop_scope="module"),  # with the HTTP clients, which take long to make
 ]
@@ -138,6 +139,7 @@ async def fails(wire: Wire, url: str, streams: bool, fault: str = "") -> Provide
     return error
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("streams", BOTH, ids=["streamed", "whole"])
 @pytest.mark.parametrize("fault", BEFORE)
 async def test_a_failed_call_is_typed_and_the_session_goes_on(
@@ -308,6 +310,7 @@ async def test_ten_megabytes_are_said_kept_and_sent_again(here: Path, wire: Wire
     assert session.turns[1].text == text
 
 
+@pytest.mark.clock
 async def test_a_slow_drip_is_no_silence(here: Path, wire: Wire) -> None:
     drip: list[Step] = [step for part in wire.streamed("Slow.") for step in (part, 0.25)]
     async with raw_server(drip) as server:

@@ -29,6 +29,7 @@ def leave_wal(file: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
 
+@pytest.mark.process
 def test_looking_after_a_file_leaves_the_locks_on_it(tmp_path: Path) -> None:
     """A process that closes a file loses all its locks on that file: so it is not even opened."""
     file = tmp_path / "sessions.db"

@@ -257,6 +257,7 @@ def test_the_working_directory_is_not_searched(write: Write, monkeypatch: pytest
     assert sys.path[0] == "", "the sys.path of the program is as it was"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("listed", [False, True])
 def test_python_m_auwgent_does_not_search_the_working_directory(write: Write, listed: bool) -> None:
     here = write("my_evil.py", "class Audit:\n    def open(self): ...\n", "here")
@@ -307,6 +308,7 @@ def test_lazy_names_are_known_before_they_are_loaded() -> None:
     assert get("Session").__module__ == "auwgent.session"
 
 
+@pytest.mark.process
 def test_importing_it_loads_next_to_nothing() -> None:
     code = "import sys, typing; old = set(sys.modules); import auwgent.imports; print(len(set(sys.modules) - old))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)

@@ -18,6 +18,8 @@ from packaging.utils import canonicalize_name
 
 import auwgent
 
+pytestmark = pytest.mark.process
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent

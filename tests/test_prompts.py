@@ -206,6 +206,7 @@ def _names_of(prompt: Prompt, values: dict[str, Any]) -> tuple[str, ...]:
     return caught.value.names
 
 
+@pytest.mark.process
 def test_prompts_without_templates_do_without_jinja() -> None:
     code = (
         "import sys; from auwgent.prompts import Prompt; Prompt(['a { b }', 'c']).render({}); "

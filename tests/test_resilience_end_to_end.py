@@ -19,6 +19,7 @@ from tests.support.raw_server import RawServer, Step, raw_server
 from tests.support.wires import Anthropic, Called, OpenAI
 
 pytestmark = [
+    pytest.mark.process,
     pytest.mark.usefixtures("alone"),
     pytest.mark.asyncio(loop_scope="module"),  # with the HTTP clients, which take long to make
 ]

@@ -117,6 +117,7 @@ async def test_the_user_of_a_run_may_stand_in_its_context() -> None:
     assert session.user_id == "u1"
 
 
+@pytest.mark.process
 async def test_what_a_store_keeps_is_not_changed_by_later_runs() -> None:
     kept: dict[str, Session] = {}
 

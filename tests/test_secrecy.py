@@ -89,6 +89,7 @@ async def test_a_failure_that_is_only_logged_tells_no_secret(caplog: pytest.LogC
     assert SECRET not in caplog.text
 
 
+@pytest.mark.process
 async def test_a_handler_that_fails_ends_the_run_and_no_secret_of_it_is_shown_or_stored(
     tmp_path: Path,
 ) -> None:

@@ -33,6 +33,7 @@ from tests.support.serving import serving
 from tests.support.wires import WIRES, Anthropic, OpenAI, Wire
 
 pytestmark = [
+    pytest.mark.process,
     pytest.mark.usefixtures("alone"),
     pytest.mark.asyncio(loop_scope="module"),  # with the HTTP clients, which take long to make
 ]

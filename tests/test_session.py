@@ -121,6 +121,7 @@ def test_a_result_that_is_put_in_is_not_taken_for_that_of_a_later_call_with_its_
     assert whole[4].text == "of the second"
 
 
+@pytest.mark.process
 @given(garbage)
 def test_paired_makes_any_history_valid(turns: list[Turn]) -> None:
     whole = paired(turns)

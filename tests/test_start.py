@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.raw_server import STREAM_END, event, raw_server, stream_head
 
+pytestmark = pytest.mark.process
+
 # Each takes longer to import than `auwgent --help` takes in all.
 SLOW = frozenset(
     (

@@ -82,6 +82,7 @@ def test_nothing_is_opened(auwgent: Any, config: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "opened").exists()
 
 
+@pytest.mark.process
 def test_static_imports_nothing_that_the_config_names(config: Path) -> None:
     config.write_text(
         'middleware = ["auwgent.middleware.SQLModelSessions", "my_checked.Audit", "my_nothing.X"]\n'
@@ -309,6 +310,7 @@ def test_ctrl_c_leaves_at_once_and_ends_the_servers(auwgent: Any, config: Path, 
 # Models
 
 
+@pytest.mark.clock
 def test_online_each_model_in_use_is_asked_once(auwgent: Any, config: Path) -> None:
     config.write_text(
         '[agent]\nmodel = "main"\n[models.main]\nuse = "scripted/a"\nfallbacks = ["other"]\n'

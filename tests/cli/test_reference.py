@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from auwgent.cli.chat.slash import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
 
 
+@pytest.mark.process
 def test_the_page_is_up_to_date() -> None:
     done = subprocess.run([sys.executable, ROOT / "scripts" / "cli_help.py", "--check"], check=False)
     assert done.returncode == 0, "run: ./dev python scripts/cli_help.py"

@@ -382,6 +382,7 @@ class TestFailure:
         assert said.endswith("\n")
         assert told.startswith("interrupted\nsession: ")
 
+    @pytest.mark.clock
     def test_by_ctrl_c_does_not_wait_for_a_tool(self, auwgent: Command) -> None:
         process = auwgent.start("run", "nap", stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         with process:

@@ -394,6 +394,7 @@ def test_a_dict_that_holds_itself_is_refused() -> None:
         load({"agent": {"model": "a/b"}, "context": context}, environ={})
 
 
+@pytest.mark.process
 def test_a_good_config_needs_no_parser_with_positions(file: File) -> None:
     file(CONTRACT)
     code = (

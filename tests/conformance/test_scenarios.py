@@ -15,6 +15,7 @@ from tests.support.bench import Hook, Recorder, asks_helper, calls, check_histor
 from tests.support.script_server import ScriptServer, script_server
 
 pytestmark = [
+    pytest.mark.process,
     pytest.mark.parametrize("stream", [True, False], ids=["streaming", "whole"]),
     pytest.mark.usefixtures("wire"),
 ]

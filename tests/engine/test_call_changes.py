@@ -122,6 +122,7 @@ async def test_hooks_behind_see_the_given_reply_and_may_take_it_back() -> None:
     assert (session.text, seen) == ("Asked.", ["Given."])
 
 
+@pytest.mark.process
 async def test_after_a_call_the_reply_can_be_read() -> None:
     seen: list[Any] = []
     agent = bench(

@@ -157,6 +157,7 @@ async def test_the_provider_is_given_the_time_it_wants_unless_another_is_asked(
     assert (clock() - began >= 0.05) is waits
 
 
+@pytest.mark.clock
 async def test_each_forced_start_waits_twice_as_long_as_the_one_before() -> None:
     agent = bench([flaky(3)], middleware=[forced("llm_start")])
     agent.change(back_off=BackOff(first=0.01, longest=0.03))

@@ -18,6 +18,8 @@ import redis
 from auwgent.testing.store_suite import StoreSuite
 from tests.support.databases import database
 
+pytestmark = pytest.mark.process
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "storage"
 
 

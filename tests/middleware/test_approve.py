@@ -187,6 +187,7 @@ async def test_who_is_asked_sees_what_the_tool_will_get() -> None:
     assert [request.args["path"] for request in asked] == done == ["ada@example.com"]
 
 
+@pytest.mark.process
 async def test_a_question_that_cannot_be_put_ends_the_run_before_anything_happens() -> None:
     def approver(request: ApprovalRequest) -> bool:
         raise ConnectionError("nobody there")

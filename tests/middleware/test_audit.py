@@ -221,6 +221,7 @@ async def test_long_records_are_chained_too(tmp_path: Path) -> None:
     assert verify(log_of(tmp_path)).ok
 
 
+@pytest.mark.process
 def test_two_processes_write_one_log(tmp_path: Path) -> None:
     program = f"""
 import asyncio

@@ -142,6 +142,7 @@ async def test_calls_are_counted_exactly_by_runs_at_once(url: str) -> None:
     assert sum(isinstance(one, LimitExceeded) for one in outcomes) == 13
 
 
+@pytest.mark.process
 def test_processes_share_a_budget(tmp_path: Path) -> None:
     program = f"""
 import asyncio

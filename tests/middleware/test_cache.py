@@ -244,6 +244,7 @@ async def test_the_answer_of_a_fallback_is_not_kept() -> None:
     assert session.text == "Spare."
 
 
+@pytest.mark.process
 async def test_other_middleware_sees_a_kept_answer_as_any_other() -> None:
     cache, seen = Cache(url="sqlite://"), []
 

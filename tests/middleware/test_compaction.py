@@ -333,6 +333,7 @@ async def test_a_summary_that_was_cut_or_filtered_is_not_used(
     assert "without a summary" in caplog.text
 
 
+@pytest.mark.process
 async def test_one_huge_turn_is_summed_up_in_parts_and_the_good_parts_stay() -> None:
     """The model of summaries reads 4,000 tokens, and is told so by nobody but the provider."""
 
@@ -376,6 +377,7 @@ def honest(body: dict[str, Any]) -> str:
     return " ".join(rules)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("name", "stream"), [("openai/test", True), ("anthropic/claude-test", False)])
 async def test_twenty_constraints_survive_two_hundred_turns(name: str, stream: bool, tmp_path: Path) -> None:
     store = {
@@ -575,6 +577,7 @@ async def test_over_http(aimock: Aimock, tmp_path: Path) -> None:
     assert [message["role"] for message in bodies[-1]] == ["user", "user", "assistant", "user"]
 
 
+@pytest.mark.process
 async def test_over_http_a_window_that_nobody_knew_is_learned_from_the_refusal() -> None:
     words = "This model's maximum context length is 4096 tokens. Please reduce the length of the messages."
     refusal = {

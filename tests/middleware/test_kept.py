@@ -114,6 +114,7 @@ async def test_a_folder_is_given_to_those_alone_who_want_it(tmp_path: Path) -> N
     assert look.seen == (None, Path.cwd() / "here.txt")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("target", [42, Path("build"), {"os": "linux"}, ["Main", 3], object()])
 def test_an_attribute_target_of_another_meaning_is_an_error_of_the_entry(target: Any) -> None:
     cls = type("Build", (), {"target": target, "onRunStart": lambda self, session, ctx: None})

@@ -103,6 +103,7 @@ async def test_calls_of_each_agent_can_be_counted_apart() -> None:
             await agent.ask("Hi")
 
 
+@pytest.mark.clock
 async def test_what_comes_too_early_can_wait() -> None:
     limit = in_memory(calls=1, per=0.2, wait=5)
     async with closing(limit):

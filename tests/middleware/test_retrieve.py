@@ -167,6 +167,7 @@ async def test_without_an_embedding_model_the_run_says_what_is_missing() -> None
             await at_work(retrieve).ask("Hi")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("longest", [30_000, 8000, 2000])
 async def test_a_question_that_is_too_long_is_cut(longest: int, caplog: pytest.LogCaptureFixture) -> None:
     def vectors(texts: Sequence[str]) -> Any:
@@ -182,6 +183,7 @@ async def test_a_question_that_is_too_long_is_cut(longest: int, caplog: pytest.L
     assert "too long to be embedded" in caplog.text
 
 
+@pytest.mark.process
 async def test_without_its_embedding_model_a_run_goes_on_without_passages(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

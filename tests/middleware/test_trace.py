@@ -352,6 +352,7 @@ class TestADeadCollector:
                 server.close()
             yield f"http://127.0.0.1:{port}"
 
+    @pytest.mark.clock
     async def test_costs_nothing_and_is_told_once(self, dead: str, caplog: pytest.LogCaptureFixture) -> None:
         trace = Trace(endpoint=dead, flush=0.3)
         agent = bench([{"when": "", "text": "ok"}], middleware=[trace])

@@ -149,6 +149,7 @@ async def test_credentials_in_an_address_are_sent() -> None:
     assert server.requests[0].headers["authorization"] == "Basic bWU6c2VjcmV0"
 
 
+@pytest.mark.process
 def test_the_addresses_are_those_that_litellm_uses() -> None:
     litellm = preload().result()
     for name, provider in PROVIDERS.items():

@@ -13,7 +13,7 @@ from auwgent.models.litellm import LiteLLMModel
 from tests.models.asking import asked, hear, user
 from tests.support.raw_server import STREAM_END, Step, piece, raw_server, stream_head, whole
 
-pytestmark = pytest.mark.usefixtures("alone")
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("alone")]
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 ROUTES = ("direct", "litellm")

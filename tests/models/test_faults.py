@@ -45,6 +45,7 @@ def over_http(status: int, message: str = "boom", **headers: str) -> Any:
     return error
 
 
+@pytest.mark.process
 def test_every_exception_class_has_a_fault(kinds: list[type[BaseException]]) -> None:
     assert len(kinds) > 40
     unknown = [kind for kind in kinds if not any(base.__name__ in BY_CLASS for base in kind.__mro__)]
@@ -55,6 +56,7 @@ def test_every_exception_class_has_a_fault(kinds: list[type[BaseException]]) -> 
         assert (error.provider, error.model) == ("openai", "openai/gpt-4o-mini")
 
 
+@pytest.mark.process
 def test_nothing_is_listed_that_is_no_class_any_more(kinds: list[type[BaseException]]) -> None:
     names = {base.__name__ for kind in kinds for base in kind.__mro__}
     assert BY_CLASS.keys() <= names

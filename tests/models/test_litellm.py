@@ -30,6 +30,7 @@ from tests.support.raw_server import (
 from tests.support.wires import Anthropic
 
 pytestmark = [
+    pytest.mark.process,
     pytest.mark.usefixtures("alone"),
     pytest.mark.asyncio(loop_scope="module"),  # with the HTTP clients, which take long to make
 ]
@@ -193,6 +194,7 @@ async def test_what_breaks_off_in_the_middle_says_so(name: str, rest: list[Step]
     assert (caught.value.fault, caught.value.retryable) == ("broken_stream", True)
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("name", OPENAI)
 @pytest.mark.parametrize(
     "answer",

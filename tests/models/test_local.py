@@ -33,6 +33,8 @@ from auwgent.models.local.engine import LocalModel
 from auwgent.session import Media, Text, ToolCall, Turn
 from tests.support.weights import smollm2, wheels
 
+pytestmark = pytest.mark.process
+
 __all__ = ["smollm2", "wheels"]
 
 NUMBERS = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}
@@ -175,6 +177,7 @@ async def test_silence_ends_with_the_time_out(smollm2: Path) -> None:
     assert (error.fault, error.retryable) == ("timeout", True)
 
 
+@pytest.mark.clock
 async def test_leaving_the_stream_stops_the_engine(smollm2: Path) -> None:
     endless, model = LocalModel(spec(smollm2, max_tokens=5000)), LocalModel(spec(smollm2, max_tokens=1))
     async with aclosing(_stream(endless)) as pieces:
@@ -190,6 +193,7 @@ def _stream(model: LocalModel) -> Any:
     return model.ask(ModelRequest("", [user(LONG)]))
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("prompt", [LONG, "word " * 6000], ids=["while it speaks", "while it reads"])
 async def test_a_cancelled_call_stops_the_engine(prompt: str, smollm2: Path) -> None:
     endless, model = LocalModel(spec(smollm2, max_tokens=5000)), LocalModel(spec(smollm2, max_tokens=1))
@@ -336,6 +340,7 @@ def process(smollm2: Path, prompt: str, **env: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.clock
 def test_ctrl_c_stops_it_at_once(smollm2: Path) -> None:
     with process(smollm2, LONG) as child:
         assert child.stdout is not None

@@ -31,6 +31,7 @@ def chat_models() -> list[str]:
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("usage", SIZES, ids=["short", "cached", "long"])
 def test_the_list_gives_the_prices_that_litellm_reckons(chat_models: list[str], usage: Usage) -> None:
     litellm = preload().result()
@@ -66,6 +67,7 @@ def test_a_model_that_is_not_listed_has_no_price() -> None:
     assert listed_usd(ModelSpec("openai/unheard-of"), SIZES[0]) is None
 
 
+@pytest.mark.process
 def test_the_list_is_read_without_litellm() -> None:
     code = (
         "import sys; from auwgent.models.listed import listed; from auwgent.models.base import ModelSpec; "

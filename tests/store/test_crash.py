@@ -13,6 +13,8 @@ from auwgent.session import Session, paired
 from tests.support import killed
 from tests.support.databases import database
 
+pytestmark = pytest.mark.process
+
 
 @dataclass(frozen=True)
 class Point:

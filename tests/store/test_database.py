@@ -207,6 +207,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.process
 async def test_a_full_disk_fails_the_save_and_the_session_can_go_on(tmp_path: Path) -> None:
     """No file may grow past a limit, which SQLite takes for a full disk."""
     url = f"sqlite:///{tmp_path / 'sessions.db'}"

@@ -8,10 +8,14 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from auwgent.middleware import SQLModelSessions
 from auwgent.testing.runs import Run, stored
 from tests.support.databases import database
 from tests.support.worker import worker
+
+pytestmark = pytest.mark.process
 
 
 def test_eight_processes_may_be_the_first(url: str) -> None:
@@ -35,6 +39,7 @@ async def test_runs_of_several_processes_follow_one_another(url: str) -> None:
     await store.close()
 
 
+@pytest.mark.clock
 def test_a_session_whose_owner_was_killed_is_free_within_five_seconds(url: str) -> None:
     with worker(url) as owner, worker(url) as next_one:
         owner.all_ok("start s1", "say one", "save")

@@ -154,6 +154,7 @@ async def test_an_interrupted_call_in_the_window_is_known(windowed: SQLModelSess
     await other.close()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("begins", [True, False])
 async def test_a_call_before_the_window_with_the_same_id_is_another_one(
     windowed: SQLModelSessions, begins: bool

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from auwgent import ProviderError
 from auwgent.testing import Clock, run_scenario, scripted
 
@@ -28,6 +30,7 @@ CONFIG = {
 }
 
 
+@pytest.mark.process
 async def test_a_scenario_shows_what_was_asked_said_and_streamed() -> None:
     scenario = await run_scenario(CONFIG, "40 and 2?", "Thanks")
     assert scenario.names == ["tool_call", "tool_result", "response_text", "response_text"]

@@ -16,6 +16,8 @@ from auwgent.session import Session
 from auwgent.testing.store_suite import StoreSuite
 from tests.support.databases import POSTGRES, database
 
+pytestmark = pytest.mark.process
+
 
 class TestSQLite(StoreSuite):
     budget = 2.2  # the ids of runs have an index

@@ -231,6 +231,7 @@ async def test_cancelling_the_run_cancels_its_tools() -> None:
     released.set()
 
 
+@pytest.mark.clock
 def test_a_hanging_tool_does_not_keep_the_program_alive() -> None:
     released = threading.Event()
 

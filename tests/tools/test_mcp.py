@@ -28,6 +28,8 @@ from auwgent.tools.mcp import McpFailure, McpServer, McpServers, McpTools
 from auwgent.tools.mcp.pins import Pins
 from tests.support.aimock import missing, running_aimock
 
+pytestmark = pytest.mark.process
+
 PROGRAM = Path(__file__).parent.parent / "support" / "mcp_server.py"
 
 
@@ -184,6 +186,7 @@ def test_an_entry_that_names_no_server_is_refused(use: str, options: dict[str, A
         McpTools.parse(use, **options)
 
 
+@pytest.mark.clock
 async def test_opening_waits_for_nobody_and_a_failure_holds_up_no_other_server() -> None:
     began = time.monotonic()
     specs = [demo(), demo("slow", timeout=0.5, START_AFTER="60"), demo("broken", FAIL_WITH="no licence")]
