@@ -61,7 +61,7 @@ class Budget(Kept, Meter):
     """
 
     name = "budget"
-    tables = limits.tables
+    tables = limits.TABLES
     DEFAULT_FILE = ".auwgent/limits.db"
 
     run: Capped = option(default=None)  # type: ignore[assignment]  # hides `Kept.run`, which stands as `_job` here

@@ -29,7 +29,7 @@ class Cache(Kept):
 
     name = "cache"
     watches = True
-    tables = answers.tables
+    tables = answers.TABLES
     DEFAULT_FILE = ".auwgent/cache.db"
 
     keep: Time = option(default="7d")

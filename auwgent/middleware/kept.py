@@ -140,7 +140,7 @@ class Kept(Configured):
     which is kept in this process alone.
     """
 
-    tables: ClassVar[Any]  # a `MetaData` of SQLAlchemy
+    tables: ClassVar[Any]  # of SQLAlchemy, as classes of SQLModel have them
     DEFAULT_FILE: ClassVar[str]
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ class RateLimit(Kept, Meter):
     """
 
     name = "rate limit"
-    tables = limits.tables
+    tables = limits.TABLES
     DEFAULT_FILE = ".auwgent/limits.db"
 
     calls: Count | None = None

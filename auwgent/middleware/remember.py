@@ -33,7 +33,7 @@ class Remember(Kept):
     """
 
     name = "remember"
-    tables = facts.tables
+    tables = facts.TABLES
     DEFAULT_FILE = ".auwgent/memory.db"
 
     url: str | None = None

@@ -37,7 +37,7 @@ class Retrieve(Kept):
     """
 
     name = "retrieve"
-    tables = passages.tables
+    tables = passages.TABLES
     DEFAULT_FILE = ".auwgent/index.db"
 
     url: str | None = None

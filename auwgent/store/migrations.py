@@ -9,8 +9,9 @@ from sqlalchemy import Connection, insert, inspect, select, text, update
 from auwgent.store.base import Schema
 from auwgent.store.database import Database
 from auwgent.store.dialects import lock
+from auwgent.store.rows import Row
 from auwgent.store.schema import STEPS, Place, Steps, newest
-from auwgent.store.tables import metadata, schema
+from auwgent.store.tables import TABLES, schema
 
 LOCK = 0x61757767656E74  # "auwgent"
 
@@ -70,7 +71,7 @@ def _upgrade(connection: Connection, database: Database, steps: Steps) -> None:
     lock(connection, LOCK)
     version = found(connection)  # another process may have been quicker
     if version is None:
-        metadata.create_all(connection)
+        Row.metadata.create_all(connection, tables=TABLES)
         connection.execute(insert(schema), {"version": newest(steps)})
         return
     place_of(database).refuse_newer(Schema(version, newest(steps)))

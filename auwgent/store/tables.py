@@ -14,147 +14,164 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ColumnElement,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-    func,
-    text,
-)
+from sqlalchemy import ColumnElement, Index, UniqueConstraint, func, text
+from sqlmodel import Field
 
 from auwgent.errors import ConfigError, StoreError
 from auwgent.session import Turn
 from auwgent.store.dialects import Big
+from auwgent.store.rows import Count, MaybeCount, MaybeWords, Number, Row, Words
 from auwgent.store.schema import SCHEMA_TABLE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
-metadata = MetaData()
 
-schema = Table(
-    SCHEMA_TABLE,
-    metadata,
-    Column("version", Integer, primary_key=True, autoincrement=False),
-)
+class SchemaRow(Row, table=True):
+    """One row: the version of the schema."""
 
-# A session without its turns. `run_no` is the run that may write; a run that finds another one there has lost it.
-sessions = Table(
-    "auwgent_sessions",
-    metadata,
-    Column("no", Big, primary_key=True, autoincrement=True),
-    Column("user_id", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("created_at", Big, nullable=False),
-    Column("updated_at", Big, nullable=False),
-    Column("run_no", Big),
-    Column("system_prompt", Text, nullable=False),  # JSON
-    Column("stack", Text, nullable=False),  # JSON
-    Column("forked_from", Text),  # the id of a session of the same user
-    Column("forked_at", Text),  # the id of its turn
-    UniqueConstraint("user_id", "id"),
-    Index("auwgent_sessions_used", "user_id", "updated_at"),
-)
+    __tablename__ = SCHEMA_TABLE
 
-# A process at work. Its beat moves while it lives; where it stands still, the process is dead. `seen_at` is when it
-# moved last, by the database's clock: good to show, not to judge by.
-workers = Table(
-    "auwgent_workers",
-    metadata,
-    Column("no", Big, primary_key=True, autoincrement=True),
-    Column("place", Text, nullable=False),  # which process of which machine, as `heart` names it
-    Column("beat", Big, nullable=False),
-    Column("seen_at", Big, nullable=False),
-    sqlite_autoincrement=True,  # a number is never that of another process
-)
+    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
 
-# One run: who asked, what for, where it stands, what it waits for, and how it ended. Numbers grow and are never used
-# again, so that they tell who came first to a session. A run outlives its session, without its words, so that its id
-# is not taken for a new one.
-runs = Table(
-    "auwgent_runs",
-    metadata,
-    Column("no", Big, primary_key=True, autoincrement=True),
-    Column("user_id", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("session_no", Big, ForeignKey("auwgent_sessions.no", ondelete="SET NULL")),
-    # queued, running, paused, completed, failed, cancelled, interrupted (its process died), dead
-    Column("status", Text, nullable=False),
-    Column("leg", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),  # of this leg or an earlier one: only the newest may write
-    Column("worker", Big),  # the process that has it, from when it queues for its session
-    Column("priority", Integer, nullable=False, server_default="0"),
-    Column("made_at", Big, nullable=False),
-    Column("due_at", Big),  # when it may begin, or when what it waits for is over
-    Column("started_at", Big),
-    Column("ended_at", Big),
-    Column("asked", Text),  # a hash of its input, session and agent
-    Column("input", Text),  # JSON
-    Column("settings", Text),  # JSON: context, profile, model, overrides, the caller's tools
-    Column("pending", Text),  # JSON: the calls that wait for an answer
-    Column("answers", Text),  # JSON: answers by the ids of calls
-    Column("usage", Text),  # JSON: what its limits have counted so far
-    Column("error", Text),  # JSON: kind and message
-    UniqueConstraint("user_id", "id"),
-    Index("auwgent_runs_queue", "session_no", "no"),
-    # Those that are not over are few among those that are.
-    Index(
-        "auwgent_runs_open",
-        *("status", "priority", "due_at"),
-        sqlite_where=text("ended_at IS NULL"),
-        postgresql_where=text("ended_at IS NULL"),
-    ),
-    sqlite_autoincrement=True,
-)
 
-# One turn. `run_id` is empty where the turn has none, null where it is that of the run that wrote it. `seat` is its
-# place in the session: a result that came late sits between its neighbours.
-turns = Table(
-    "auwgent_turns",
-    metadata,
-    Column("no", Big, primary_key=True, autoincrement=True),
-    Column("session_no", Big, ForeignKey("auwgent_sessions.no", ondelete="CASCADE"), nullable=False),
-    Column("id", Text, nullable=False),
-    Column("seat", Float, nullable=False),
-    Column("role", Text, nullable=False),
-    Column("agent", Text),
-    Column("run_no", Big),
-    Column("run_id", Text),
-    Column("created_at", Big, nullable=False),
-    Column("model", Text),
-    Column("input_tokens", Big),
-    Column("output_tokens", Big),
-    Column("cached_tokens", Big),
-    Column("written_tokens", Big),
-    Column("reasoning_tokens", Big),
-    Column("usd", Float),
-    Column("estimated", Integer),
-    Column("body", Text, nullable=False),  # JSON
-    UniqueConstraint("session_no", "id"),
-    Index("auwgent_turns_seat", "session_no", "seat"),  # the newest turns, however many there are
-)
+class SessionRow(Row, table=True):
+    """A session without its turns. `run_no` is the run that may write; one that finds another there has lost it."""
 
-# The ledger: a tool call, written before the tool runs; `ended_at` is written along with its result.
-calls = Table(
-    "auwgent_calls",
-    metadata,
-    Column("no", Big, primary_key=True, autoincrement=True),
-    Column("run_no", Big, ForeignKey("auwgent_runs.no", ondelete="CASCADE"), nullable=False),
-    Column("call_id", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("idempotent", Boolean, nullable=False),
-    Column("started_at", Big, nullable=False),
-    Column("ended_at", Big),
-    Index("auwgent_calls_run", "run_no"),  # a provider may give a call id twice
-)
+    __tablename__ = "auwgent_sessions"
+    __table_args__ = (
+        UniqueConstraint("user_id", "id"),
+        Index("auwgent_sessions_used", "user_id", "updated_at"),
+    )
+
+    no: Number = None
+    user_id: Words
+    id: Words
+    created_at: Count
+    updated_at: Count
+    run_no: MaybeCount = None
+    system_prompt: Words  # JSON
+    stack: Words  # JSON
+    forked_from: MaybeWords = None  # the id of a session of the same user
+    forked_at: MaybeWords = None  # the id of its turn
+
+
+class WorkerRow(Row, table=True):
+    """A process at work. Its beat moves while it lives; where it stands still, the process is dead.
+
+    `seen_at` is when it moved last, by the database's clock: good to show, not to judge by.
+    """
+
+    __tablename__ = "auwgent_workers"
+    __table_args__ = ({"sqlite_autoincrement": True},)  # a number is never that of another process
+
+    no: Number = None
+    place: Words  # which process of which machine, as `heart` names it
+    beat: Count
+    seen_at: Count
+
+
+class RunRow(Row, table=True):
+    """One run: who asked, what for, where it stands, what it waits for, and how it ended.
+
+    Numbers grow and are never used again, so that they tell who came first to a session. A run outlives its session,
+    without its words, so that its id is not taken for a new one.
+    """
+
+    __tablename__ = "auwgent_runs"
+    __table_args__ = (
+        UniqueConstraint("user_id", "id"),
+        Index("auwgent_runs_queue", "session_no", "no"),
+        # Those that are not over are few among those that are.
+        Index(
+            "auwgent_runs_open",
+            *("status", "priority", "due_at"),
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    no: Number = None
+    user_id: Words
+    id: Words
+    session_no: int | None = Field(
+        default=None, sa_type=Big, foreign_key="auwgent_sessions.no", ondelete="SET NULL"
+    )
+    status: (
+        Words  # queued, running, paused, completed, failed, cancelled, interrupted (its process died), dead
+    )
+    leg: int
+    attempt: int  # of this leg or an earlier one: only the newest may write
+    worker: MaybeCount = None  # the process that has it, from when it queues for its session
+    priority: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    made_at: Count
+    due_at: MaybeCount = None  # when it may begin, or when what it waits for is over
+    started_at: MaybeCount = None
+    ended_at: MaybeCount = None
+    asked: MaybeWords = None  # a hash of its input, session and agent
+    input: MaybeWords = None  # JSON
+    settings: MaybeWords = None  # JSON: context, profile, model, overrides, the caller's tools
+    pending: MaybeWords = None  # JSON: the calls that wait for an answer
+    answers: MaybeWords = None  # JSON: answers by the ids of calls
+    usage: MaybeWords = None  # JSON: what its limits have counted so far
+    error: MaybeWords = None  # JSON: kind and message
+
+
+class TurnRow(Row, table=True):
+    """One turn. `run_id` is empty where the turn has none, null where it is that of the run that wrote it.
+
+    `seat` is its place in the session: a result that came late sits between its neighbours.
+    """
+
+    __tablename__ = "auwgent_turns"
+    __table_args__ = (
+        UniqueConstraint("session_no", "id"),
+        Index("auwgent_turns_seat", "session_no", "seat"),  # the newest turns, however many there are
+    )
+
+    no: Number = None
+    session_no: int = Field(sa_type=Big, foreign_key="auwgent_sessions.no", ondelete="CASCADE")
+    id: Words
+    seat: float
+    role: Words
+    agent: MaybeWords = None
+    run_no: MaybeCount = None
+    run_id: MaybeWords = None
+    created_at: Count
+    model: MaybeWords = None
+    input_tokens: MaybeCount = None
+    output_tokens: MaybeCount = None
+    cached_tokens: MaybeCount = None
+    written_tokens: MaybeCount = None
+    reasoning_tokens: MaybeCount = None
+    usd: float | None = None
+    estimated: int | None = None
+    body: Words  # JSON
+
+
+class CallRow(Row, table=True):
+    """The ledger: a tool call, written before the tool runs; `ended_at` is written along with its result."""
+
+    __tablename__ = "auwgent_calls"
+    __table_args__ = (Index("auwgent_calls_run", "run_no"),)  # a provider may give a call id twice
+
+    no: Number = None
+    run_no: int = Field(sa_type=Big, foreign_key="auwgent_runs.no", ondelete="CASCADE")
+    call_id: Words
+    name: Words
+    idempotent: bool
+    started_at: Count
+    ended_at: MaybeCount = None
+
+
+schema = SchemaRow.__table__
+sessions = SessionRow.__table__
+workers = WorkerRow.__table__
+runs = RunRow.__table__
+turns = TurnRow.__table__
+calls = CallRow.__table__
+TABLES = (schema, sessions, workers, runs, turns, calls)
 
 
 def micros(moment: datetime) -> int:

@@ -137,7 +137,7 @@ async def test_instances_on_one_database_share_the_limit(url: str) -> None:
 )
 def test_no_length_of_time_has_more_than_the_limit(pauses: list[int], limit: int, span: int) -> None:
     async def passed() -> list[int]:
-        database = SideDatabase("sqlite://", limits.tables, default="")
+        database = SideDatabase("sqlite://", limits.TABLES, default="")
         let_through: list[int] = []
         second, per = 0, timedelta(seconds=span)
         for pause in pauses:

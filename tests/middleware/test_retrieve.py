@@ -254,7 +254,7 @@ class TestTheIndex:
         def near(vector: list[float], by: float) -> list[float]:
             return [number + dice.gauss(0, by) for number in vector]
 
-        database = SideDatabase(url, passages.tables, default="x.db")
+        database = SideDatabase(url, passages.TABLES, default="x.db")
         count, wanted = passages.EXACT + 500, [dice.gauss(0, 1) for _ in range(96)]
         content = [Passage(f"far {n}", [dice.gauss(0, 1) for _ in range(96)]) for n in range(count)]
         content += [Passage(f"near {n}", near(wanted, 0.1 + n / 10)) for n in range(5)]

@@ -4,8 +4,12 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlmodel import Field, SQLModel
 
 from auwgent.session import Turn
+from auwgent.store import tables
+from auwgent.store.rows import Row
+from auwgent.store.side import answers, facts, limits, passages, vault
 from auwgent.store.tables import EPOCH, MICROSECOND, as_key, micros, moment, seated, to_json
 
 
@@ -46,3 +50,17 @@ def test_json_text_can_be_stored_anywhere(text: str) -> None:
 def test_the_epoch_is_zero() -> None:
     assert (micros(EPOCH), micros(EPOCH + MICROSECOND)) == (0, 1)
     assert as_key("id", "é 漢/..") == "é 漢/.."
+
+
+def test_every_table_is_a_class_of_sqlmodel_and_none_stands_among_the_users_own() -> None:
+    class SessionRow(SQLModel, table=True):
+        __tablename__ = "auwgent_sessions"
+
+        mine: int = Field(primary_key=True)
+
+    assert SQLModel.metadata.tables.keys() == {"auwgent_sessions"}
+    assert {column.name for column in SQLModel.metadata.tables["auwgent_sessions"].c} == {"mine"}
+    made = {table for module in (tables, answers, facts, limits, passages, vault) for table in module.TABLES}
+    assert made == set(Row.metadata.tables.values())
+    assert {row.__table__ for row in Row.__subclasses__()} == made
+    SQLModel.metadata.remove(SQLModel.metadata.tables["auwgent_sessions"])

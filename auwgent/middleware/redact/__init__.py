@@ -287,7 +287,7 @@ class Redacting:
 def _database(wanted: str | bool) -> SideDatabase | None:
     if wanted is False:
         return None
-    return SideDatabase(None if wanted is True else wanted, vault.tables, default=DEFAULT_FILE)
+    return SideDatabase(None if wanted is True else wanted, vault.TABLES, default=DEFAULT_FILE)
 
 
 def _key(tool: str, args: dict[str, Any]) -> str:

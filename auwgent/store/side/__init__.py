@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, Table
 
 from auwgent.store.database import Database
 from auwgent.store.dialects import lock, parse_url
+from auwgent.store.rows import Row
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,7 +31,7 @@ class SideDatabase:
     `ConfigError` where the URL is none.
     """
 
-    def __init__(self, url: str | None, tables: MetaData, *, default: str) -> None:
+    def __init__(self, url: str | None, tables: Sequence[Table], *, default: str) -> None:
         self._url = parse_url(url or f"sqlite:///{default}")
         self._tables = tables
         self._opening = threading.Lock()
@@ -79,7 +80,7 @@ class SideDatabase:
     def _create(self, database: Database) -> None:
         def create(connection: Connection) -> None:
             lock(connection, LOCK)
-            self._tables.create_all(connection)
+            Row.metadata.create_all(connection, tables=self._tables)
 
         database.create_file()
         database.write(create)

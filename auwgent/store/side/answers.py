@@ -6,24 +6,29 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Table, Text, delete, func, select
+from sqlalchemy import Connection, Index, delete, func, select
 
 from auwgent.store.database import Database
 from auwgent.store.dialects import insert_into
+from auwgent.store.rows import Count, KeyWords, Row, Words
 from auwgent.store.tables import micros, to_json
 
 ROOM = 0.9  # of what may be kept that is left when some must go, so that it is not at each write
 
-tables = MetaData()
 
-answers = Table(
-    "auwgent_answers",
-    tables,
-    Column("question", Text, primary_key=True),  # a hash
-    Column("at", BigInteger, nullable=False),
-    Column("answer", Text, nullable=False),  # JSON
-    Index("auwgent_answers_at", "at"),
-)
+class AnswerRow(Row, table=True):
+    """What was answered, and when."""
+
+    __tablename__ = "auwgent_answers"
+    __table_args__ = (Index("auwgent_answers_at", "at"),)
+
+    question: KeyWords  # a hash
+    at: Count
+    answer: Words  # JSON
+
+
+answers = AnswerRow.__table__
+TABLES = (answers,)
 
 
 def find(database: Database, question: str, since: datetime) -> Any:

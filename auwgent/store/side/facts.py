@@ -7,24 +7,31 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Table, Text, delete, func, select
+from sqlalchemy import Connection, Index, delete, func, select
 
 from auwgent.store.database import Database
-from auwgent.store.dialects import Big, insert_into
+from auwgent.store.dialects import insert_into
+from auwgent.store.rows import Count, Number, Row, Words
 from auwgent.store.tables import micros, moment, to_json
 
-tables = MetaData()
 
-facts = Table(
-    "auwgent_facts",
-    tables,
-    Column("no", Big, primary_key=True, autoincrement=True),
-    Column("user_id", Text, nullable=False),  # JSON
-    Column("fact", Text, nullable=False),  # JSON
-    Column("at", BigInteger, nullable=False),
-    Index("auwgent_facts_user", "user_id", "fact", unique=True),
-    sqlite_autoincrement=True,  # the number of a fact that was deleted is not given again
-)
+class FactRow(Row, table=True):
+    """A fact of a user's."""
+
+    __tablename__ = "auwgent_facts"
+    __table_args__ = (
+        Index("auwgent_facts_user", "user_id", "fact", unique=True),
+        {"sqlite_autoincrement": True},  # the number of a fact that was deleted is not given again
+    )
+
+    no: Number = None
+    user_id: Words  # JSON
+    fact: Words  # JSON
+    at: Count
+
+
+facts = FactRow.__table__
+TABLES = (facts,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,46 +8,43 @@ from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Float,
-    Index,
-    MetaData,
-    Table,
-    Text,
-    delete,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Index, delete, select, update
 
 from auwgent.store.database import Database
-from auwgent.store.dialects import Big, insert_into, lock
+from auwgent.store.dialects import insert_into, lock
+from auwgent.store.rows import Count, KeyWords, Number, Row, Words
 from auwgent.store.tables import micros, to_json
 
-tables = MetaData()
 
-spent = Table(
-    "auwgent_spent",
-    tables,
-    Column("what", Text, primary_key=True),  # JSON: a scope and whose it is
-    Column("calls", BigInteger, nullable=False),
-    Column("tool_calls", BigInteger, nullable=False),
-    Column("tokens", BigInteger, nullable=False),
-    Column("usd", Float, nullable=False),
-    Column("unpriced", BigInteger, nullable=False),  # requests whose price is not known
-    Column("at", BigInteger, nullable=False),
-    Index("auwgent_spent_at", "at"),
-)
-passed = Table(
-    "auwgent_passed",
-    tables,
-    Column("no", Big, primary_key=True, autoincrement=True),
-    Column("what", Text, nullable=False),  # JSON
-    Column("at", BigInteger, nullable=False),
-    Index("auwgent_passed_what", "what", "at"),
-)
+class SpentRow(Row, table=True):
+    """What was used up in a scope."""
+
+    __tablename__ = "auwgent_spent"
+    __table_args__ = (Index("auwgent_spent_at", "at"),)
+
+    what: KeyWords  # JSON: a scope and whose it is
+    calls: Count
+    tool_calls: Count
+    tokens: Count
+    usd: float
+    unpriced: Count  # requests whose price is not known
+    at: Count
+
+
+class PassedRow(Row, table=True):
+    """One that was let through."""
+
+    __tablename__ = "auwgent_passed"
+    __table_args__ = (Index("auwgent_passed_what", "what", "at"),)
+
+    no: Number = None
+    what: Words  # JSON
+    at: Count
+
+
+spent = SpentRow.__table__
+passed = PassedRow.__table__
+TABLES = (spent, passed)
 
 T = TypeVar("T")
 What = tuple[str, ...]

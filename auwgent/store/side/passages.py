@@ -14,27 +14,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    delete,
-    func,
-    insert,
-    select,
-    text,
-)
+from sqlalchemy import Connection, Index, delete, func, insert, select, text
+from sqlmodel import Field
 
 from auwgent.errors import StoreError
 from auwgent.session import now
 from auwgent.store.database import Database
-from auwgent.store.dialects import Big, Vector, dialect_of, insert_into
+from auwgent.store.dialects import Vector, dialect_of, insert_into
+from auwgent.store.rows import Count, KeyWords, Number, Row, Words
 from auwgent.store.tables import micros, to_json
 
 EXACT = 2000  # passages
@@ -42,31 +29,37 @@ CANDIDATES = 40  # for each passage that is wanted, of a larger collection
 
 MEND = "make the index anew with `auwgent index --renew`"
 
-tables = MetaData()
 
-sources = Table(
-    "auwgent_sources",
-    tables,
-    Column("collection", Text, primary_key=True),
-    Column("source", Text, primary_key=True),  # JSON
-    Column("digest", Text, nullable=False),
-    Column("model", Text, nullable=False),  # that made the vectors; empty: unknown
-    Column("passages", Integer, nullable=False),
-    Column("at", BigInteger, nullable=False),
-)
-passages = Table(
-    "auwgent_passages",
-    tables,
-    Column("no", Big, primary_key=True, autoincrement=True),
-    Column("collection", Text, nullable=False),
-    Column("source", Text, nullable=False),  # JSON
-    Column("body", Text, nullable=False),  # JSON
-    Column(
-        "signs", LargeBinary, nullable=False
-    ),  # a bit for each number of the vector: whether it is positive
-    Column("vector", Vector, nullable=False),  # of length 1
-    Index("auwgent_passages_source", "collection", "source"),
-)
+class SourceRow(Row, table=True):
+    """What was put into a collection."""
+
+    __tablename__ = "auwgent_sources"
+
+    collection: KeyWords
+    source: KeyWords  # JSON
+    digest: Words
+    model: Words  # that made the vectors; empty: unknown
+    passages: int
+    at: Count
+
+
+class PassageRow(Row, table=True):
+    """A passage of a source."""
+
+    __tablename__ = "auwgent_passages"
+    __table_args__ = (Index("auwgent_passages_source", "collection", "source"),)
+
+    no: Number = None
+    collection: Words
+    source: Words  # JSON
+    body: Words  # JSON
+    signs: bytes  # a bit for each number of the vector: whether it is positive
+    vector: Sequence[float] = Field(sa_type=Vector)  # of length 1
+
+
+sources = SourceRow.__table__
+passages = PassageRow.__table__
+TABLES = (sources, passages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import Column, MetaData, Table, Text, select
+from sqlalchemy import select
 
 from auwgent.store.database import Database
 from auwgent.store.dialects import insert_into
+from auwgent.store.rows import KeyWords, Row, Words
 from auwgent.store.tables import to_json
 
-tables = MetaData()
 
-secrets = Table(
-    "auwgent_secrets",
-    tables,
-    Column("user_id", Text, primary_key=True),  # JSON
-    Column("session_id", Text, primary_key=True),  # JSON
-    Column("placeholder", Text, primary_key=True),
-    Column("secret", Text, nullable=False),  # JSON
-)
+class SecretRow(Row, table=True):
+    """A secret of a session, and what stands in its place."""
+
+    __tablename__ = "auwgent_secrets"
+
+    user_id: KeyWords  # JSON
+    session_id: KeyWords  # JSON
+    placeholder: KeyWords
+    secret: Words  # JSON
+
+
+secrets = SecretRow.__table__
+TABLES = (secrets,)
 
 
 def read(database: Database, user_id: str, session_id: str) -> dict[str, str]:
