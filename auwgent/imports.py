@@ -79,7 +79,11 @@ class SearchPath:
 
     def __enter__(self) -> None:
         _searching.acquire()
-        _leave_working_directory()
+        # Undo, once, what `python -m auwgent` did to sys.path.
+        main = getattr(sys.modules.get("__main__"), "__spec__", None)
+        ours = main is not None and main.name == f"{__package__}.__main__" and not sys.flags.safe_path
+        if ours and _first and sys.path[:1] == [_first.pop()]:
+            del sys.path[0]
         self._here = [index for index, entry in enumerate(sys.path) if entry == ""]
         sys.path[:] = [entry for entry in sys.path if entry != ""]
         missing = [folder for folder in self._folders if folder not in sys.path]
@@ -162,14 +166,6 @@ def packaged_file(package: str, name: str) -> Path | None:
     spec = find_spec(package)
     file = Path(spec.origin).parent / name if spec is not None and spec.origin else None
     return file if file is not None and file.is_file() else None
-
-
-def _leave_working_directory() -> None:
-    """Undo, once, what `python -m auwgent` did to sys.path."""
-    main = getattr(sys.modules.get("__main__"), "__spec__", None)
-    ours = main is not None and main.name == f"{__package__}.__main__" and not sys.flags.safe_path
-    if ours and _first and sys.path[:1] == [_first.pop()]:
-        del sys.path[0]
 
 
 def _split(path: str) -> tuple[list[str], list[str]]:

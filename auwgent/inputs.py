@@ -46,19 +46,17 @@ def _part(part: Any) -> Any:
     given = dict(part)
     path = given.pop("path", None)
     if path is not None:
-        return _file(path, given.get("type"))
+        # Read a file that the program names. A text is never a path: it may have come from a stranger's
+        # request.
+        kind = given.get("type")
+        if not isinstance(path, Path):
+            raise ConfigError(
+                "the `path` of a part must be a pathlib.Path of the program's own; a text may come from anybody"
+            )
+        return media(path.name, read_attachment(path), kind)
     if isinstance(given.get("data"), bytes | bytearray):
         given["data"] = base64.b64encode(given["data"]).decode()
     return given
-
-
-def _file(path: Any, kind: MediaType | None) -> Part:
-    """Read a file that the program names. A text is never a path: it may have come from a stranger's request."""
-    if not isinstance(path, Path):
-        raise ConfigError(
-            "the `path` of a part must be a pathlib.Path of the program's own; a text may come from anybody"
-        )
-    return media(path.name, read_attachment(path), kind)
 
 
 def read_attachment(path: Path) -> bytes:

@@ -98,7 +98,12 @@ def _instance(bench: Workbench, key: Key, cls: type, entry: MiddlewareEntry) -> 
     try:
         inspect.signature(cls).bind(**entry.options)
     except TypeError as error:
-        bench.problem(key, f"{name_of(entry.use)} does not take these options: {error}", _options_of(cls))
+        names = [name for name in inspect.signature(cls).parameters if name not in ("args", "kwargs")]
+        bench.problem(
+            key,
+            f"{name_of(entry.use)} does not take these options: {error}",
+            f"its options: {', '.join(names)}" if names else "it takes no options",
+        )
         return None
     except ValueError:
         pass  # a class written in C may have no signature to look at
@@ -116,8 +121,3 @@ def check_targets(bench: Workbench, key: Key, made: Installed) -> None:
         if not bench.known:
             words = f"target {name!r} of {made.name!r} is not an agent of this config"
             bench.problem(key, words, f"agents: {', '.join(known)}")
-
-
-def _options_of(cls: type) -> str:
-    names = [name for name in inspect.signature(cls).parameters if name not in ("args", "kwargs")]
-    return f"its options: {', '.join(names)}" if names else "it takes no options"

@@ -109,7 +109,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         # Python has no stream where the caller closed it (`>&-`).
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
-        _print_anything()
+        # A character that the terminal's encoding lacks must not end a run.
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
         return ended(lambda: _command(sys.argv[1:] if argv is None else list(argv)))
 
 
@@ -162,13 +165,6 @@ def _tell(error: Exception) -> int:
     if not debugging:
         click.echo("  AUWGENT_DEBUG=1 shows the traceback.", err=True)
     return FAILED
-
-
-def _print_anything() -> None:
-    """A character that the terminal's encoding lacks must not end a run."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _leave_output() -> None:

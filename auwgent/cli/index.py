@@ -12,7 +12,7 @@ import click
 from auwgent.cli import options
 from auwgent.cli.documents import Documents
 from auwgent.cli.stores import with_one
-from auwgent.config import Config, load
+from auwgent.config import load
 from auwgent.errors import ConfigError
 from auwgent.middleware.retrieve import Retrieve
 from auwgent.render.terminal import one_line
@@ -62,7 +62,12 @@ def command(
 
     async def look(retrieve: Retrieve) -> None:
         if remove:
-            await _remove(retrieve, [str(file) for file in files])
+            names = [str(file) for file in files]
+            known = {source.name for source in await retrieve.sources()}
+            for name in names:
+                if name not in known:
+                    raise ConfigError(f"{name} is not in the index")
+            await retrieve.remove(names)
         else:
             for source in await retrieve.sources():
                 click.echo(one_line(f"{source.passages:>6}  {source.name}"))
@@ -90,18 +95,13 @@ async def _renew(retrieve: Retrieve, agent: Runtime, say: Say) -> None:
         say(f"{source.name}: {_told(count)}")
 
 
-async def _remove(retrieve: Retrieve, names: Sequence[str]) -> None:
-    known = {source.name for source in await retrieve.sources()}
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"{name} is not in the index")
-    await retrieve.remove(names)
-
-
 async def _add(retrieve: Retrieve, agent: Runtime, given: Sequence[Path], say: Say) -> None:
     """Index what is given. What cannot be is told; where it was named itself, the end is an error."""
     config = agent.config
-    documents = Documents(_private(config))
+    env_file = getattr(config, "env_file", None)
+    documents = Documents(
+        [Path(config.source), *([config.folder / env_file] if isinstance(env_file, str) else [])]
+    )
     known = {source.name for source in await retrieve.sources()}
     wrong = [
         f"there is no file {str(path)!r}"
@@ -139,12 +139,6 @@ async def _add(retrieve: Retrieve, agent: Runtime, given: Sequence[Path], say: S
 
 def _told(count: int | None) -> str:
     return "unchanged" if count is None else f"{count} passage{'' if count == 1 else 's'}"
-
-
-def _private(config: Config) -> list[Path]:
-    """The config file itself, and the file of its variables."""
-    env_file = getattr(config, "env_file", None)
-    return [Path(config.source), *([config.folder / env_file] if isinstance(env_file, str) else [])]
 
 
 def _is_below(name: str, path: Path, folder: Path) -> bool:

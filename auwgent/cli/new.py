@@ -57,7 +57,11 @@ def middleware(name: str, config: Path) -> None:
     """
     folder = config.parent
     place = place_of(name)
-    _refuse_shadowed(place, folder)
+    top = place.module.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        raise click.BadParameter(f"{top!r} is a module of Python's own; choose another name")
+    if is_installed(top, outside=folder):
+        raise click.BadParameter(f"{top!r} is installed already; choose another name")
     text = {"module": place.module, "name": place.name}
     _write_new({folder / place.file: _MODULE.format(**text), folder / place.test: _TEST.format(**text)})
     click.echo(f"{folder / place.file} and {folder / place.test} are written. Into {config}:", err=True)
@@ -88,15 +92,6 @@ def line_for(config: Path, use: str) -> str:
     if listed:
         return f'  "{use}",  # in the list of `middleware`'
     return f'middleware = ["{DEFAULT_MIDDLEWARE}", "{use}"]  # above the first [table]'
-
-
-def _refuse_shadowed(place: Place, folder: Path) -> None:
-    """A module of that name that is found first would be taken in its place."""
-    top = place.module.partition(".")[0]
-    if top in sys.stdlib_module_names:
-        raise click.BadParameter(f"{top!r} is a module of Python's own; choose another name")
-    if is_installed(top, outside=folder):
-        raise click.BadParameter(f"{top!r} is installed already; choose another name")
 
 
 def _write_new(texts: dict[Path, str]) -> None:

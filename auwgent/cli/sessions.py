@@ -20,7 +20,7 @@ from auwgent.render import conversation
 from auwgent.render.page import page
 from auwgent.render.terminal import for_output, one_line, paint, wants_colour
 from auwgent.session import Session, misfits, new_id
-from auwgent.store.base import Hit, SessionInfo, SessionStore
+from auwgent.store.base import Hit, SessionStore
 
 LISTED = 20
 
@@ -55,7 +55,13 @@ def list_(config: Path, user: str | None, limit: int, since: datetime | None, as
         return
     width = max((len(row.id) for row in rows), default=0)
     for row in rows:
-        click.echo(_line(row, width))
+        status = "" if row.status in ("completed", None) else f"[{row.status}] "
+        left = f"{one_line(row.id):{width}}  {local(row.updated_at)}  {row.turns:>4}  "
+        room = max(20, shutil.get_terminal_size().columns - len(left) - len(status))
+        preview = row.preview if len(row.preview) <= room else f"{row.preview[: room - 1]}…"
+        click.echo(
+            f"{left}{paint(status, 'yellow', on=wants_colour(sys.stdout))}{one_line(preview)}".rstrip()
+        )
     if any(row.status == "interrupted" for row in rows):
         click.echo("auwgent run --resume -s ID goes on with one that was interrupted", err=True)
 
@@ -270,11 +276,3 @@ def _tell(as_json: bool, words: str | None, **facts: Any) -> None:
 
 def _print_json(value: Any) -> None:
     click.echo(for_output(json.dumps(value, ensure_ascii=False, indent=2)))
-
-
-def _line(row: SessionInfo, width: int) -> str:
-    status = "" if row.status in ("completed", None) else f"[{row.status}] "
-    left = f"{one_line(row.id):{width}}  {local(row.updated_at)}  {row.turns:>4}  "
-    room = max(20, shutil.get_terminal_size().columns - len(left) - len(status))
-    preview = row.preview if len(row.preview) <= room else f"{row.preview[: room - 1]}…"
-    return f"{left}{paint(status, 'yellow', on=wants_colour(sys.stdout))}{one_line(preview)}".rstrip()

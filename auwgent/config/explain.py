@@ -32,7 +32,10 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> Finding:
         case "unsendable":
             return Finding(key, f"`{name}` {error['msg']}")
         case "literal_error":
-            return _not_among(key, error, value)
+            allowed = error.get("ctx", {}).get("expected", "").replace(" or ", ", ").split(", ")
+            near = nearest(value, [one.strip("' ") for one in allowed]) if isinstance(value, str) else None
+            words = expected(error, shown=0 if is_secret(key) else SHOWN)
+            return Finding(key, f"`{written(key)}`{words}", f'did you mean "{near}"?' if near else "")
         case "invalid_key":
             return Finding(key[:-1], f"`{written(key[:-1])}`: keys should be strings", about="key")
     hint = _trap(key, root) if kind.endswith("_type") else ""
@@ -83,10 +86,3 @@ def _table_name(key: list[str | int]) -> str:
 
 def _wrong_kind(key: Key, words: str, root: type[BaseModel]) -> Finding:
     return Finding(key, f"`{written(key)}` {words}", _trap(key, root))
-
-
-def _not_among(key: Key, error: ErrorDetails, value: Any) -> Finding:
-    allowed = error.get("ctx", {}).get("expected", "").replace(" or ", ", ").split(", ")
-    near = nearest(value, [one.strip("' ") for one in allowed]) if isinstance(value, str) else None
-    words = expected(error, shown=0 if is_secret(key) else SHOWN)
-    return Finding(key, f"`{written(key)}`{words}", f'did you mean "{near}"?' if near else "")

@@ -33,7 +33,13 @@ class Positions:
         self._lists: dict[Key, int] = {}  # how many elements a [[list of tables]] has so far
         self.scalars: list[tuple[Key, Span]] = []
         for node in _parsed(text).named_children:
-            self._add_statement(node)
+            if node.type == "pair":
+                self._add_pair((), node)
+            elif node.type in ("table", "table_array_element"):
+                head, *pairs = (child for child in node.named_children if child.type in (*_KEYS, "pair"))
+                table = self._add_header(head, is_list=node.type == "table_array_element")
+                for pair in pairs:
+                    self._add_pair(table, pair)
 
     def find(self, key: Key, about: Aspect) -> Span:
         """The span of a key or its value; of the nearest table around it where the text has no such key."""
@@ -41,15 +47,6 @@ class Positions:
             key = key[:-1]
         first, second = (self._values, self._keys) if about == "value" else (self._keys, self._values)
         return first.get(key) or second[key]
-
-    def _add_statement(self, node: Node) -> None:
-        if node.type == "pair":
-            self._add_pair((), node)
-        elif node.type in ("table", "table_array_element"):
-            head, *pairs = (child for child in node.named_children if child.type in (*_KEYS, "pair"))
-            table = self._add_header(head, is_list=node.type == "table_array_element")
-            for pair in pairs:
-                self._add_pair(table, pair)
 
     def _add_header(self, head: Node, *, is_list: bool) -> Key:
         *parents, last = self._parts(head)

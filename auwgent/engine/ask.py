@@ -119,7 +119,10 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answer:
     offered = _offer(frame, own, settings)
     # From here on the request is final: this is what is looked up, traced, stored and sent.
     with frame.may_set("final"):
-        await run.chain.fire("onLLMStart", frame.ctx, Asked(_asked(frame)), who="watchers")
+        question = _question(frame, frame.messages)
+        await run.chain.fire(
+            "onLLMStart", frame.ctx, Asked(question.text if question is not None else ""), who="watchers"
+        )
     if frame is run.base:
         run.session.system_prompt = frame.system_prompt
     await frame.checkpoint("llm_start")
@@ -196,12 +199,6 @@ def _own_prompt(frame: Frame) -> str:
         return render_prompt(frame.agent, values)
     except ConfigError:  # it wants more of a value than that it is there
         return ""
-
-
-def _asked(frame: Frame) -> str:
-    """The user's text in the request as it is now."""
-    question = _question(frame, frame.messages)
-    return question.text if question is not None else ""
 
 
 def _model(frame: Frame, settings: Mapping[str, Any]) -> Route:

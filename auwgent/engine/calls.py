@@ -72,7 +72,11 @@ async def plan(frame: Frame, offered: Mapping[str, Capability], call: ToolCall) 
     capability = offered.get(call.name)
     try:
         if capability is None:
-            raise ToolError(_unknown(call.name, offered))
+            name = call.name
+            guess = did_you_mean(name, offered)
+            raise ToolError(
+                f"there is no tool {name!r}; {guess}{' ' * bool(guess)}there are: {', '.join(offered) or 'none'}"
+            )
         if call.raw_args is not None:
             raise ToolError(_unreadable(call.raw_args))
         args = frame.run.arguments(call)
@@ -231,8 +235,3 @@ def _unreadable(raw_args: str) -> str:
         "the arguments are not a JSON object, or were cut off, or are nested too deep, so it was not run; "
         "call it again with valid JSON"
     )
-
-
-def _unknown(name: str, offered: Mapping[str, Capability]) -> str:
-    guess = did_you_mean(name, offered)
-    return f"there is no tool {name!r}; {guess}{' ' * bool(guess)}there are: {', '.join(offered) or 'none'}"

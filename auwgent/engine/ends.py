@@ -33,7 +33,11 @@ def read(frame: Frame, reply: Reply, offered: dict[str, Capability], partials: P
     A call of the final-answer tool becomes an answer like any other, so that a history looks the same whatever
     the provider could do. Other calls get ids that are unique in the session.
     """
-    failure = _failure(frame, reply)
+    spec = frame.run.services.models.spec(frame.agent.model)
+    words = reply.said or (reply.text if reply.finish_reason == "refused" else "")
+    if reply.finish_reason == "refused" and reply.text and reply.text not in words:
+        words = f"{words}: {reply.text}"
+    failure = ended(replace(spec, name=reply.model or spec.name), replace(reply, said=words))
     is_refusal = failure is not None and reply.finish_reason != "length"
     answers = [raw for raw in reply.calls if is_answer(offered.get(raw.name))]
     if failure is not None and (
@@ -70,14 +74,6 @@ def read(frame: Frame, reply: Reply, offered: dict[str, Capability], partials: P
 def finish_reason(reply: Reply) -> FinishReason:
     """Say in the session's words how a reply ended."""
     return _FINISHED.get(reply.finish_reason, "tool_calls" if reply.calls else "stop")
-
-
-def _failure(frame: Frame, reply: Reply) -> ProviderError | None:
-    spec = frame.run.services.models.spec(frame.agent.model)
-    words = reply.said or (reply.text if reply.finish_reason == "refused" else "")
-    if reply.finish_reason == "refused" and reply.text and reply.text not in words:
-        words = f"{words}: {reply.text}"
-    return ended(replace(spec, name=reply.model or spec.name), replace(reply, said=words))
 
 
 def _tool_call(raw: RawCall, call_id: str) -> ToolCall:

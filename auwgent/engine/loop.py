@@ -107,7 +107,8 @@ async def _finish(frame: Frame, said: Answer, turn: Turn) -> Ending | None:
         if said.failure is not None:  # it would be cut off again
             raise Reported(said.failure, await ask_hooks(frame, said.failure)) from error
         await _count_repair(frame, error)
-        words = Turn(role="user", content=_repair(error, said.offered))
+        how = f"Answer by calling {ANSWER!r}." if ANSWER in said.offered else "Answer again, with JSON only."
+        words = Turn(role="user", content=f"The answer does not fit its schema: {error}. {how}")
         frame.asides.add(words.id)
         frame.record(words)
         return None
@@ -140,11 +141,6 @@ async def _emit_text(frame: Frame, turn: Turn) -> dict[str, Any]:
     frame.record(turn)
     await frame.emit("response_text", payload)
     return payload
-
-
-def _repair(error: OutputError, offered: Mapping[str, Capability]) -> str:
-    how = f"Answer by calling {ANSWER!r}." if ANSWER in offered else "Answer again, with JSON only."
-    return f"The answer does not fit its schema: {error}. {how}"
 
 
 async def _count_repair(frame: Frame, error: OutputError) -> None:

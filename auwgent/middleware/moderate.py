@@ -115,9 +115,6 @@ class Moderate(Configured):
             return {"result": WITHHELD} if blocked else None
         if (name in OURS and name not in ANSWERS) or "outputs" not in self.where:
             return None
-        return await self._judge_output(name, value, ctx)
-
-    async def _judge_output(self, name: str, value: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
         verdicts = self._of(ctx)
         verdicts.judged[ctx.activeAgent] += name.startswith("response_")
         if verdicts.input_blocked or not await self._blocks(_said(name, value), ctx):

@@ -111,7 +111,11 @@ def _joined(key: str, one: Any, other: Any) -> Any:
     if key == "allOf":
         return [*one, *other]
     if key == "type":
-        return _common(one, other)
+        # The types that both allow; an integer is a number, too.
+        kinds, others = ([kind] if isinstance(kind, str) else list(kind) for kind in (one, other))
+        found = [kind for kind in kinds if kind in others or (kind == "integer" and "number" in others)]
+        found += [kind for kind in others if kind == "integer" and "number" in kinds and kind not in found]
+        return found[0] if len(found) == 1 else found
     if key == "enum":
         return [value for value in one if any(_same(value, each) for each in other)]
     return None
@@ -119,11 +123,3 @@ def _joined(key: str, one: Any, other: Any) -> Any:
 
 def _same(one: Any, other: Any) -> bool:
     return one == other and isinstance(one, bool) == isinstance(other, bool)
-
-
-def _common(one: Any, other: Any) -> Any:
-    """The types that both allow; an integer is a number, too."""
-    kinds, others = ([kind] if isinstance(kind, str) else list(kind) for kind in (one, other))
-    found = [kind for kind in kinds if kind in others or (kind == "integer" and "number" in others)]
-    found += [kind for kind in others if kind == "integer" and "number" in kinds and kind not in found]
-    return found[0] if len(found) == 1 else found

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models import wire
-from auwgent.models.answer import Answer, answer_to, reported, unfinished
+from auwgent.models.answer import answer_to, reported, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.events import redirected
 from auwgent.models.faults import explained
@@ -78,7 +78,15 @@ class DirectModel:
             failure = explained(error, self.spec, begun=answer.begun)
         if failure is not None:
             raise failure  # not from its cause: that may hold the request's address, and secrets in it
-        yield answer.reply(self.spec.name, self._usage(request, answer))
+        usage = reported(answer.usage) if answer.usage else Usage()
+        if not usage.input_tokens and not usage.output_tokens:
+            sent = json.dumps([wire.messages(self.spec, request), wire.tools(self.spec, request)])
+            usage = estimated(sent, answer.written)
+        usd = known_usd(self.spec, usage, getattr(answer.usage, "cost", None))
+        yield answer.reply(
+            self.spec.name,
+            usage.model_copy(update={"usd": listed_usd(self.spec, usage) if usd is None else usd}),
+        )
 
     async def aclose(self) -> None:
         """Nothing to do: connections are shared by all models of a loop and closed at its end."""
@@ -130,15 +138,3 @@ class DirectModel:
         if request.output:
             body["response_format"] = wire.response_format(self.spec, request)
         return body
-
-    def _usage(self, request: ModelRequest, answer: Answer) -> Usage:
-        usage = reported(answer.usage) if answer.usage else Usage()
-        if not usage.input_tokens and not usage.output_tokens:
-            usage = self._counted(request, answer)
-        usd = known_usd(self.spec, usage, getattr(answer.usage, "cost", None))
-        return usage.model_copy(update={"usd": listed_usd(self.spec, usage) if usd is None else usd})
-
-    def _counted(self, request: ModelRequest, answer: Answer) -> Usage:
-        """Tokens by the length of the texts, where none were reported."""
-        sent = json.dumps([wire.messages(self.spec, request), wire.tools(self.spec, request)])
-        return estimated(sent, answer.written)

@@ -170,7 +170,7 @@ def _explained(error: BaseException, spec: ModelSpec, *, begun: bool) -> Provide
     if found is not None:
         error, chain, begun = found, [found], begun or found.begun
     said = getattr(error, "original_exception", None) or error
-    text = _text(said)
+    text = str(getattr(said, "message", None) or said)
     status = _status(chain)
     fault = _fault(said, text, status, chain)
     if begun and (said is not error or fault not in ("timeout", "filtered")):
@@ -330,10 +330,6 @@ def _seconds(value: str) -> float | None:
         except (TypeError, ValueError, OverflowError):
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _text(error: BaseException) -> str:
-    return str(getattr(error, "message", None) or error)
 
 
 _PREFIX = re.compile(r"\s*(litellm\.)?(\w*(Error|Exception)|Timeout(?=:))\b[\s:-]*")

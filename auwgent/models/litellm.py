@@ -250,7 +250,13 @@ class LiteLLMModel:
                 failure = unfinished(self.spec, answer)
         if failure is not None:
             raise failure  # not from its cause: that holds the request, and with it the key
-        yield answer.reply(self.spec.name, self._usage(litellm, request, answer, response))
+        usage = reported(answer.usage) if answer.usage else Usage()
+        if not usage.input_tokens and not usage.output_tokens:
+            usage = self._counted(litellm, request, answer)
+        elif not _was_reported(response):
+            usage = usage.model_copy(update={"estimated": True})
+        usd = self._usd(litellm, usage, getattr(answer.usage, "cost", None))
+        yield answer.reply(self.spec.name, usage.model_copy(update={"usd": usd}))
 
     async def aclose(self) -> None:
         """Nothing to do: connections are shared by all models of a loop and closed at its end."""
@@ -286,15 +292,6 @@ class LiteLLMModel:
         if request.output:
             arguments["response_format"] = wire.response_format(spec, request)
         return arguments
-
-    def _usage(self, litellm: Any, request: ModelRequest, answer: Answer, response: Any) -> Usage:
-        usage = reported(answer.usage) if answer.usage else Usage()
-        if not usage.input_tokens and not usage.output_tokens:
-            usage = self._counted(litellm, request, answer)
-        elif not _was_reported(response):
-            usage = usage.model_copy(update={"estimated": True})
-        usd = self._usd(litellm, usage, getattr(answer.usage, "cost", None))
-        return usage.model_copy(update={"usd": usd})
 
     def _counted(self, litellm: Any, request: ModelRequest, answer: Answer) -> Usage:
         """Tokens by our own count, where none were reported."""

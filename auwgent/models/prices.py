@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from auwgent.models.base import ModelSpec
@@ -35,7 +34,11 @@ def listed_usd(spec: ModelSpec, usage: Usage) -> float | None:
     rates = listed(spec)
     if rates.get("input_cost_per_token") is None:
         return None
-    tier = _tier(rates, usage.input_tokens)
+    # What the names of the rates end with, since long prompts may cost more.
+    input_tokens = usage.input_tokens
+    limits = [int(found[1]) for name in rates if (found := _TIER.fullmatch(name))]
+    passed = max((limit for limit in limits if input_tokens > limit * 1000), default=0)
+    tier = f"_above_{passed}k_tokens" if passed else ""
 
     def rate(name: str, otherwise: float = 0.0) -> float:
         return float(rates.get(name + tier) or rates.get(name) or otherwise)
@@ -75,13 +78,6 @@ def highest_rates(spec: ModelSpec) -> tuple[float, float] | None:
     return most(*written), most(
         "output_cost_per_token", "output_cost_per_reasoning_token", "output_cost_per_audio"
     )
-
-
-def _tier(rates: Mapping[str, Any], input_tokens: int) -> str:
-    """What the names of the rates end with, since long prompts may cost more."""
-    limits = [int(found[1]) for name in rates if (found := _TIER.fullmatch(name))]
-    passed = max((limit for limit in limits if input_tokens > limit * 1000), default=0)
-    return f"_above_{passed}k_tokens" if passed else ""
 
 
 def window(spec: ModelSpec) -> int | None:

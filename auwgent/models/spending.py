@@ -118,7 +118,7 @@ async def asked(route: Route, request: ModelRequest) -> AsyncGenerator[Piece | R
 
 def quoted(spec: ModelSpec, request: ModelRequest) -> Quote:
     """What a model may use at most for a request."""
-    if _is_free(spec):
+    if spec.provider in IN_PROCESS and spec.own is None:
         return Quote(spec.name, 0, 0, is_limited=True, rates=(0.0, 0.0))
     own = {} if spec.own is not None else listed(spec)
     params = wire.params(spec, own)
@@ -169,7 +169,3 @@ def _answers(spec: ModelSpec) -> int:
 def _is_told(spec: ModelSpec, usage: Usage) -> bool:
     """Whether this is what the request has used. What we have guessed of a provider's is not."""
     return not usage.estimated or spec.own is not None or spec.provider in IN_PROCESS
-
-
-def _is_free(spec: ModelSpec) -> bool:
-    return spec.provider in IN_PROCESS and spec.own is None

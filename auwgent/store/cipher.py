@@ -94,7 +94,9 @@ def encrypt(path: Path, key: SecretStr) -> bool:
         raise StoreError(f"{path}: there is no database yet; the first run makes it, encrypted")
     with _reported(path):
         if not _is_plain(path):
-            _check(path, key)
+            # `StoreError` where the key does not open the file.
+            with closing(_connect(path, key)) as connection:
+                connection.execute("PRAGMA schema_version")
             return False
         with writing(path), draft(path) as new, closing(_connect(path)) as plain:
             plain.execute("PRAGMA main.locking_mode = EXCLUSIVE")  # until it is closed
@@ -142,12 +144,6 @@ def _is_plain(path: Path) -> bool:
                 return False
             raise
     return True
-
-
-def _check(path: Path, key: SecretStr) -> None:
-    """`StoreError` where the key does not open the file."""
-    with closing(_connect(path, key)) as connection:
-        connection.execute("PRAGMA schema_version")
 
 
 def _connect(path: Path, key: SecretStr | None = None) -> Any:

@@ -210,7 +210,12 @@ class Journal:
         head = to_json(session.system_prompt), to_json(session.stack)
 
         def work(connection: Connection) -> None:
-            _pass_fence(connection, hold)
+            place = {"of_session": hold.session_no, "of_run": hold.run_no, "of_attempt": hold.attempt}
+            if connection.execute(sql.FENCE, place).one_or_none() is None:
+                raise SessionConflict(
+                    f"session {hold.session_id!r} was taken over by another run, or deleted, because this run gave "
+                    "no sign of life; nothing more of it was stored"
+                )
             if end or head != hold.head:
                 values = {
                     "of_session": hold.session_no,
@@ -376,16 +381,6 @@ def _new_run(connection: Connection, hold: Hold, session_no: int, worker: int, s
     }
     number: int = connection.execute(sql.NEW_RUN, values).scalar_one()
     return number
-
-
-def _pass_fence(connection: Connection, hold: Hold) -> None:
-    """Take the session's lock, and see that the session is still this run's."""
-    place = {"of_session": hold.session_no, "of_run": hold.run_no, "of_attempt": hold.attempt}
-    if connection.execute(sql.FENCE, place).one_or_none() is None:
-        raise SessionConflict(
-            f"session {hold.session_id!r} was taken over by another run, or deleted, because this run gave "
-            "no sign of life; nothing more of it was stored"
-        )
 
 
 def _enter(connection: Connection, hold: Hold, mark: Mark) -> None:

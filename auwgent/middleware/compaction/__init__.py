@@ -97,13 +97,24 @@ class Compaction(Configured):
         conversation = self._conversation(ctx, prompt)
         mark = notes.marks.get(agent, Mark())
         size = Measure.of(ctx, conversation, mark)
-        limit = self._limit(ctx, notes)
+        window = self.window or ctx.contextWindow
+        learned = notes.learned.get(str(ctx.model))
+        tokens = [self.tokens, learned]
+        if self.share is not None and window is not None:
+            tokens.append(int(self.share * min(window, learned or window)))
+        limit = Limit(min((one for one in tokens if one is not None), default=None), self.turns)
         before = conversation.size(mark)
         if not limit.allows(size.real(before)):
             mark = await self._shorter(ctx, conversation, mark, limit, size)
             after = conversation.size(mark)
             is_futile = after.tokens >= before.tokens and after.turns >= before.turns
-            self._count_futile(notes, agent, is_futile, limit)
+            notes.futile[agent] = notes.futile.get(agent, 0) + 1 if is_futile else 0
+            if notes.futile[agent] >= FUTILE:
+                raise LimitExceeded(
+                    f"the conversation of {agent!r} is longer than {limit}, and nothing more of it can be left out: "
+                    "its prompt, tools or last messages are too long",
+                    key="Compaction",
+                )
             notes.is_new = notes.is_new or mark != notes.marks.get(agent, Mark())
             notes.marks[agent] = mark
             ctx["compaction"] = {"agent": agent, "before": size.real(before), "after": size.real(after)}
@@ -145,15 +156,6 @@ class Compaction(Configured):
             question=question.id if question is not None else "",
             chars=self.result_chars,
         )
-
-    def _limit(self, ctx: Context, notes: Notes) -> Limit:
-        """The smallest of what was asked for, what the model can read, and what it has refused."""
-        window = self.window or ctx.contextWindow
-        learned = notes.learned.get(str(ctx.model))
-        tokens = [self.tokens, learned]
-        if self.share is not None and window is not None:
-            tokens.append(int(self.share * min(window, learned or window)))
-        return Limit(min((one for one in tokens if one is not None), default=None), self.turns)
 
     async def _shorter(
         self, ctx: Context, conversation: Conversation, mark: Mark, limit: Limit, size: Measure
@@ -208,15 +210,6 @@ class Compaction(Configured):
             return None
         used = size.real(conversation.size(cut.model_copy(update={"summary": ""}))).tokens
         return int((limit.tokens - used) / max(1.0, size.ratio)) - MARGIN
-
-    def _count_futile(self, notes: Notes, agent: str, is_futile: bool, limit: Limit) -> None:
-        notes.futile[agent] = notes.futile.get(agent, 0) + 1 if is_futile else 0
-        if notes.futile[agent] >= FUTILE:
-            raise LimitExceeded(
-                f"the conversation of {agent!r} is longer than {limit}, and nothing more of it can be left out: "
-                "its prompt, tools or last messages are too long",
-                key="Compaction",
-            )
 
 
 def _left_by_earlier_runs(turns: Sequence[Turn]) -> dict[str, Mark]:

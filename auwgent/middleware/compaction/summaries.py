@@ -53,7 +53,10 @@ async def summed_up(before: str, lines: Sequence[str], ask: Ask, *, words: int, 
     while waiting and failures < FAILURES:
         part = waiting.popleft()
         try:
-            said = (await ask(_request(summary, part, words))).strip()
+            known = f"Summary of what was before:\n{summary}" if summary else ""
+            said = (
+                await ask("\n\n".join(filter(None, [SUMMARISE.format(words=words), known, part])))
+            ).strip()
         except ProviderError as error:
             if error.fault == "context" and estimate(part) > LEAST:
                 smaller = max(LEAST, estimate(part) // 2)
@@ -95,11 +98,6 @@ def _pieces(line: str, tokens: int) -> list[str]:
         kept = characters * HUGE // 2
         line = f"{line[:kept]}\n[… {len(line) - 2 * kept} characters left out …]\n{line[-kept:]}"
     return chunks(line, characters, 0)
-
-
-def _request(before: str, part: str, words: int) -> str:
-    known = f"Summary of what was before:\n{before}" if before else ""
-    return "\n\n".join(filter(None, [SUMMARISE.format(words=words), known, part]))
 
 
 def _problem(said: str) -> str:

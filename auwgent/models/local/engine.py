@@ -59,7 +59,14 @@ class LocalModel:
         _library(self.spec)
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
-        _refuse_media(self.spec, request)
+        # What is attached now must not be passed over in silence; older turns may be for another model.
+        turn = request.turns[-1] if request.turns else None
+        if (
+            turn
+            and not isinstance(turn.content, str)
+            and any(isinstance(part, Media) for part in turn.content)
+        ):
+            raise _error(self.spec, "this model reads text only: no images, files or audio", "bad_request")
         chat = plain_chat(request)
         engine = self._shared_engine()
         loop, chunks, stop = asyncio.get_running_loop(), asyncio.Queue[Any](), threading.Event()
@@ -292,13 +299,6 @@ def _private_folder() -> Path:
         folder.rmdir()
         folder = Path(tempfile.mkdtemp(prefix="auwgent-", dir="/tmp"))
     return folder
-
-
-def _refuse_media(spec: ModelSpec, request: ModelRequest) -> None:
-    """What is attached now must not be passed over in silence; older turns may be for another model."""
-    turn = request.turns[-1] if request.turns else None
-    if turn and not isinstance(turn.content, str) and any(isinstance(part, Media) for part in turn.content):
-        raise _error(spec, "this model reads text only: no images, files or audio", "bad_request")
 
 
 def _refusal(spec: ModelSpec, error: Mapping[str, Any]) -> ProviderError:

@@ -159,7 +159,12 @@ def search(
     wanted = unit(vector)
 
     def work(connection: Connection) -> list[Found]:
-        _refuse_others(connection, collection, model)
+        others = (sources.c.collection == collection) & sources.c.model.not_in(("", model))
+        other = connection.execute(select(sources.c.model).where(others).limit(1)).scalar() if model else None
+        if other is not None:
+            raise StoreError(
+                f"the index has vectors of {other}, and the model under [embedding] is {model} now: {MEND}"
+            )
         mine = passages.c.collection == collection
         if dialect_of(connection).finds_vectors(connection):
             return _search_pgvector(connection, collection, wanted, limit)
@@ -172,16 +177,6 @@ def search(
         return [Found(_text(source), _text(body), score) for score, source, body in best]
 
     return database.read(work)
-
-
-def _refuse_others(connection: Connection, collection: str, model: str) -> None:
-    """`StoreError` where another model than this one has made vectors of the collection."""
-    others = (sources.c.collection == collection) & sources.c.model.not_in(("", model))
-    other = connection.execute(select(sources.c.model).where(others).limit(1)).scalar() if model else None
-    if other is not None:
-        raise StoreError(
-            f"the index has vectors of {other}, and the model under [embedding] is {model} now: {MEND}"
-        )
 
 
 def unit(vector: Sequence[float]) -> list[float]:

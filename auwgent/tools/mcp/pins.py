@@ -24,7 +24,9 @@ class Pins:
 
     def changed(self, server: str, tool: str, description: Any, *, remember: bool = True) -> bool:
         """Whether the tool described itself differently when it was last seen; what it says now is remembered."""
-        known = self._load()
+        if self._hashes is None:
+            self._hashes = self._read()
+        known = self._hashes
         key = f"{server}:{tool}"
         seen = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
         before = known.get(key)
@@ -32,11 +34,6 @@ class Pins:
             known[key] = seen
             self._save({**known, **self._read(), key: seen})  # others may have written since it was read
         return before is not None and before != seen
-
-    def _load(self) -> dict[str, Any]:
-        if self._hashes is None:
-            self._hashes = self._read()
-        return self._hashes
 
     def _read(self) -> dict[str, Any]:
         if self._file is None:

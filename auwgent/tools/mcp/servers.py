@@ -261,10 +261,11 @@ def _part(block: Any) -> Part:
     if data:
         with suppress(ValidationError):
             media = (kind or "").partition("/")[0]
-            return Media(type=_MEDIA.get(media, "file"), data=data, mime_type=kind, name=_file_name(resource))
+            return Media(
+                type=_MEDIA.get(media, "file"),
+                data=data,
+                mime_type=kind,
+                name=str(getattr(resource, "uri", "")).rpartition("/")[2] or None,
+            )
     about = [kind, getattr(resource, "uri", None)]
     return Text(text=f"({block.type}: {', '.join(str(one) for one in about if one)})")
-
-
-def _file_name(resource: Any) -> str | None:
-    return str(getattr(resource, "uri", "")).rpartition("/")[2] or None
