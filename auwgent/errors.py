@@ -29,7 +29,7 @@ Fault = Literal[
     "unavailable",  # the provider is down, overloaded or cannot be reached; may pass
     "timeout",  # no answer in time; may pass
     "broken_stream",  # the answer broke off after it had begun
-    "protocol",  # what answered is no LLM endpoint, or its answer makes no sense
+    "protocol",  # the server is not an LLM endpoint, or its answer is invalid
     "filtered",  # the provider's content filter refused
 ]
 PASSING: frozenset[Fault] = frozenset(
@@ -87,7 +87,7 @@ class Problem:
 
 
 def _excerpt(text: str, begin: int) -> tuple[str, int]:
-    """A line, or the part of a long one around a place in it, and where that place is then."""
+    """Return a line, or the part of a long one around a place in it, and where that place is then."""
     if len(text) <= WIDEST:
         return text, begin
     first = max(0, min(begin - WIDEST // 3, len(text) - WIDEST))
@@ -96,7 +96,7 @@ def _excerpt(text: str, begin: int) -> tuple[str, int]:
 
 
 def _columns(character: str) -> int:
-    """How much room a character takes on a terminal."""
+    """Return how much room a character takes on a terminal."""
     if unicodedata.combining(character) or unicodedata.category(character) == "Cf":
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
@@ -180,7 +180,7 @@ class StoreError(AuwgentError):
 
 
 def goes_through(error: BaseException) -> bool:
-    """Whether an exception ends a task or the program, and is no failure of the code that raised it.
+    """Return whether an exception ends a task or the program, and is not a failure of the code that raised it.
 
     All else that a user's code raises is such a failure, also the `BaseException`s of native libraries.
     """
@@ -190,7 +190,7 @@ def goes_through(error: BaseException) -> bool:
 
 
 def is_end(error: BaseException) -> bool:
-    """Whether it ends a task or the program, so that nobody may take it for a failure of something inside."""
+    """Return whether it ends a task or the program, so that nobody may take it for a failure of something inside."""
     from asyncio import CancelledError  # loaded wherever something runs
 
     return isinstance(error, (CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit))

@@ -61,7 +61,7 @@ class ModuleClash(ImportFailure):
 
 
 def search_path(folder: Path, paths: Iterable[str]) -> SearchPath:
-    """A context in which `resolve` finds modules in `paths`, relative to the config's `folder`.
+    """Return a context in which `resolve` finds modules in `paths`, relative to the config's `folder`.
 
     They are appended to sys.path, so that nothing in them shadows an installed package, and they stay: the
     user's functions may import more when they run. The working directory is not searched meanwhile unless it
@@ -100,7 +100,7 @@ class SearchPath:
 
 
 def resolve(path: str, *, allow: Sequence[str] = ()) -> Any:
-    """The object at `pkg.mod.Name` or `pkg.mod:Name`; names may be nested, as in `pkg.mod:Class.method`.
+    """Return the object at `pkg.mod.Name` or `pkg.mod:Name`; names may be nested, as in `pkg.mod:Class.method`.
 
     Call it within `search_path`. `allow` lists the standard-library modules that may be named. Raises
     `ImportFailure`.
@@ -126,7 +126,7 @@ def resolve(path: str, *, allow: Sequence[str] = ()) -> Any:
 
 
 def is_installed(module: str, *, outside: Path) -> bool:
-    """Whether a top-level module of that name can be found in another folder than `outside`. Imports nothing."""
+    """Return whether a top-level module of that name can be found in another folder than `outside`. Imports nothing."""
     elsewhere = [entry for entry in sys.path if os.path.realpath(entry) != os.path.realpath(outside)]
     finder = importlib.import_module("importlib.machinery").PathFinder
     return finder.find_spec(module, elsewhere) is not None
@@ -159,7 +159,7 @@ def lazy(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], 
 
 
 def packaged_file(package: str, name: str) -> Path | None:
-    """A file beside an installed package's code, found without importing it; None where it is not there."""
+    """Return a file beside an installed package's code, found without importing it; None where it is not there."""
     from importlib.util import find_spec
     from pathlib import Path
 
@@ -249,7 +249,7 @@ def _top(module: str) -> str:
 
 
 def _home(found: Any) -> str:
-    """The module a class or function was made in; nothing for an object, which is its own module's work."""
+    """Return the module a class or function was made in; nothing for an object, which is its own module's work."""
     while type(found).__name__ == "partial" and hasattr(found, "func"):
         found = found.func
     routine = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType)

@@ -76,7 +76,7 @@ def read_attachment(path: Path) -> bytes:
 
 
 def media(name: str, content: bytes, kind: MediaType | None = None) -> Part:
-    """A file as a part: its bytes, never its path.
+    """Return a file as a part: its bytes, never its path.
 
     Its first bytes say what it is, else its name, unless its `kind` is given; a text goes as text, which every model
     reads.

@@ -32,7 +32,7 @@ class Intent:
     partial: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """The form `--json` prints, one object a line."""
+        """Return the form `--json` prints, one object a line."""
         return {
             "event": "partial" if self.partial else "intent",
             "name": self.name,

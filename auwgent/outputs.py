@@ -58,7 +58,7 @@ class Output:
         self.spec = OutputSpec(name, _frame(self._variants, schemas) if self._framed else schemas[0])
 
     def validate(self, answer: Any) -> tuple[str, Any, Any]:
-        """The name of the shape, the answer as plain JSON data, and as a live object.
+        """Return the name of the shape, the answer as plain JSON data, and as a live object.
 
         `answer` is the model's text, or data that was parsed already. Raises `OutputError`.
         """
@@ -87,12 +87,12 @@ class Output:
         raise OutputError("; ".join(failures))
 
     def partial(self, snapshot: Any) -> tuple[str, Any]:
-        """The name of the shape and the answer so far, from what `partial_json` made of the text so far."""
+        """Return the name of the shape and the answer so far, from what `partial_json` made of the text so far."""
         names, inner = self._unframed(snapshot)
         return (names[0] if len(names) == 1 else self.spec.name), inner
 
     def _unframed(self, value: Any) -> tuple[list[str], Any]:
-        """The names of the shapes it may have, the likeliest first, and the answer itself."""
+        """Return the names of the shapes it may have, the likeliest first, and the answer itself."""
         names = list(self._variants)
         if not self._framed or not isinstance(value, Mapping):
             return names, value
@@ -123,7 +123,7 @@ def output_type(value: Any) -> Output:
     variants = [_variant(one) for one in value]
     names = [variant.name for variant in variants]
     if not names:
-        raise ValueError("an empty list is no output: name at least one type")
+        raise ValueError("an empty list is not an output: name at least one type")
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(
             f"two outputs are called {min(twice)!r}; an answer could not say which of them it is"
@@ -132,7 +132,7 @@ def output_type(value: Any) -> Output:
 
 
 def partial_json(text: str) -> Any:
-    """What the beginning of a JSON text holds so far; None while that is nothing."""
+    """Return what the beginning of a JSON text holds so far; None while that is nothing."""
     text = re.sub(r"^\s*```\w*\s*", "", text)
     try:
         return from_json(text, allow_partial="trailing-strings")
@@ -159,7 +159,7 @@ def _frame(variants: Mapping[str, _Variant], schemas: list[dict[str, Any]]) -> d
 
 
 def _renamed(schema: dict[str, Any], ending: str) -> dict[str, Any]:
-    """The schema with an ending at the names of its definitions, which another one uses for its own."""
+    """Return the schema with an ending at the names of its definitions, which another one uses for its own."""
     text = re.sub(r'("\$ref": "#/\$defs/[^"]+)"', rf'\1{ending}"', json.dumps(schema))
     renamed: dict[str, Any] = json.loads(text)
     return renamed | {"$defs": {f"{name}{ending}": one for name, one in renamed["$defs"].items()}}
@@ -213,7 +213,7 @@ def _called(kind: Any) -> str:
 
 
 def _safe(name: str) -> str:
-    """The name in the characters that providers accept."""
+    """Return the name in the characters that providers accept."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:64] or "answer"
 
 

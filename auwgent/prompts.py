@@ -47,7 +47,7 @@ class Prompt:
     """A prompt, read and checked once, rendered for each run.
 
     Parts are joined by blank lines; one that renders to nothing is left out. A part without `{{`, `{%` or `{#`
-    is sent as it is. Raises `PromptError` where a part is no valid template.
+    is sent as it is. Raises `PromptError` where a part is not a valid template.
     """
 
     def __init__(self, parts: str | Sequence[str]) -> None:
@@ -56,7 +56,7 @@ class Prompt:
         self.names: frozenset[str] = frozenset().union(*(part.names for part in self._parts))
 
     def render(self, values: Mapping[str, Any], **extra: Any) -> str:
-        """The prompt with `values` as `ctx`, and `extra` names beside it, such as `output` for `schema(output)`.
+        """Return the prompt with `values` as `ctx`, and `extra` names beside it, such as `output` for `schema(output)`.
 
         Raises `MissingValues` for all values that are missing, and `ConfigError` where the template fails.
         A value is never taken for a template.
@@ -77,7 +77,7 @@ class Prompt:
 
 
 def read_prompt(path: Path) -> str:
-    """The text of a prompt file, in UTF-8. Raises `PromptError` where it cannot be read."""
+    """Return the text of a prompt file, in UTF-8. Raises `PromptError` where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -139,7 +139,7 @@ def _refuse(tree: nodes.Template, number: int) -> None:
 
 
 def _names(tree: nodes.Template) -> Iterator[str]:
-    """The context values that a template mentions."""
+    """Yield the context values that a template mentions."""
     from jinja2 import nodes
 
     for access, name in _accesses(tree):
@@ -196,7 +196,7 @@ def _environment() -> Environment:
 
     class Sandbox(ImmutableSandboxedEnvironment):
         def getattr(self, obj: Any, attribute: str) -> Any:
-            """A value called `items` or `title` comes before the method of that name."""
+            """Return a value called `items` or `title` before the method of that name."""
             if isinstance(obj, Mapping) and attribute in obj:
                 return obj[attribute]
             return super().getattr(obj, attribute)
@@ -233,7 +233,7 @@ def _missing_values(missing: Sequence[Undefined], ctx: Mapping[str, Any]) -> Mis
 
 
 def _name(missing: Undefined, ctx: Mapping[str, Any]) -> str:
-    """How the prompt names it, such as `ctx.order.total`."""
+    """Return how the prompt names it, such as `ctx.order.total`."""
     holder, name = missing._undefined_obj, str(missing._undefined_name)
     for place, value in _places("ctx", ctx, _DEPTH):
         if value is holder:
@@ -252,7 +252,7 @@ def _places(place: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
 
 
 def _line_of(error: Exception) -> int | None:
-    """The line of the template that was at work, which Jinja puts into the traceback."""
+    """Return the line of the template that was at work, which Jinja puts into the traceback."""
     line, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<template>":

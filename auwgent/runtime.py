@@ -48,7 +48,7 @@ def auwgent(
     middleware: Sequence[Any] = (),
     on_approval: Approver | None = None,
 ) -> Runtime:
-    """An agent from a config file, or from a dict of the same shape.
+    """Return an agent from a config file, or from a dict of the same shape.
 
     `overrides` are `key=value` texts as `--set` takes them; `middleware` are live objects that come behind those
     of the config; `on_approval` is asked before a tool with `approve = "ask"` runs. Raises `ConfigError` with
@@ -107,7 +107,7 @@ class Runtime:
         return self._main.parts.agents
 
     def speaks_to_user(self, agent: str) -> bool:
-        """Whether what this agent says is meant for the user, and not for the agent that called it."""
+        """Return whether what this agent says is meant for the user, and not for the agent that called it."""
         named = self._main.parts.agents.get(agent)
         return named is None or named.name == self._main.parts.root or named.handoff != "return"
 
@@ -135,7 +135,7 @@ class Runtime:
         return getattr(self._main.parts.embed, "model", "")
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """A vector for each text, by the model under `[embedding]`."""
+        """Return a vector for each text, by the model under `[embedding]`."""
         if self._main.parts.embed is None:
             raise ConfigError(EMBED_OFF)
         return await self._main.parts.embed(texts)
@@ -194,7 +194,7 @@ class Runtime:
             return self._openers
 
     def _variant(self, profile: str | None) -> Variant:
-        """The agent with a profile laid over its config; built once for each profile, whichever thread asks."""
+        """Return the agent with a profile laid over its config; built once for each profile, whichever thread asks."""
         with self._building:
             if profile not in self._variants:
                 config, wrong = examine(self._source, profile=profile, overrides=self._overrides)

@@ -34,7 +34,7 @@ _SECRET_TABLES = ("api_keys", "api_key", "encryption_key", "headers")
 
 
 def is_secret_name(name: object) -> bool:
-    """Whether a field of that name holds a secret, as `password`, `clientSecret` and `X-Api-Key` do."""
+    """Return whether a field of that name holds a secret, as `password`, `clientSecret` and `X-Api-Key` do."""
     return _IS_SECRET.fullmatch(_IN_CAMELS.sub("_", str(name))) is not None
 
 
@@ -48,7 +48,7 @@ def may_be_secret_name(name: str) -> bool:
 
 
 def is_secret(key: Iterable[str | int]) -> bool:
-    """Whether the value at a key of a config is secret by a name in it."""
+    """Return whether the value at a key of a config is secret by a name in it."""
     return any(isinstance(part, str) and may_be_secret_name(part) for part in key)
 
 
@@ -136,12 +136,12 @@ _VARIABLES_ONLY = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|\s)*")
 
 
 def is_argument(key: tuple[str | int, ...]) -> bool:
-    """Whether a key holds one of a program's arguments."""
+    """Return whether a key holds one of a program's arguments."""
     return len(key) > 1 and isinstance(key[-1], int) and key[-2] in _ARGUMENTS
 
 
 def follows_flag(arguments: Any, index: int) -> bool:
-    """Whether the argument stands behind one such as `--api-key`."""
+    """Return whether the argument stands behind one such as `--api-key`."""
     before = arguments[index - 1] if index else None
     flag = _FLAG.fullmatch(before) if isinstance(before, str) else None
     return flag is not None and may_be_secret_name(flag["name"])
@@ -153,7 +153,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def unsendable(text: str, *, is_name: bool = False) -> str:
-    """Why a key, or the value or name of a header, cannot be sent over HTTP: "holds …"; empty where it can."""
+    """Return why a key, or the value or name of a header, cannot be sent over HTTP: "holds …"; empty where it can."""
     if "\n" in text or "\r" in text:
         return "holds a line break"
     if "\ufeff" in text:
@@ -246,7 +246,7 @@ def hidden(value: str) -> str:
 
 
 def holds_literal(text: str) -> bool:
-    """Whether there is more in it than `${VARIABLES}`, whose names may be shown."""
+    """Return whether there is more in it than `${VARIABLES}`, whose names may be shown."""
     return not _VARIABLES_ONLY.fullmatch(text)
 
 

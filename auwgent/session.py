@@ -36,12 +36,12 @@ ticks: ContextVar[Callable[[], datetime] | None] = ContextVar("ticks", default=N
 
 
 def new_id() -> str:
-    """A fresh id: 32 hexadecimal digits, random."""
+    """Return a fresh id: 32 hexadecimal digits, random."""
     return uuid.uuid4().hex
 
 
 def now() -> datetime:
-    """The time, aware, in UTC; by another clock where one `ticks`."""
+    """Return the time, aware, in UTC; by another clock where one `ticks`."""
     clock = ticks.get()
     return datetime.now(UTC) if clock is None else clock()
 
@@ -53,7 +53,7 @@ def _in_utc(time: datetime) -> datetime:
 
 
 def encodable(text: str) -> str:
-    """The text without halves of characters, which no provider and no database takes."""
+    """Return the text without halves of characters, which no provider and no database takes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -162,7 +162,7 @@ DEEPEST = 100  # how deep arguments may be nested; providers, databases and pars
 
 
 def is_too_deep(value: Any) -> bool:
-    """Whether plain data is nested deeper than can be stored and sent everywhere."""
+    """Return whether plain data is nested deeper than can be stored and sent everywhere."""
     level = [value]
     for _ in range(DEEPEST + 1):
         level = [
@@ -312,7 +312,7 @@ def paired(
 
 
 def _answers(turns: Sequence[Turn]) -> dict[int, dict[int, int]]:
-    """Which turns answer which calls: index of a message -> number of its call -> index of the result.
+    """Return which turns answer which calls: index of a message -> number of its call -> index of the result.
 
     Of several calls with one id, those of the latest message are answered first, and these in their order.
     """
@@ -331,12 +331,12 @@ def _answers(turns: Sequence[Turn]) -> dict[int, dict[int, int]]:
 
 
 def unknown_result(turn: Turn, call: ToolCall) -> Turn:
-    """The result that stands for one which never came."""
+    """Return the result that stands for one which never came."""
     return _stands_for(turn, call, UNKNOWN, "unknown")
 
 
 def skipped_result(turn: Turn, call: ToolCall) -> Turn:
-    """The result of a call that was never begun."""
+    """Return the result of a call that was never begun."""
     return _stands_for(turn, call, NEVER_BEGUN, "skipped")
 
 
@@ -366,5 +366,5 @@ def place_of_result(result: Turn, turns: Sequence[Turn]) -> int:
 
 
 def spoken_by(turns: Iterable[Turn], agent: str) -> list[Turn]:
-    """The turns that agent took part in: what its model may be shown."""
+    """Return the turns that agent took part in: what its model may be shown."""
     return [turn for turn in turns if turn.agent in (agent, None)]

@@ -20,7 +20,7 @@ class Span(timedelta):
 
     @classmethod
     def parse(cls, given: Any) -> Self:
-        """What is meant; a number is seconds. `ValueError` says what would be right."""
+        """Return what is meant; a number is seconds. `ValueError` says what would be right."""
         if isinstance(given, cls):
             return given
         words = str(given)
@@ -57,7 +57,7 @@ SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
 
 
 def parse_bytes(given: Any) -> int:
-    """How many bytes are meant; `ValueError` says what would be right."""
+    """Return how many bytes are meant; `ValueError` says what would be right."""
     if isinstance(given, int) and not isinstance(given, bool) and given > 0:
         return given
     match = re.fullmatch(r"(\d{1,9}) ?(B|KB|MB|GB)", given, re.ASCII) if isinstance(given, str) else None

@@ -225,7 +225,7 @@ class Opaque:
         (json.dumps, "is a function, not a Pydantic model"),
         (Report(title="a", score=1), "is a Report, not a Pydantic model"),
         (3, "3 is a int, not a Pydantic model"),
-        ([], "an empty list is no output"),
+        ([], "an empty list is not an output"),
         ([Report, Report], "two outputs are called 'Report'"),
         (Opaque, "Opaque cannot be described to a model"),
         ({"type": "objekt"}, r"not a JSON Schema: \$\.type: 'objekt' is not valid"),

@@ -25,7 +25,7 @@ TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")  #
 
 
 def agents(bench: Workbench, servers: McpServers) -> dict[str, Agent]:
-    """All agents of the config by name, the root first."""
+    """Return all agents of the config by name, the root first."""
     config = bench.config
     intents = {name: _intent(bench, name) for name in config.intents}
     made = {config.agent.name: _agent(bench, servers, ("agent",), config.agent.name, config.agent, intents)}
@@ -173,7 +173,7 @@ def _intent(bench: Workbench, name: str) -> CustomIntent | None:
 
 
 def _field(bench: Workbench, key: Key, kind: Any) -> dict[str, Any] | None:
-    """A field of an intent as JSON Schema; None, and told where, if it is none."""
+    """Return a field of an intent as JSON Schema; None, and told where, if it is none."""
     place = f"`{written(key)}`"
     if isinstance(kind, str):
         if kind in TYPES:

@@ -17,7 +17,7 @@ ANSWERING = "auwgent.middleware.cache"  # the bundled one that may answer, so th
 
 
 def environ_of(config: Config) -> Mapping[str, str]:
-    """The environment for what asks providers: the process's, below it the keys of the config's `env_file`."""
+    """Return the environment for what asks providers: the process's, below it the keys of the config's `env_file`."""
     return ChainMap(
         os.environ, {name: value for name, value in config.beside.items() if is_key_variable(name)}
     )

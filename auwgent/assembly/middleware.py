@@ -43,7 +43,7 @@ def bundled(config: Config, kind: type[T]) -> list[T]:
 
 
 def names_bundled(use: Any, kind: type) -> bool:
-    """Whether an entry names this class of ours."""
+    """Return whether an entry names this class of ours."""
     names = (f"auwgent.middleware.{kind.__name__}", f"{kind.__module__}.{kind.__name__}")
     return isinstance(use, str) and use.replace(":", ".") in names
 

@@ -20,7 +20,7 @@ from auwgent.models.providers import is_provider, near_provider
 
 
 def catalog(bench: Workbench, environ: Mapping[str, str]) -> Catalog:
-    """The models of the config; their ways and addresses are checked where nothing is missing of them."""
+    """Return the models of the config; their ways and addresses are checked where nothing is missing of them."""
     config = bench.config
     found = models(config, environ, own={name: _own(bench, name) for name in config.models})
     for name in filter(lambda one: config.is_whole(("models", one)), config.models):
@@ -32,7 +32,7 @@ def catalog(bench: Workbench, environ: Mapping[str, str]) -> Catalog:
 
 
 def _own(bench: Workbench, label: str) -> Any:
-    """The live object behind a table that names a class of the user's own; None for a provider's model."""
+    """Return the live object behind a table that names a class of the user's own; None for a provider's model."""
     key, table = ("models", label), bench.config.models[label]
     if names_provider(table.use):
         return None
@@ -60,7 +60,7 @@ def unknown_providers(config: Config, catalog: Catalog) -> Iterator[Problem]:
 
 
 def _named(config: Config) -> Iterator[tuple[Key, str]]:
-    """Every model of the config that names a provider, and the key that says which."""
+    """Yield every model of the config that names a provider, and the key that says which."""
     tables = {("agent",): config.agent} | {("helpers", name): one for name, one in config.helpers.items()}
     named: list[tuple[Key, str]] = [((*key, "model"), table.model) for key, table in tables.items()]
     if config.embedding is not None:
@@ -73,7 +73,7 @@ def _named(config: Config) -> Iterator[tuple[Key, str]]:
 
 
 def _is_whole(name: str) -> bool:
-    """Whether it is `provider/model`; what is not has been told when the config was read."""
+    """Return whether it is `provider/model`; what is not has been told when the config was read."""
     return all(name.partition("/"))
 
 
@@ -92,7 +92,7 @@ def _all_priced(bench: Workbench, catalog: Catalog) -> None:
 
 
 def embedder(config: Config, catalog: Catalog) -> Embed | None:
-    """What `ctx.embed` does; None where the config names no model for it."""
+    """Return what `ctx.embed` does; None where the config names no model for it."""
     table = config.embedding
     return None if table is None else Embedder(partial(catalog.spec, table.model))
 
@@ -107,7 +107,7 @@ def models(config: Config, environ: Mapping[str, str], own: Mapping[str, Any] | 
 
 
 def _model_spec(config: Config, label: str, own: Mapping[str, Any], made: dict[str, ModelSpec]) -> ModelSpec:
-    """The spec of [models.<label>], after those of its fallbacks; the config has none in a circle."""
+    """Return the spec of [models.<label>], after those of its fallbacks; the config has none in a circle."""
     if label not in made:
         fallbacks = [
             _model_spec(config, name, own, made) if name in config.models else ModelSpec(name)
@@ -120,7 +120,7 @@ def _model_spec(config: Config, label: str, own: Mapping[str, Any], made: dict[s
 
 
 def _table(config: Config, label: str, own: Any, fallbacks: tuple[ModelSpec, ...]) -> ModelSpec:
-    """What [models.<label>] says. A model of the user's own is called after its class and the table."""
+    """Return what [models.<label>] says. A model of the user's own is called after its class and the table."""
     table = config.models[label]
     return ModelSpec(
         name=table.use if own is None else f"{_class_name(table.use)}/{label}",

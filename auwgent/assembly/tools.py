@@ -15,7 +15,7 @@ from auwgent.tools.mcp import McpServer, McpServers, McpTools
 
 
 def tools(bench: Workbench, key: Key, entries: Sequence[ToolEntry]) -> dict[str, Tool]:
-    """The functions among these entries as tools, by name."""
+    """Return the functions among these entries as tools, by name."""
     found: dict[str, Tool] = {}
     for index, entry in enumerate(entries):
         if is_mcp(entry):
@@ -54,7 +54,7 @@ def remote(
 
 
 def tool(bench: Workbench, key: Key, entry: ToolEntry) -> Tool | None:
-    """A function as a tool."""
+    """Return a function as a tool."""
     function = bench.resolve(key, entry.use)
     if function is None:
         return None
@@ -76,7 +76,7 @@ def tool(bench: Workbench, key: Key, entry: ToolEntry) -> Tool | None:
 
 
 def is_mcp(entry: ToolEntry) -> bool:
-    """Whether an entry of `tools` stands for tools of an MCP server."""
+    """Return whether an entry of `tools` stands for tools of an MCP server."""
     return isinstance(entry.use, str) and entry.use.startswith("mcp:")
 
 

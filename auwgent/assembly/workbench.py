@@ -25,11 +25,11 @@ class Workbench:
     problems: list[Problem] = field(default_factory=list)
 
     def problem(self, key: Key, message: str, hint: str = "") -> None:
-        """Something is wrong at `key`."""
+        """Note a problem at `key`."""
         self.problems.append(self.config.problem(key, message, hint))
 
     def attempt(self, key: Key, work: Callable[[], Any]) -> Any:
-        """Do it; what goes wrong becomes a problem at `key`, and the result None."""
+        """Call the function; what it raises becomes a problem at `key`, and the result is None."""
         try:
             return work()
         except ImportFailure as error:
@@ -42,12 +42,12 @@ class Workbench:
         return None
 
     def resolve(self, key: Key, use: Any) -> Any:
-        """What a dotted path names; an object in a dict is itself."""
+        """Return what a dotted path names; an object in a dict is itself."""
         if not isinstance(use, str):
             return use
         return self.attempt(key, lambda: resolve(use, allow=self.config.imports.allow))
 
 
 def name_of(use: Any) -> str:
-    """A dotted path, or an object of a dict, as a problem names it."""
+    """Return a dotted path, or an object of a dict, as a problem names it."""
     return repr(use) if isinstance(use, str) else repr(getattr(use, "__qualname__", type(use).__qualname__))

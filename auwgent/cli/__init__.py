@@ -36,13 +36,13 @@ COMMANDS = (
     Entry("run", "auwgent.cli.run", "Ask the agent, or chat with it."),
     Entry("init", "auwgent.cli.init", "Write a config to start from."),
     Entry("new", "auwgent.cli.new", "Write a middleware of your own to start from."),
-    Entry("check", "auwgent.cli.check", "Find what could stop a run, without running it."),
-    Entry("config", "auwgent.cli.config", "Look at the config as it is in force."),
+    Entry("check", "auwgent.cli.check", "Find what would stop a run, without running it."),
+    Entry("config", "auwgent.cli.config", "Show the effective config."),
     Entry("schema", "auwgent.cli.schema", "Print the JSON Schema of the config file."),
     Entry("providers", "auwgent.cli.providers", "List the providers, and which keys are there."),
     Entry("sessions", "auwgent.cli.sessions", "List, read, search, copy and delete sessions."),
-    Entry("usage", "auwgent.cli.usage", "Tokens and money of stored runs."),
-    Entry("db", "auwgent.cli.db", "Look after the schema of the store."),
+    Entry("usage", "auwgent.cli.usage", "Show the tokens and cost of stored runs."),
+    Entry("db", "auwgent.cli.db", "Check, upgrade or encrypt the store's database."),
     Entry("memory", "auwgent.cli.memory", "List and delete what is remembered of a user."),
     Entry("index", "auwgent.cli.index", "Put files into the index that Retrieve searches."),
     Entry("model", "auwgent.cli.model", "Fetch the weights of models that run in process."),
@@ -168,6 +168,6 @@ def _tell(error: Exception) -> int:
 
 
 def _leave_output() -> None:
-    """Nothing more can be written; Python's own flush at exit must not find that out again."""
+    """Redirect output that can no longer be written to, so that Python's flush at exit does not fail too."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The question before a tool with `approve = "ask"` runs, put to whoever sits at the terminal."""
+"""Asks at the terminal before a tool with `approve = "ask"` runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Approval:
 
 
 def somebody_is_there() -> bool:
-    """Whether there is a terminal to ask on."""
+    """Return whether there is a terminal to ask on."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 

@@ -39,16 +39,16 @@ Examples:
 @options.profile
 @options.overrides
 @click.option("--static", is_flag=True, help="Import nothing that the config names, and connect to nothing.")
-@click.option("--online", is_flag=True, help="Ask each model in use for one word. This costs a little.")
+@click.option("--online", is_flag=True, help="Send each model in use one tiny request, which costs a little.")
 @options.as_json
 def command(
     config: Path, profile: str | None, overrides: tuple[str, ...], static: bool, online: bool, as_json: bool
 ) -> int:
-    """Find what could stop a run without running it.
+    """Find what would stop a run, without running it.
 
-    Everything the config names is imported and made, databases are looked into, MCP servers are connected to and
-    their tools listed. Nothing is created, migrated or written. For each key, model, middleware, database, tool
-    and MCP server it says where it was set and whether it is there: ✓ yes, ✗ no, · not tried.
+    Imports and builds everything the config names, reads the databases, connects to the MCP servers and lists
+    their tools. Creates, migrates and writes nothing. For each key, model, middleware, database, tool and MCP
+    server it says where it was set and whether it works: ✓ yes, ✗ no, · not tried.
 
     The exit code is 2 if anything is wrong.
     """
@@ -56,7 +56,7 @@ def command(
         raise click.UsageError("--static connects to nothing and --online does: give one of them")
     report = Report()
     try:
-        with redirect_stdout(sys.stderr):  # what the config's modules print is no part of the report
+        with redirect_stdout(sys.stderr):  # what the config's modules print does not belong in the report
             code = check(report, config, profile, overrides, static=static, online=online)
     except ConfigError as error:
         report.problems += error.problems

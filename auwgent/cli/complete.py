@@ -27,7 +27,7 @@ MOST = 50  # sessions
 
 
 def sessions(context: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Ids of the user's sessions, the newest first, each with how it began."""
+    """Return ids of the user's sessions, the newest first, each with how it began."""
     found: list[SessionInfo] = []
     with contextlib.suppress(AuwgentError):
         found = asyncio.run(_sessions(context))
@@ -35,7 +35,7 @@ def sessions(context: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def models(context: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Names under [models], then providers and their models."""
+    """Return names under [models], then providers and their models."""
     named: Iterable[str] = ()
     with contextlib.suppress(AuwgentError):
         named = load(_config(context)).models
@@ -43,7 +43,7 @@ def models(context: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def profiles(context: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Names under [profiles]."""
+    """Return names under [profiles]."""
     with contextlib.suppress(AuwgentError):
         return [
             CompletionItem(name) for name in load(_config(context)).profiles if name.startswith(incomplete)
@@ -52,7 +52,7 @@ def profiles(context: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def names_of_models(own: Iterable[str], incomplete: str) -> list[str]:
-    """The user's own names and the providers; the models of a provider once no other is meant."""
+    """Return the user's own names and the providers; the models of a provider once no other is meant."""
     here = [
         name for name in (*own, *(f"local/{name}" for name in weights.KNOWN)) if name.startswith(incomplete)
     ]
@@ -72,5 +72,5 @@ async def _sessions(context: click.Context) -> list[SessionInfo]:
 
 
 def _config(context: click.Context) -> Path:
-    """The config that the command line names so far; nothing is parsed to the end while one completes."""
+    """Return the config that the command line names so far; nothing is parsed to the end while one completes."""
     return Path(context.params.get("config") or os.environ.get("AUWGENT_CONFIG") or "auwgent.toml")

@@ -13,7 +13,7 @@ from auwgent.config.show import show as as_toml
 
 @click.group("config", epilog=options.examples("auwgent config show --origin"))
 def command() -> None:
-    """Look at the config as it is in force."""
+    """Show the effective config."""
 
 
 @command.command(
@@ -25,7 +25,7 @@ def command() -> None:
 @options.config
 @options.profile
 @options.overrides
-@click.option("--origin", is_flag=True, help="Say behind each key what set it.")
+@click.option("--origin", is_flag=True, help="Add a comment to each key that says what set it.")
 def show(config: Path, profile: str | None, overrides: tuple[str, ...], origin: bool) -> None:
     """Print the effective config as TOML, defaults included, secrets masked."""
     loaded = load(config, profile=profile, overrides=overrides)

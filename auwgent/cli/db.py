@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @click.group("db", epilog=options.examples("auwgent db check", "auwgent db upgrade", "auwgent db encrypt"))
 def command() -> None:
-    """Look after the store's database. Its schema is brought up to date by the first run, too."""
+    """Check, upgrade or encrypt the store's database. The first run upgrades the schema, too."""
 
 
 @command.command("check", epilog=options.examples("auwgent db check || auwgent db upgrade"))

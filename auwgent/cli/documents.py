@@ -64,7 +64,7 @@ class Documents:
         self._ignores: dict[Path, GitIgnoreSpec | None] = {}  # by folder
 
     def within(self, folder: Path) -> Iterator[Path]:
-        """The text files below a folder that are documents, in order."""
+        """Yield the text files below a folder that are documents, in order."""
         for here, folders, files in os.walk(folder):
             inner = [name for name in folders if not name.startswith(".")]
             folders[:] = sorted(
@@ -77,7 +77,7 @@ class Documents:
                     yield file
 
     def problem(self, file: Path) -> str:
-        """Why a file may not be indexed; empty where it may."""
+        """Return why a file may not be indexed; empty where it may."""
         real = file.resolve()
         if real in self._private:
             return "belongs to the config"
@@ -88,7 +88,7 @@ class Documents:
         return ""
 
     def text(self, file: Path) -> str:
-        """What the file says. `ValueError` says why that cannot be read, or may not be told."""
+        """Return what the file says. `ValueError` says why that cannot be read, or may not be told."""
         try:
             text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError:

@@ -29,12 +29,14 @@ Say = Callable[[str], None]
 )
 @click.argument("files", metavar="[FILES]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--list", "listing", is_flag=True, help="List what is in the index.")
-@click.option("--renew", is_flag=True, help="Make the vectors anew, by the model that [embedding] names now.")
-@click.option("--remove", is_flag=True, help="Take FILES out, by the names that --list shows.")
+@click.option(
+    "--renew", is_flag=True, help="Recompute the vectors with the model that [embedding] names now."
+)
+@click.option("--remove", is_flag=True, help="Remove FILES from the index, by the names that --list shows.")
 @options.config
 @options.profile
 @options.overrides
-@click.option("-q", "--quiet", is_flag=True, help="Tell nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
 def command(
     files: tuple[Path, ...],
     listing: bool,
@@ -142,7 +144,7 @@ def _told(count: int | None) -> str:
 
 
 def _is_below(name: str, path: Path, folder: Path) -> bool:
-    """Whether a name in the index is of this file, or of one below this folder."""
+    """Return whether a name in the index is of this file, or of one below this folder."""
     above = _name(path, folder)
     return name == above or above == "." or name.startswith(f"{above}{os.sep}")
 

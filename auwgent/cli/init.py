@@ -30,7 +30,9 @@ Examples:
 @click.command("init", epilog=EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
 @click.option(
-    "--provider", metavar="P", help="Such as openai, anthropic, ollama_chat, or local for no key at all."
+    "--provider",
+    metavar="P",
+    help="The provider: openai, anthropic, ollama_chat …, or local, which needs no key.",
 )
 @click.option("--model", metavar="M", help="The provider's name for the model; provider/model says both.")
 def command(file: Path, provider: str | None, model: str | None) -> None:
@@ -82,7 +84,7 @@ def _ask_provider(offered: Sequence[str], environ: Mapping[str, str]) -> str:
 
 
 def choose(provider: str | None, model: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
-    """The provider and its model: what was asked for, the rest from the environment and the known ones."""
+    """Return the provider and its model: what was asked for, the rest from the environment and the known ones."""
     prefix, slash, rest = (model or "").partition("/")
     if provider is None and slash and rest:
         provider, model = prefix, rest
@@ -103,7 +105,7 @@ def choose(provider: str | None, model: str | None, environ: Mapping[str, str]) 
 
 
 def with_keys(environ: Mapping[str, str]) -> list[str]:
-    """The providers whose keys are in the environment, those that `init` knows a model of first."""
+    """Return the providers whose keys are in the environment, those that `init` knows a model of first."""
     names = dict.fromkeys([*STARTERS, *PROVIDERS])
     return [name for name in names if any(environ.get(each) for each in _keys_of(name))]
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin: the first asks the work to stop, so that it can save; a second does not wait."""
+"""Signals such as Ctrl-C: the first asks the work to stop, so that it can save; a second does not wait."""
 
 from __future__ import annotations
 

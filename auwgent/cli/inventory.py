@@ -54,7 +54,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
 
     def fault(self, config: Config, finding: Finding, message: str, hint: str = "") -> None:
-        """There is something wrong with what was found."""
+        """Mark the finding as a problem, and report it."""
         finding.status = "problem"
         finding.detail = finding.detail or "see below"
         self.problems.append(config.problem(finding.key, message, hint))
@@ -86,7 +86,7 @@ def take(config: Config, parts: Parts | None, report: Report) -> None:
 
 
 def _context(config: Config, agent: Agent, report: Report) -> Iterator[Finding]:
-    """The values that a prompt needs. Those that the config lacks may come with the run, or from a hook."""
+    """Yield the values that a prompt needs. Those that the config lacks may come with the run, or from a hook."""
     key: Key = ("agent", "prompt") if agent.name == config.agent.name else ("helpers", agent.name, "prompt")
     missing: Sequence[str] = ()
     try:
@@ -111,7 +111,7 @@ def _middleware(config: Config, status: Status) -> Iterator[Finding]:
 def _tools(
     config: Config, agent: str, key: Key, entries: Sequence[ToolEntry], names: Sequence[str], status: Status
 ) -> Iterator[Finding]:
-    """Functions are there once they were imported; what an MCP server has is found out later."""
+    """Report an agent's tools. Functions are known once imported; an MCP server's tools are listed later."""
     remote = [index for index, entry in enumerate(entries) if is_mcp(entry)]
     yield from _entries(config, "tool", agent, key, entries, names, status, leave=remote)
     for index in remote:
@@ -128,7 +128,7 @@ def _entries(
     status: Status,
     leave: Sequence[int] = (),
 ) -> Iterator[Finding]:
-    """The functions under a key; `names` are theirs in the same order, where they were imported."""
+    """Yield the functions under a key; `names` are theirs in the same order, where they were imported."""
     known = iter(names)
     for index, entry in enumerate(entries):
         if index not in leave:
@@ -150,7 +150,7 @@ def _entry(
 
 
 def _keys_and_models(config: Config, report: Report, *, given: bool) -> None:
-    """A key that is missing is no fault where a middleware may have it `given` in the run."""
+    """Report keys and models; a missing key is not a problem where a middleware may give it (`given`)."""
     catalog = models(config, os.environ)
     in_use: list[tuple[Finding, ModelSpec]] = []
     for name, key in config.models_in_use().items():
@@ -199,7 +199,7 @@ def _keys(config: Config, specs: Sequence[ModelSpec], *, given: bool) -> Iterato
 
 
 def _trouble(spec: ModelSpec) -> str | None:
-    """Why the model could not be asked, as far as can be seen from here."""
+    """Return why the model could not be asked, as far as can be seen from here."""
     if (path := provider(spec).model) and hasattr(late(path), "check"):
         try:
             late(path).of(spec).check()

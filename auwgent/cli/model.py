@@ -30,7 +30,7 @@ def command() -> None:
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Fetch what the models of this config need, which may be nothing.",
+    help="Fetch what this config's models need, if anything.",
 )
 def pull(name: str | None, config: Path | None) -> None:
     """Fetch the weights of NAME (smollm2), unless they are here.
@@ -44,7 +44,7 @@ def pull(name: str | None, config: Path | None) -> None:
 
 
 def needed(path: Path) -> list[str]:
-    """The known weights that the agents of a config may want, fallbacks included.
+    """Return the known weights that the agents of a config may want, fallbacks included.
 
     What is wrong with the file is for `auwgent run` to say.
     """

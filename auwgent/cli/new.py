@@ -84,7 +84,7 @@ def place_of(name: str) -> Place:
 
 
 def line_for(config: Path, use: str) -> str:
-    """The line to add. A list under `middleware` is all that runs, so a first one names the default, too."""
+    """Return the line to add. A list under `middleware` is all that runs, so a first one names the default, too."""
     try:
         listed = "middleware" in tomllib.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # what is wrong with it is for `auwgent check` to say

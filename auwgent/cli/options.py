@@ -94,7 +94,7 @@ config: Decorator = click.option(
 )
 
 profile: Decorator = click.option(
-    "-p", "--profile", type=PROFILE, metavar="NAME", help="Lay [profiles.NAME] over the config."
+    "-p", "--profile", type=PROFILE, metavar="NAME", help="Apply [profiles.NAME] on top of the config."
 )
 
 overrides: Decorator = click.option(
@@ -110,14 +110,14 @@ user: Decorator = click.option(
     "-u", "--user", type=TEXT, metavar="USER", help="The session's user (default: none)."
 )
 
-as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: command lines as people type them."""
+    """Return the end of a command's help: command lines as people type them."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def pairs(values: tuple[str, ...]) -> dict[str, str]:
-    """The keys and values of options of type `PAIR`; of a key that comes twice the last one counts."""
+    """Return the keys and values of options of type `PAIR`; of a key that comes twice the last one counts."""
     return {key.strip(): value for key, _, value in (pair.partition("=") for pair in values)}

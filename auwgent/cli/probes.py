@@ -39,7 +39,7 @@ class Probes:
         self._found = {finding.key: finding for finding in report.findings if finding.kind != "key"}
 
     async def run(self, *, online: bool) -> None:
-        """All of them. What was opened for it is closed again, also when this is cancelled."""
+        """Run all probes, then close what they opened, also when cancelled."""
         work = [self._middleware(index) for index in range(len(self._parts.installed))]
         work += [self._server(name) for name in self._config.mcp]
         if online:
@@ -92,7 +92,7 @@ class Probes:
                 await self._remote(finding)
 
     async def _remote(self, finding: Finding) -> None:
-        """An entry of an agent's tools, of a server that has answered."""
+        """Check an entry of an agent's tools against a server that has answered."""
         entry = McpTools.parse(str(finding.facts["use"]))
         if entry.tool is None:
             finding.status = "ok"
@@ -131,7 +131,7 @@ class Probes:
             _tell(found, time.monotonic() - begun, reply)
 
     async def _answer(self, found: Finding, spec: ModelSpec) -> Reply | None:
-        """The answer to one tiny request; a model that embeds gets a word to embed, and gives none."""
+        """Send one tiny request and return the reply; a model that embeds gets a word to embed (None)."""
         if found.key[0] == "embedding":
             assert self._parts.embed is not None
             await self._parts.embed(["OK"])
@@ -148,7 +148,7 @@ class Probes:
 
 
 def _check_of(instance: Any) -> Callable[[], Awaitable[Any]] | None:
-    """The middleware's own check, where it is one: other methods may have that name, too."""
+    """Return the middleware's own check, where it is one: other methods may have that name, too."""
     check = getattr(instance, "check", None)
     if not inspect.iscoroutinefunction(check):
         return None

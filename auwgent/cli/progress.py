@@ -25,7 +25,7 @@ class Progress:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Within this, `what` is under way."""
+        """Show `what` as under way until the block ends."""
         self._steps.append(what)
         timer = asyncio.get_running_loop().call_later(PATIENCE, self._show) if self._on else None
         try:

@@ -20,7 +20,7 @@ PATIENCE = 2.0  # seconds of reading before a person is told what is waited for
 
 
 def gather(prompt: str | None, attached: Sequence[Path], *, use_stdin: bool, quiet: bool = False) -> Input:
-    """The input of the run.
+    """Return the input of the run.
 
     Without a prompt standard input is read whatever it is. With one it is read where it is a pipe, a file or
     a socket, and then to its end: that it is slow does not mean that it is empty.
@@ -48,7 +48,7 @@ def _nothing(prompt: str | None, use_stdin: bool) -> str:
 def _is_piped() -> bool:
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
-    except (AttributeError, OSError, ValueError):  # there is none, it is closed, or it is no file
+    except (AttributeError, OSError, ValueError):  # there is none, it is closed, or it is not a file
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
@@ -74,7 +74,7 @@ def _remind() -> None:
 
 
 def _read(path: Path) -> bytes:
-    """The content of a regular file: others may have no end, or nobody who writes to them."""
+    """Return the content of a regular file: others may have no end, or nobody who writes to them."""
     if not path.is_file():
         raise click.UsageError(
             f"--attach: {str(path)!r} is not a regular file; pipe it into standard input instead"

@@ -63,7 +63,7 @@ def command(config: Path, as_json: bool) -> None:
 
 
 def found(config: Config | None, environ: Mapping[str, str]) -> Iterator[Row]:
-    """Every provider: the known ones in their order, then what else the config names."""
+    """Yield every provider: the known ones in their order, then what else the config names."""
     for name in [*PROVIDERS, *(_others(config) if config is not None else ())]:
         provider = provider_of(name)
         yield Row(name, provider.env, provider.needs_key, _origin(provider, config, environ), provider.note)
@@ -90,7 +90,7 @@ def _origin(provider: Provider, config: Config | None, environ: Mapping[str, str
 
 
 def _readable(path: Path) -> Config | None:
-    """The config, if it is there and in order. What is wrong with it is told, but a key may be all it lacks."""
+    """Return the config, if it is there and in order. What is wrong with it is told, but a key may be all it lacks."""
     if not path.exists():
         return None
     try:

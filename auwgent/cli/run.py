@@ -73,10 +73,10 @@ class Request:
 @click.argument("prompt", required=False, type=options.TEXT)
 @options.config
 @click.option(
-    "-s", "--session", type=options.SESSION, metavar="ID", help="Go on with this session, or begin it."
+    "-s", "--session", type=options.SESSION, metavar="ID", help="Continue this session, or start it."
 )
-@click.option("--last", is_flag=True, help="Go on with the user's newest session.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run of the session; takes no PROMPT.")
+@click.option("--last", is_flag=True, help="Continue the user's newest session.")
+@click.option("--resume", is_flag=True, help="Resume the session's interrupted run; takes no PROMPT.")
 @options.user
 @click.option(
     "--context",
@@ -104,11 +104,11 @@ class Request:
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per event, and a last one for the run."
 )
+@click.option("--stream/--no-stream", default=True, help="Print the answer as it comes (default).")
+@click.option("--stdin/--no-stdin", default=True, help="Add what is piped in to the prompt (default).")
 @click.option(
-    "--stream/--no-stream", default=True, help="Whether to print the answer while it comes (default)."
+    "-q", "--quiet", is_flag=True, help="Print only the answer and errors: no session id, no tool calls."
 )
-@click.option("--stdin/--no-stdin", default=True, help="Whether to add what is piped in (default).")
-@click.option("-q", "--quiet", is_flag=True, help="No session id, no tool calls: the answer and errors only.")
 def command(**typed: Any) -> int:
     """Ask the agent, or chat with it.
 
@@ -133,7 +133,7 @@ def command(**typed: Any) -> int:
 
 
 def answer(request: Request) -> int:
-    """One run; gives the exit code. What tools and middleware print is no part of the answer."""
+    """Make one run; gives the exit code. What tools and middleware print does not belong to the answer."""
     out = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
         return _answered(request, out)
@@ -170,7 +170,7 @@ def _asked(request: Request) -> prompt.Input:
 
 
 def build(request: Request, on_approval: Approver | None = None) -> Runtime:
-    """The agent that the command line describes."""
+    """Return the agent that the command line describes."""
     overrides = request.overrides
     if request.no_config:
         url = f"sqlite:///{data_folder() / 'sessions.db'}"
@@ -224,7 +224,7 @@ async def _show(agent: Runtime, request: Request, asked: prompt.Input | None, pr
 
 
 async def newest(agent: Runtime, request: Request) -> str:
-    """The id of the user's newest session, from the first middleware that can tell."""
+    """Return the id of the user's newest session, from the first middleware that can tell."""
     owner = user(agent, request)
     for middleware in agent.middleware:
         latest = getattr(middleware, "latest", None)

@@ -44,8 +44,17 @@ def command() -> None:
 )
 @options.config
 @options.user
-@click.option("-n", "--limit", type=click.IntRange(min=0), default=LISTED, show_default=True, help="0: all.")
-@click.option("--since", type=SINCE, metavar="AGE|DATE", help="Used since then, as in 7d or 2026-01-31.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    default=LISTED,
+    show_default=True,
+    help="How many to list (0: all).",
+)
+@click.option(
+    "--since", type=SINCE, metavar="AGE|DATE", help="List those used since then, as in 7d or 2026-01-31."
+)
 @options.as_json
 def list_(config: Path, user: str | None, limit: int, since: datetime | None, as_json: bool) -> None:
     """List sessions, the last used first."""
@@ -77,7 +86,7 @@ def list_(config: Path, user: str | None, limit: int, since: datetime | None, as
     "--html",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write it as one page to a new file, for you alone: no scripts, nothing loaded.",
+    help="Write one HTML page, without scripts, to a new file that only you can read.",
 )
 def show(session_id: str | None, config: Path, user: str | None, as_json: bool, html: Path | None) -> None:
     """Show a conversation, tools folded to a line each. Without ID: the newest."""
@@ -129,7 +138,11 @@ def search(words: tuple[str, ...], config: Path, user: str | None, as_json: bool
     help="JSON can be imported again, Markdown is for people.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="A new file, for you alone."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to a new file that only you can read.",
 )
 @options.config
 @options.user
@@ -159,7 +172,7 @@ def export(
     ),
 )
 @click.argument("file", type=click.File(encoding="utf-8"))
-@click.option("--as", "new_id", type=options.ID, metavar="ID", help="Under another id.")
+@click.option("--as", "new_id", type=options.ID, metavar="ID", help="Store it under this id.")
 @options.config
 @options.user
 @options.as_json
@@ -219,9 +232,17 @@ def delete(session_ids: tuple[str, ...], config: Path, user: str | None, as_json
         "auwgent sessions prune --older-than 90d", "auwgent sessions prune --keep 100 -u ada"
     ),
 )
-@click.option("--older-than", "before", type=SINCE, metavar="AGE|DATE", help="Not used since, as in 90d.")
-@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="All but the last used N of each user.")
-@click.option("-u", "--user", type=options.TEXT, metavar="USER", help="Of this user alone, not of all users.")
+@click.option(
+    "--older-than",
+    "before",
+    type=SINCE,
+    metavar="AGE|DATE",
+    help="Delete those not used since then, as in 90d.",
+)
+@click.option(
+    "--keep", type=click.IntRange(min=0), metavar="N", help="Keep each user's N most recently used sessions."
+)
+@click.option("-u", "--user", type=options.TEXT, metavar="USER", help="Only this user (default: all users).")
 @options.config
 @options.as_json
 def prune(before: datetime | None, keep: int | None, user: str | None, config: Path, as_json: bool) -> None:

@@ -42,7 +42,7 @@ STARTERS: Mapping[str, Starter] = {
 
 
 def starter(provider: str, model: str, key: str) -> str:
-    """The text of a config for `provider/model`. `key` names the variable with the API key, if it needs one."""
+    """Return the text of a config for `provider/model`. `key` names the variable with the API key, if it needs one."""
     base_url = STARTERS.get(provider, Starter()).base_url
     name = f"{provider}/{model}"
     blocks = [_HEAD, _AGENT.format(model=_line("model", "main" if base_url else name))]
@@ -57,7 +57,7 @@ def starter(provider: str, model: str, key: str) -> str:
 
 
 def key_variable(provider: str, environ: Mapping[str, str]) -> str:
-    """The variable that has the provider's key, else the usual one; empty where it needs none."""
+    """Return the variable that has the provider's key, else the usual one; empty where it needs none."""
     known = provider_of(provider)
     if not known.needs_key and not known.env:
         return ""

@@ -62,7 +62,7 @@ def with_store(config: Path, work: Callable[[SQLModelSessions], Awaitable[T]]) -
 
 
 def all_of(kind: type[Kept], config: Config) -> list[Kept]:
-    """All middleware of a bundled class in a config, not opened; `ConfigError` where there is none.
+    """Return all middleware of a bundled class in a config, not opened; `ConfigError` where there is none.
 
     Code of the user's is not run: who looks at what is kept in a folder need not trust it.
     """
@@ -88,12 +88,12 @@ def with_one(kind: type[Kept], config: Config, work: Callable[[Kept], Awaitable[
 
 
 def plain(row: Any) -> dict[str, Any]:
-    """A row of a store as JSON data."""
+    """Return a row of a store as JSON data."""
     return {
         key: value.isoformat() if isinstance(value, datetime) else value for key, value in asdict(row).items()
     }
 
 
 def local(time: datetime) -> str:
-    """A time as people read it, in their own time zone."""
+    """Return a time as people read it, in their own time zone."""
     return time.astimezone().strftime("%Y-%m-%d %H:%M")

@@ -30,14 +30,16 @@ CELLS = " ▏▎▍▌▋▊▉█"
     type=click.Choice(["model", "agent", "day", "session"]),
     default="model",
     show_default=True,
-    help="What each line adds up.",
+    help="What to group by.",
 )
-@click.option("--since", type=SINCE, metavar="AGE|DATE", help="Since then, as in 7d or 2026-01-31.")
-@click.option("-u", "--user", type=options.TEXT, metavar="USER", help="Of this user alone, not of all users.")
+@click.option(
+    "--since", type=SINCE, metavar="AGE|DATE", help="Count runs since then, as in 7d or 2026-01-31."
+)
+@click.option("-u", "--user", type=options.TEXT, metavar="USER", help="Only this user (default: all users).")
 @options.config
 @options.as_json
 def command(by: UsageBy, since: datetime | None, user: str | None, config: Path, as_json: bool) -> None:
-    """Tokens and money of stored runs. What was deleted is not counted, nor what was copied here."""
+    """Show the tokens and cost of stored runs. Deleted sessions and copies are not counted."""
     rows = with_store(config, lambda store: store.usage(by, user_id=user, since=since))
     if as_json:
         click.echo(json.dumps([as_json_row(row) for row in rows], ensure_ascii=False, indent=2))
@@ -47,12 +49,12 @@ def command(by: UsageBy, since: datetime | None, user: str | None, config: Path,
 
 
 def as_json_row(row: UsageRow) -> dict[str, Any]:
-    """A row as JSON data."""
+    """Return a row as JSON data."""
     return {"key": row.key, "calls": row.calls, "unpriced": row.unpriced, **row.usage.model_dump()}
 
 
 def table(rows: list[UsageRow], by: str, *, bars: bool) -> list[str]:
-    """The rows as lines, with a sum below, and a bar each on a terminal."""
+    """Return the rows as lines, with a sum below, and a bar each on a terminal."""
     if not rows:
         return ["nothing was used yet"]
     body = [_cells(row) for row in rows]
@@ -102,12 +104,12 @@ def _sum(rows: list[UsageRow]) -> tuple[str, ...]:
 
 
 def _rate(cached: int, sent: int) -> str:
-    """How much of the input came from the provider's cache."""
+    """Return how much of the input came from the provider's cache."""
     return f"{cached / sent:.0%}" if sent and cached else "-"
 
 
 def _usd(usd: float | None, *, unpriced: int) -> str:
-    """An amount; with a plus where calls without a known price are not in it."""
+    """Return an amount; with a plus where calls without a known price are not in it."""
     if not usd and unpriced:
         return "?"
     return f"{usd or 0:.4f}{'+' if unpriced else ''}"

@@ -37,7 +37,7 @@ class Document:
     text: str | None = field(default=None, repr=False)
 
     def problem(self, finding: Finding) -> Problem:
-        """The finding with its place and source line."""
+        """Return the finding with its place and source line."""
         problem = Problem(
             masked(finding.message), source=self.source, key=written(finding.key), hint=masked(finding.hint)
         )
@@ -50,7 +50,7 @@ class Document:
         return _placed(problem, line + 1, column + 1, until - column, text)
 
     def line_of(self, key: Key) -> int | None:
-        """The line a key is set in, counting from 1; None for a dict."""
+        """Return the line a key is set in, counting from 1; None for a dict."""
         return None if self.text is None else self._positions.find(key, "key").start[0] + 1
 
     @cached_property
@@ -59,7 +59,7 @@ class Document:
         return Positions(self.text or "")
 
     def _line(self, number: int) -> str:
-        """A line as it may be shown: values of secret keys are masked, at unchanged length."""
+        """Return a line as it may be shown: values of secret keys are masked, at unchanged length."""
         line = _lines(self.text or "")[number]
         for key, span in self._positions.scalars:
             if span.start[0] <= number <= span.end[0]:
@@ -69,7 +69,7 @@ class Document:
         return masked(line)
 
     def _shown(self, key: Key, value: str) -> str:
-        """How a value is written, or the part of it that stands in one line, without what is secret."""
+        """Return how a value is written, or the part of it that stands in one line, without what is secret."""
         if is_argument(key):
             *around, index = key
             behind_flag = follows_flag(lookup(self.tree, tuple(around))[1], int(index))
@@ -78,7 +78,7 @@ class Document:
 
 
 def read(source: Path | str | Mapping[str, Any]) -> Document:
-    """Parse a file or take over a dict. `ConfigError` where there is no such file, or it is no TOML."""
+    """Parse a file or take over a dict. `ConfigError` where there is no such file, or it is not TOML."""
     if isinstance(source, Mapping):
         return Document("dict", Path.cwd(), _with_models_named(_without_aliases(source)))
     path = Path(source)
@@ -94,7 +94,7 @@ def read(source: Path | str | Mapping[str, Any]) -> Document:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a config has a place of its own; one from standard input or a pipe has none."""
+    """Return whether a config has a place of its own; one from standard input or a pipe has none."""
     try:
         return path.is_file() and not is_standard_input(path)
     except (OSError, ValueError):
@@ -102,7 +102,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_standard_input(path: Path) -> bool:
-    """Whether a path names what this process gets as standard input, by whatever name."""
+    """Return whether a path names what this process gets as standard input, by whatever name."""
     if str(path) in ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"):
         return True
     try:
@@ -122,7 +122,7 @@ def content(path: Path) -> bytes:
 
 @cache
 def _piped(path: Path, device: int, number: int) -> bytes:
-    """What comes out of a pipe, which can be read once: a config is read again for each profile of it."""
+    """Return what comes out of a pipe, which can be read once: a config is read again for each profile of it."""
     return path.read_bytes()
 
 
@@ -164,7 +164,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _without_aliases(source: Mapping[str, Any]) -> dict[str, Any]:
-    """A dict may write `apiKeys` for `api_keys`, and `geminiApiKey` for `gemini` in it."""
+    """Rename the aliases a dict may use: `apiKeys` for `api_keys`, and `geminiApiKey` for `gemini` in it."""
     tree = _renamed(source, lambda name: "api_keys" if name == "apiKeys" else name, "the config")
     keys = tree.get("api_keys")
     return (
@@ -175,7 +175,7 @@ def _without_aliases(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_models_named(tree: dict[str, Any]) -> dict[str, Any]:
-    """A dict may hold a model class, or an instance, as an agent's `model`: it gets a table in `models`."""
+    """Give a model class or instance that a dict has as an agent's `model` a table in `models`."""
     helpers = tree.get("helpers")
     agents: dict[Key, Any] = {("agent",): tree.get("agent")}
     agents |= (

@@ -53,7 +53,7 @@ def values_beside(
 def _named(
     tree: Mapping[str, Any], profile: str | None, overrides: Sequence[str], environ: Mapping[str, str]
 ) -> Any:
-    """What `env_file` is set to, before anything else is known of the config; None where it is not."""
+    """Return what `env_file` is set to, before anything else is known of the config; None where it is not."""
     for text in reversed(overrides):
         name, _, value = text.partition("=")
         if name.strip() == "env_file":

@@ -14,7 +14,7 @@ _IN_PROFILE = "_in_profile"
 
 
 def schema() -> dict[str, Any]:
-    """The schema of the file as users write it, draft 2020-12."""
+    """Return the schema of the file as users write it, draft 2020-12."""
     root = Config.model_json_schema(schema_generator=_AsWritten)
     tables = root["$defs"]
     options = tables["MiddlewareEntry"]["properties"].pop("options")

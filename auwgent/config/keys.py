@@ -23,7 +23,7 @@ class Finding:
 
 
 def lookup(tree: Any, key: Key) -> tuple[bool, Any]:
-    """Whether the tree has the key, and its value."""
+    """Return whether the tree has the key, and its value."""
     for part in key:
         in_list = isinstance(tree, (list, tuple)) and isinstance(part, int) and part < len(tree)
         if not in_list and not (isinstance(tree, dict) and part in tree):
@@ -33,7 +33,7 @@ def lookup(tree: Any, key: Key) -> tuple[bool, Any]:
 
 
 def annotations_at(root: type[BaseModel], key: Key) -> list[Any]:
-    """The types the tables allow at a key; several where they are a union, none where the key is unknown."""
+    """Return the types the tables allow at a key; several where they are a union, none where the key is unknown."""
     found = _variants(root)
     for part in key:
         found = [variant for annotation in found for variant in _variants(_step(annotation, part))]
@@ -41,7 +41,7 @@ def annotations_at(root: type[BaseModel], key: Key) -> list[Any]:
 
 
 def names_at(root: type[BaseModel], key: Key) -> list[str]:
-    """The names that a table at this key may have; none where they are the user's to choose."""
+    """Return the names that a table at this key may have; none where they are the user's to choose."""
     tables = [table for table in annotations_at(root, key) if _is_table(table)]
     return [name for table in tables for name in table.model_fields]
 
@@ -81,7 +81,7 @@ def _is_table(annotation: Any) -> bool:
 
 
 def provider_name(name: str) -> str:
-    """The provider that `geminiApiKey` or `gemini_api_key` means."""
+    """Return the provider that `geminiApiKey` or `gemini_api_key` means."""
     for suffix in ("ApiKey", "_api_key"):
         if name.endswith(suffix) and name != suffix:
             return name.removesuffix(suffix).lower()

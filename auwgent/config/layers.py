@@ -54,11 +54,11 @@ class Layers:
         return next(layer.document for layer in self.all if isinstance(layer, Part))
 
     def problem(self, finding: Finding) -> Problem:
-        """The finding with the place where its key was set."""
+        """Return the finding with the place where its key was set."""
         return self.layer_of(finding.key, finding.about).problem(finding)
 
     def problems(self, findings: Iterable[Finding]) -> Iterator[Problem]:
-        """The findings with their places: a key that should not be there is one in every layer that has it."""
+        """Yield the findings with their places: a key that should not be there is one in every layer that has it."""
         for finding in findings:
             stray = (
                 [layer for layer in self.all if lookup(layer.tree, finding.key)[0]]
@@ -70,7 +70,7 @@ class Layers:
             )
 
     def layer_of(self, key: Key, about: Aspect = "value") -> Overrides | Part:
-        """The layer that has the last word on a key, or on the nearest table around it."""
+        """Return the layer that has the last word on a key, or on the nearest table around it."""
         layers = list(self.all)
         if about == "table":  # what a table lacks is shown in the file, where it can be added
             layers.sort(key=lambda layer: isinstance(layer, Overrides))
@@ -81,12 +81,12 @@ class Layers:
         return self.all[-1]
 
     def origin(self, key: Key) -> str:
-        """What set a key: a place in the file, a variable, `--set`, or `default`."""
+        """Return what set a key: a place in the file, a variable, `--set`, or `default`."""
         layer = next((layer for layer in self.all if lookup(layer.tree, key)[0]), None)
         return "default" if layer is None else layer.source_of(key)
 
     def settle(self, merged: Mapping[str, Any]) -> dict[str, Any]:
-        """The merged tree without the keys whose variables are missing. They are a problem only where in use."""
+        """Return the merged tree without the keys whose variables are missing. They are a problem only where in use."""
         tree = self._settle(merged, (), used(merged))
         for key in self.left_out:
             if stand_in := _stand_in(key):
@@ -119,7 +119,7 @@ class Layers:
         self.left_out.add(key)
 
     def is_whole(self, key: Key) -> bool:
-        """Whether nothing at a key, or below it, is missing."""
+        """Return whether nothing at a key, or below it, is missing."""
         return not any(one[: len(key)] == key for one in (*self.dropped, *self.left_out))
 
     def _note(self, key: Key, value: Unset, in_use: Used) -> None:
@@ -143,7 +143,7 @@ class Layers:
 
 
 def _stand_in(key: Key) -> Any:
-    """What a table cannot do without, where it is wrong or lacking; None where it can."""
+    """Return what a table cannot do without, where it is wrong or lacking; None where it can."""
     match key:
         case ("agent",):
             return {"model": _ECHO}
@@ -156,7 +156,7 @@ def _stand_in(key: Key) -> Any:
 
 
 def _with(table: Mapping[str, Any], key: Key, value: Any) -> dict[str, Any]:
-    """The table with a value at a key, if what is around it is there."""
+    """Return the table with a value at a key, if what is around it is there."""
     name, below = str(key[0]), key[1:]
     if not below:
         return {**table, name: value}
@@ -165,7 +165,7 @@ def _with(table: Mapping[str, Any], key: Key, value: Any) -> dict[str, Any]:
 
 
 def part(document: Document, environ: Mapping[str, str], profile: str | None = None) -> Part:
-    """The file, or a profile of it, as a layer."""
+    """Return the file, or a profile of it, as a layer."""
     if profile is None:
         # Profiles are layers of their own: their variables count when they are laid over the file.
         kept = {"profiles": document.tree["profiles"]} if "profiles" in document.tree else {}
@@ -175,7 +175,7 @@ def part(document: Document, environ: Mapping[str, str], profile: str | None = N
 
 
 def profile_names(tree: Mapping[str, Any]) -> Iterable[str]:
-    """The profiles that are tables, as they should be."""
+    """Return the profiles that are tables, as they should be."""
     profiles = tree.get("profiles")
     return (
         [name for name, value in profiles.items() if isinstance(value, dict)]

@@ -33,7 +33,7 @@ def load(
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
 ) -> Config:
-    """The config of a file or a dict. `overrides` are texts such as `agent.model=openai/gpt-5-mini`.
+    """Return the config of a file or a dict. `overrides` are texts such as `agent.model=openai/gpt-5-mini`.
 
     `environ` stands in for the environment, in `${NAME}` and for `AUWGENT_…`. Raises `ConfigError` with
     everything that is wrong, in the order of the file.
@@ -51,7 +51,7 @@ def examine(
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
 ) -> tuple[Config | None, list[Problem]]:
-    """The config as `load` gives it, and what is wrong with it.
+    """Return the config as `load` gives it, and what is wrong with it.
 
     Where something is, the config is what remains without it, so that it can be looked for more; it is not to be
     run. None: nothing remains that makes sense. `ConfigError` where the source cannot be read at all.
@@ -123,7 +123,7 @@ def _validated(layers: Layers) -> tuple[Config | None, list[ErrorDetails]]:
 
 
 def _remaining(layers: Layers, findings: Sequence[Finding]) -> Config | None:
-    """The config without what is wrong in it. Without its imports it would be found wrong where it is not."""
+    """Return the config without what is wrong in it. Without its imports it would be found wrong where it is not."""
     places = [finding.key for finding in findings]
     if ("imports",) in [place[:1] for place in places]:
         return None
@@ -139,7 +139,7 @@ def _remaining(layers: Layers, findings: Sequence[Finding]) -> Config | None:
 
 
 def _examine_profile(profile: Part, file: Part, known: Sequence[Finding]) -> list[Problem]:
-    """What is wrong with a profile that is not selected. Its variables need not be set."""
+    """Return what is wrong with a profile that is not selected. Its variables need not be set."""
     layers = Layers([profile, file])
     _, findings = _examine(layers)
     own = [finding for finding in findings if finding not in known and finding not in layers.unset]
@@ -149,7 +149,7 @@ def _examine_profile(profile: Part, file: Part, known: Sequence[Finding]) -> lis
 
 
 def _follows_from_unset(loc: Key, kind: str, layers: Layers) -> bool:
-    """Whether something is lacking only because its variable is, which is told already or does not matter."""
+    """Return whether something is lacking only because its variable is, which is told already or does not matter."""
     return (kind == "missing" and loc in layers.dropped) or (
         kind == "refused" and any(key[:-1] == loc for key in layers.dropped)
     )

@@ -29,7 +29,7 @@ class Overrides:
     problems: list[Problem] = field(default_factory=list)
 
     def source_of(self, key: Key) -> str:
-        """The variable or option that set a key, or something around or below it."""
+        """Return the variable or option that set a key, or something around or below it."""
         while key:
             for other, source in self.sources.items():
                 if other[: len(key)] == key or key[: len(other)] == other:
@@ -58,7 +58,7 @@ Trees = Sequence[Mapping[str, Any]]  # the layers below, highest first
 
 
 def from_environment(environ: Mapping[str, str], root: Root, below: Trees) -> Overrides:
-    """Variables such as `AUWGENT_AGENT__MODEL`. Others with that prefix, such as `AUWGENT_CONFIG`, are no keys."""
+    """Variables such as `AUWGENT_AGENT__MODEL`. Others with that prefix, such as `AUWGENT_CONFIG`, are not keys."""
     layer = Overrides("environment")
     for name in sorted(environ, key=lambda name: (name.count("__"), name)):
         parts = name.removeprefix(PREFIX).split("__")
@@ -111,7 +111,7 @@ def _is_list(key: Key, root: Root, below: Trees) -> bool:
 
 
 def read_value(text: str, root: Root, key: Key) -> Any:
-    """The text as TOML or JSON where it is either, unless the key wants a string and nothing like that."""
+    """Return the text as TOML or JSON where it is either, unless the key wants a string and nothing like that."""
     value = _parse(text)
     if isinstance(value, str):
         return value

@@ -42,7 +42,7 @@ class Positions:
                     self._add_pair(table, pair)
 
     def find(self, key: Key, about: Aspect) -> Span:
-        """The span of a key or its value; of the nearest table around it where the text has no such key."""
+        """Return the span of a key or its value; of the nearest table around it where the text has no such key."""
         while key not in self._keys and key not in self._values:
             key = key[:-1]
         first, second = (self._values, self._keys) if about == "value" else (self._keys, self._values)
@@ -105,7 +105,7 @@ class Positions:
 
 
 def head_ending_at(text: str, place: tuple[int, int]) -> Span | None:
-    """The key of the pair, or the name in the header, that ends at a place, in a text that need not be valid."""
+    """Return the key of the pair, or the name in the header, that ends at a place, in a text that need not be valid."""
     lines = text.encode().split(b"\n")
 
     def at(line: int, column: int) -> tuple[int, int]:

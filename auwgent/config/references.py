@@ -31,7 +31,7 @@ class Used:
     mcp: set[str] = field(default_factory=set)
 
     def needs(self, key: Key) -> bool:
-        """Whether the value at a key matters."""
+        """Return whether the value at a key matters."""
         reached = {
             "helpers": self.helpers,
             "models": self.models,
@@ -71,7 +71,7 @@ def _use_model(tree: Tree, key: Key, name: Any, found: Used) -> None:
 
 
 def check(tree: Tree) -> Iterator[Finding]:
-    """Every name that leads nowhere, and every circle."""
+    """Yield every name that leads nowhere, and every circle."""
     models = _table(tree, "models")
     helpers = _table(tree, "helpers")
     agents: dict[Key, Tree] = {("agent",): _table(tree, "agent")}
@@ -102,7 +102,7 @@ def check(tree: Tree) -> Iterator[Finding]:
 
 
 def names_provider(use: Any) -> bool:
-    """Whether it is `provider/model`; else it is a class of the user's own, as an object or a dotted path."""
+    """Return whether it is `provider/model`; else it is a class of the user's own, as an object or a dotted path."""
     return isinstance(use, str) and not _DOTTED.fullmatch(use)
 
 
@@ -176,7 +176,7 @@ def _circles(tables: Tree, kind: str, link: str) -> Iterator[Finding]:
 
 
 def _circle(links: Mapping[str, list[str]]) -> list[str]:
-    """Names that each link to the next and end with the first."""
+    """Return names that each link to the next and end with the first."""
     try:
         TopologicalSorter(links).prepare()
     except CycleError as error:
@@ -185,7 +185,7 @@ def _circle(links: Mapping[str, list[str]]) -> list[str]:
 
 
 def _servers(agent: Tree) -> list[tuple[Key, str]]:
-    """The MCP servers among the tools of an agent and its workflows, and where each is named."""
+    """Return the MCP servers among the tools of an agent and its workflows, and where each is named."""
     found: list[tuple[Key, str]] = []
     places: list[tuple[Key, Any]] = [(("tools",), agent.get("tools"))]
     places += [

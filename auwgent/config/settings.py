@@ -121,11 +121,11 @@ class Config(BaseSettings):
         return self._layers.beside
 
     def problem(self, key: Key, message: str, hint: str = "", about: Aspect = "value") -> Problem:
-        """A problem with a key, such as `("agent", "tools", 0)`, placed where it was set."""
+        """Return a problem with a key, such as `("agent", "tools", 0)`, placed where it was set."""
         return self._layers.problem(Finding(key, message, hint, about))
 
     def origin(self, key: Key) -> str:
-        """What set a key: such as `auwgent.toml:12`, a variable's name, `--set limits.seconds`, or `default`."""
+        """Return what set a key: such as `auwgent.toml:12`, a variable's name, `--set limits.seconds`, or `default`."""
         return self._layers.origin(key)
 
     def is_whole(self, key: Key) -> bool:
@@ -133,5 +133,5 @@ class Config(BaseSettings):
         return self._layers.is_whole(key)
 
     def models_in_use(self) -> Mapping[str, Key]:
-        """The models that a run may ask, as the config names them, and the key that names each first."""
+        """Return the models that a run may ask, as the config names them, and the key that names each first."""
         return used(self._layers.merged).models

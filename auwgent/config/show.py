@@ -18,7 +18,7 @@ from auwgent.spans import Span
 
 
 def show(config: Config, *, origin: bool = False) -> str:
-    """Every key with its value, defaults included. With `origin`, a comment behind each says what set it."""
+    """Return every key with its value, defaults included. With `origin`, a comment behind each says what set it."""
     names = [name for name in Config.model_fields if name != "profiles"]  # the selected one is in it already
     plain = {name: _plain(getattr(config, name), (name,)) for name in names}
     tree = {name: value for name, value in plain.items() if value not in (None, {})}
@@ -81,7 +81,7 @@ def _with_origins(text: str, tree: Mapping[str, Any], config: Config) -> str:
 
 
 def _leaves(tree: Mapping[str, Any], key: Key) -> Iterator[Key]:
-    """The keys whose values are no tables."""
+    """Yield the keys whose values are not tables."""
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from _leaves(value, (*key, name))

@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no TOML: Python's words and places, made to fit what people wrote."""
+"""What is wrong with a text that is not TOML: Python's words and places, made to fit what people wrote."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TWICE = "this is set twice"
 _NO_END = "this string has no end"
 _NO_ESCAPE = "unknown escape sequence"
 _WORDS = {  # how what Python's parser says begins, and what it means to most people
-    "Invalid value": ("this is no TOML value", 'strings need quotation marks: key = "value"'),
+    "Invalid value": ("this is not a TOML value", 'strings need quotation marks: key = "value"'),
     "Cannot overwrite a value": (_TWICE, ""),
     "Cannot declare": (_TWICE, "a table has one [header]; its keys stand together"),
     "Duplicate inline table key": (_TWICE, ""),
@@ -54,7 +54,7 @@ _FLAG = re.compile(r"[\"'](?P<name>-[\w-]+)[\"']\s*,?\s*")
 
 
 def mistake(text: str, lines: list[str], error: str) -> Mistake:
-    """What the parser's `error` means. Places come from it: nothing else can be relied on in such a text."""
+    """Return what the parser's `error` means. Places come from it: nothing else can be relied on in such a text."""
     said = _AT.sub("", error)
     place = _AT.search(error)
     end = Place(len(lines), len(lines[-1]) + 1)
@@ -82,7 +82,7 @@ def _last_written(lines: list[str], where: Place) -> Place:
 
 
 def _head(text: str, end: Place) -> Place | None:
-    """The key, or the name in a header, of what ends at a place; None where there is nothing like that."""
+    """Return the key, or the name in a header, of what ends at a place; None where there is nothing like that."""
     span = head_ending_at(text.replace("\r\n", "\n"), (end.line - 1, end.column - 1))
     if span is None:
         return None
@@ -100,7 +100,7 @@ def _opening(text: str, said: str) -> Place | None:
 
 
 def shown(lines: list[str], number: int) -> str:
-    """A line of a text that does not parse, without what may be a secret. `number` counts from 0."""
+    """Return a line of a text that does not parse, without what may be a secret. `number` counts from 0."""
     line = lines[number]
     header = next((match[1] for line in reversed(lines[:number]) if (match := _HEADER.match(line))), "")
     above = next((match["name"] for each in reversed(lines[:number]) if (match := _NAME.search(each))), "")

@@ -38,7 +38,7 @@ PATH = "`pkg.mod.Name` or `pkg.mod:Name`"
 
 
 def kind_of(value: Any) -> str:
-    """Which variant of a union a value is."""
+    """Return which variant of a union a value is."""
     match value:
         case str():
             return "<text>"
@@ -60,7 +60,7 @@ def one_of(expected: str) -> Discriminator:
 
 
 def refuse(words: str) -> PydanticCustomError:
-    """An error whose words are shown behind the name of the key."""
+    """Return an error whose words are shown behind the name of the key."""
     return PydanticCustomError("refused", "{words}", {"words": words})
 
 
@@ -182,7 +182,7 @@ class TextFile(Table):
 
 
 class Example(Table):
-    """One exchange the model is shown before the first turn."""
+    """One exchange shown to the model before the first turn."""
 
     user: str = Field(description="What the user says.")
     assistant: str = Field(description="What a good answer looks like.")

@@ -20,7 +20,7 @@ class Unset:
 
 
 def expand(value: Any, environ: Mapping[str, str]) -> Any:
-    """The value with the variables of every string filled in; strings that lack one become `Unset`.
+    """Return the value with the variables of every string filled in; strings that lack one become `Unset`.
 
     Lists and tables without any are not copied: a program may give a middleware its own list.
     """
@@ -34,7 +34,7 @@ def expand(value: Any, environ: Mapping[str, str]) -> Any:
 
 
 def same(value: Any, copy: Any) -> Any:
-    """The value itself, where a copy of the list or table holds the very same things."""
+    """Return the value itself, where a copy of the list or table holds the very same things."""
     if isinstance(value, dict):
         is_same = value.keys() == copy.keys() and all(copy[key] is item for key, item in value.items())
     else:

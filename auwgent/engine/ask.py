@@ -65,7 +65,7 @@ async def ask(frame: Frame, own: Mapping[str, Capability]) -> Answer:
 
 
 def _may_be_shortened(frame: Frame, own: Mapping[str, Capability], error: Exception) -> bool:
-    """Whether a request that was too long can be sent once more, with less in it."""
+    """Return whether a request that was too long can be sent once more, with less in it."""
     is_too_long = isinstance(error, ProviderError) and error.fault == "context"
     return is_too_long and not frame.is_shortened and shortened(history(frame, own)) is not None
 
@@ -144,7 +144,7 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answer:
 
 
 def _offer(frame: Frame, own: Mapping[str, Capability], settings: Mapping[str, Any]) -> dict[str, Capability]:
-    """What the model may call: with other settings it may be another one, which cannot keep to a schema."""
+    """Return what the model may call: with other settings it may be another one, which cannot keep to a schema."""
     models, agent = frame.run.services.models, frame.agent
     is_kept = agent.output is None or models.keeps_schema(agent.model, bool(own), **settings)
     offered = with_answer(agent, own, is_kept=is_kept)
@@ -153,7 +153,7 @@ def _offer(frame: Frame, own: Mapping[str, Capability], settings: Mapping[str, A
 
 
 def render_prompt(agent: Agent, values: Mapping[str, Any]) -> str:
-    """The agent's system prompt with the run's context values."""
+    """Return the agent's system prompt with the run's context values."""
     return agent.prompt.render(values, output=agent.output.spec.schema if agent.output else None)
 
 
@@ -215,7 +215,7 @@ def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 
 def _question(frame: Frame, turns: Sequence[Turn]) -> Turn | None:
-    """The user's words that this call answers."""
+    """Return the user's words that this call answers."""
     said = (turn for turn in reversed(turns) if turn.role == "user" and turn.id not in frame.asides)
     return next(said, None)
 

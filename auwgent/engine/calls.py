@@ -68,7 +68,7 @@ async def settle_calls(
 
 
 async def plan(frame: Frame, offered: Mapping[str, Capability], call: ToolCall) -> Plan:
-    """What is to happen with a call: what was not declared or does not fit is never executed."""
+    """Decide what happens with a call. One that was not declared or does not fit is never executed."""
     capability = offered.get(call.name)
     try:
         if capability is None:
@@ -148,7 +148,7 @@ async def _carry_out(frame: Frame, one: Plan) -> Settled:
 
 
 async def settle(frame: Frame, one: Plan) -> Settled:
-    """Do what was planned. What the user's function raises is for the model to read; all else ends the run."""
+    """Execute the plan. What the user's function raises is for the model to read; all else ends the run."""
     if one.settled is not None:
         return one.settled
     capability, call = one.capability, one.call
@@ -174,7 +174,7 @@ async def settle(frame: Frame, one: Plan) -> Settled:
 
 
 def _is_its_own(error: BaseException) -> bool:
-    """Whether a tool was cancelled by its own code, and not by us."""
+    """Return whether a tool was cancelled by its own code, and not by us."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
 
@@ -182,7 +182,7 @@ def _is_its_own(error: BaseException) -> bool:
 async def succeeded(
     frame: Frame, capability: Capability, call: ToolCall, result: Any, *, overridden: bool = False
 ) -> Settled:
-    """The result as the hooks left it, and as the model reads it."""
+    """Return the result as the hooks left it, and as the model reads it."""
     if capability.kind == "intent":
         return await _emitted(frame, capability, result)
     handed = result if isinstance(result, Ending) else None  # a helper that handed over to the user
@@ -213,7 +213,7 @@ async def _emitted(frame: Frame, capability: Capability, fields: dict[str, Any])
 
 
 async def failed(frame: Frame, call: ToolCall, message: str) -> Settled:
-    """A call that failed, or could not be made: the model is told why."""
+    """Settle a call that failed or could not be made; the model is told why."""
     value = {"tool": call.name, "message": message, "id": call.id}
     value = (await frame.ask("tool_error", value)).value
     return Settled("tool_error", value, f"Error: {value['message']}", "error")

@@ -49,7 +49,7 @@ class Capability:
 
 
 def with_answer(agent: Agent, offered: Mapping[str, Capability], *, is_kept: bool) -> dict[str, Capability]:
-    """What is offered, and a tool for the final answer where the model does not keep to its schema by itself."""
+    """Return what is offered, and a tool for the final answer where the model does not keep to its schema by itself."""
     if agent.output is None or is_kept:
         return dict(offered)
     spec = ToolSpec(
@@ -59,15 +59,15 @@ def with_answer(agent: Agent, offered: Mapping[str, Capability], *, is_kept: boo
 
 
 def is_answer(capability: Capability | None) -> bool:
-    """Whether a call of it is the final answer."""
+    """Return whether a call of it is the final answer."""
     return capability is not None and capability.kind == "answer"
 
 
 def answers_as_text(offered: Mapping[str, Capability]) -> bool:
-    """Whether a structured answer comes as the text itself, and not through a final-answer tool."""
+    """Return whether a structured answer comes as the text itself, and not through a final-answer tool."""
     return not any(map(is_answer, offered.values()))
 
 
 async def nothing_to_run(frame: Frame, checked: Any) -> Any:
-    """The `run` of what is itself all that happens."""
+    """Do nothing: the `run` of a capability whose call is itself all that happens."""
     return checked

@@ -44,7 +44,7 @@ def as_ours(failure: BaseException) -> AuwgentError:
 
 
 def no_answer(spec: ModelSpec) -> ProviderError:
-    """The error for a model that yielded no reply."""
+    """Return the error for a model that yielded no reply."""
     return ProviderError(
         f"{spec.name} ended without an answer",
         provider=spec.provider,

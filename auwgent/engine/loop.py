@@ -50,7 +50,7 @@ async def converse(frame: Frame) -> Ending:
 
 
 async def take_up(frame: Frame, calls: Sequence[ToolCall]) -> Ending | None:
-    """Make the calls that a run which died left open, before its agent is asked again; they may end its turn."""
+    """Make the calls that an interrupted run left open, before asking its agent again; they may end its turn."""
     own = with_reader(frame, capabilities(frame, await frame.tools()))
     ending = await settle_calls(frame, own, calls)
     frame.run.ended.add(frame)  # so that the agent's next frame is shown their results
@@ -60,7 +60,7 @@ async def take_up(frame: Frame, calls: Sequence[ToolCall]) -> Ending | None:
 
 
 async def recall(frame: Frame) -> Ending | None:
-    """Show the answer again with which a run died that was all but over; None where there is more to do."""
+    """Show the last answer again if the interrupted run had nothing else to do; None where there is more to do."""
     turn, output, speaker = frame.run.session.turns[-1], frame.agent.output, frame.agent.name
     # What was said of an answer that broke off comes from no model that has answered.
     if turn.role != "assistant" or turn.agent != speaker or turn.tool_calls or turn.model is None:
@@ -82,7 +82,7 @@ async def _end_turn(frame: Frame, ending: Ending) -> None:
 
 
 async def _go_on(frame: Frame, offered: Mapping[str, Capability], turn: Turn) -> Ending | None:
-    """A reply with calls: what it says beside them, then the calls."""
+    """Handle a reply with calls: emit its text, then make the calls."""
     if turn.text:
         await _emit_text(frame, turn)
     else:
@@ -92,7 +92,7 @@ async def _go_on(frame: Frame, offered: Mapping[str, Capability], turn: Turn) ->
 
 
 async def _finish(frame: Frame, said: Answer, turn: Turn) -> Ending | None:
-    """An answer ends the turn, unless it does not have the shape it must have."""
+    """End the turn with this answer, or ask for a repair where it does not fit its schema."""
     output, speaker = frame.agent.output, frame.agent.name
     if output is None:
         if not turn.text:
@@ -135,7 +135,7 @@ def _validated(output: Output, text: str) -> tuple[str, Any]:
 
 
 async def _emit_text(frame: Frame, turn: Turn) -> dict[str, Any]:
-    """A text for the user: as the hooks leave it, it is stored and shown."""
+    """Emit a text for the user; it is stored and shown as the hooks leave it."""
     payload = (await frame.ask("response_text", {"text": turn.text})).value
     turn.content = encodable(payload["text"])
     frame.record(turn)
@@ -149,7 +149,7 @@ async def _count_repair(frame: Frame, error: OutputError) -> None:
         spec = frame.run.services.models.spec(frame.agent.model)
         failure = ProviderError(
             f"{spec.name} gave no answer that fits the output schema of {frame.agent.name!r}, "
-            f"asked {REPAIRS} times to mend it: {error}",
+            f"after {REPAIRS} repair attempts: {error}",
             provider=spec.provider,
             model=spec.name,
             fault="protocol",
@@ -158,7 +158,7 @@ async def _count_repair(frame: Frame, error: OutputError) -> None:
 
 
 def capabilities(frame: Frame, tools: Mapping[str, Tool]) -> dict[str, Capability]:
-    """What this agent's model may call, by name: what it was given, and nothing else."""
+    """Return what this agent's model may call, by name: what it was given, and nothing else."""
     agent, services = frame.agent, frame.run.services
     offered = [_tool(tool) for tool in tools.values()]
     offered += [_workflow(workflow) for workflow in agent.workflows.values()]
@@ -254,7 +254,7 @@ async def call_helper(caller: Frame, agent: Agent, task: str) -> Any:
 
 
 async def help_out(frame: Frame, ending: Ending | None = None) -> Ending:
-    """A helper's turn to its end, by its `handoff` also that of the run. A failure of its own is a `ToolError`.
+    """Run a helper's turn to its end; its `handoff` may end the run, too. A failure of its own is a `ToolError`.
 
     With an `ending` its turn is over already.
     """

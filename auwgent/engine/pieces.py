@@ -136,7 +136,7 @@ class Partials:
             await self._add(block, piece.arguments)
 
     async def close(self) -> None:
-        """The answer is whole: hooks that held something back can let it go now."""
+        """End the answer, so that hooks that held something back let it go."""
         if self._has_hooks:
             for block in (self._thought, self._text, *self._calls.values()):
                 if block is not None:
@@ -150,7 +150,7 @@ class Partials:
         return self.frame.run.call_id(wanted)
 
     def is_structured(self, block: Block) -> bool:
-        """Whether a block holds JSON."""
+        """Return whether a block holds JSON."""
         if block is self._text:
             return self.frame.agent.output is not None and answers_as_text(self.offered)
         return block is not self._thought

@@ -50,7 +50,7 @@ class RunPurse:
                 self.usd += turn.usage.usd or 0.0
 
     async def set_aside(self, quote: Quote, holder: object) -> Quote:
-        """As much of the request as is left; waits for those under way, which may use less than they might."""
+        """Set aside as much of the request as is left; wait for those under way, which may give some back."""
         if (
             self.limits.usd is not None
             and quote.rates is None
@@ -74,7 +74,7 @@ class RunPurse:
             await self.changed.wait()
 
     def close(self, holder: object, tokens: float, usd: float) -> None:
-        """The request is over, and has used this."""
+        """Record what a finished request has used."""
         if self.waiting.pop(id(holder), None) is not None:
             self.tokens, self.usd = self.tokens + tokens, self.usd + usd
             self.changed.set()
@@ -153,7 +153,7 @@ class Held:
                 log.warning("what was set aside for a request could not be given back: %s", describe(error))
 
     def keep(self) -> None:
-        """It broke off: all that was set aside counts as used."""
+        """Count all that was set aside as used, since the request broke off."""
         self.run.close(self, self.quote.tokens, self.quote.usd)
 
 

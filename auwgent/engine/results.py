@@ -17,9 +17,7 @@ SHORTER = (
     2_000,
     500,
 )  # characters of each result, tried one after the other where a request was too long
-REFUSED = (
-    "refused"  # under which a turn's provider_data says of which turns the attachments were refused, and why
-)
+REFUSED = "refused"  # key in a turn's provider_data: the turns whose attachments were refused, and why
 LEFT_OUT = "[Earlier messages were left out: the conversation is too long to be read as a whole.]"
 _SPEC = ToolSpec(
     READ_RESULT,
@@ -103,7 +101,7 @@ def shortened(turns: Sequence[Turn]) -> list[Turn] | None:
 
 
 def _limit(frame: Frame, own: Mapping[str, Capability], turn: Turn) -> int:
-    """How many characters of a turn are sent: of results alone it has a limit."""
+    """Return how many characters of a turn are sent: of results alone it has a limit."""
     if turn.role != "tool" or turn.name == READ_RESULT:
         return len(turn.text)
     capability = own.get(turn.name or "")

@@ -96,7 +96,7 @@ async def _go(run: Run, root: Frame) -> None:
 
 
 async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
-    """`onRunStart`, then make the session one that this engine can go on with; gives the calls still to be made."""
+    """Fire `onRunStart`, then fit the session to this engine; return the calls still to be made."""
 
     def adopt(session: Session) -> Session:
         if session is not run.session:  # else a hook has changed it in place, or not at all
@@ -115,7 +115,7 @@ async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
 
 
 def _settle_in(run: Run, root: Frame) -> None:
-    """Make the session one of this config: its stack, and whose turns are the root's."""
+    """Fit the session to this config: its stack, and which turns are the root's."""
     session = run.session
     session.stack = _known(run.services, session.stack)
     former = _former_roots(run.services, session.turns)
@@ -126,7 +126,7 @@ def _settle_in(run: Run, root: Frame) -> None:
 
 
 def _former_roots(services: Services, turns: Sequence[Turn]) -> set[str]:
-    """Names of agents that this config does not have and nobody called: the root, before it was renamed."""
+    """Return names of agents that this config does not have and nobody called: the root, before it was renamed."""
     unknown = {turn.agent for turn in turns if turn.agent} - services.agents.keys()
     if not unknown:
         return set()
@@ -149,7 +149,7 @@ def _known(services: Services, stack: list[str]) -> list[str]:
 
 
 async def _go_down_the_stack(run: Run, ending: Ending | None) -> None:
-    """The agent on top of the stack takes the input, unless an `ending` says that its turn is over already.
+    """Give the input to the agent on top of the stack, unless an `ending` says that its turn is over already.
 
     When it is done, its callers go on.
     """
@@ -213,7 +213,7 @@ async def _emit_error(root: Frame, error: Exception) -> None:
 
 
 async def _complete(run: Run, root: Frame) -> AuwgentError | None:
-    """`onRunComplete`, whatever happens meanwhile: a second cancel waits until the session is saved."""
+    """Fire `onRunComplete`, whatever happens meanwhile: a second cancel waits until the session is saved."""
     if isinstance(run.error, MiddlewareError):
         run.unfinished.clear()  # it may be the very text that a guard has refused
     run.keep_unfinished()
@@ -236,7 +236,7 @@ async def _complete(run: Run, root: Frame) -> AuwgentError | None:
 
 
 def attach(error: BaseException, session: Session) -> BaseException:
-    """The error with the session as far as it got."""
+    """Return the error with the session as far as it got."""
     if isinstance(error, AuwgentError):
         error.session = session
     return error
@@ -258,7 +258,7 @@ def check_prompts(run: Run) -> None:
 
 
 def rewind(run: Run, start: Start) -> None:
-    """Back to the session of `onRunStart` and the input, but tool calls that finished keep their results."""
+    """Go back to the session of `onRunStart` and the input, but keep the results of finished tool calls."""
     session = run.session
     session.stack, session.system_prompt = list(start.stack), start.system_prompt
     since = session.turns[start.turns :]

@@ -54,11 +54,11 @@ class ModelSource(Protocol):
     def spec(self, name: str) -> ModelSpec: ...
 
     def window(self, name: str, /, **settings: Any) -> int | None:
-        """Tokens that the model and its fallbacks can read, where that is known."""
+        """Return tokens that the model and its fallbacks can read, where that is known."""
         ...
 
     def keeps_schema(self, name: str, has_tools: bool, /, **settings: Any) -> bool:
-        """Whether the model and its fallbacks make answers fit a schema by themselves, also beside tools."""
+        """Return whether the model and its fallbacks make answers fit a schema by themselves, also beside tools."""
         ...
 
 
@@ -165,7 +165,7 @@ class Run(RunState):
         return call_id
 
     def arguments(self, call: ToolCall) -> dict[str, Any]:
-        """What a call is executed with: the arguments that are recorded, as hooks want them changed."""
+        """Return what a call is executed with: the arguments that are recorded, as hooks want them changed."""
         args = deepcopy(call.args)
         for change in self.argument_changes:
             args = of_a_hook(change, call.name, args)
@@ -212,7 +212,7 @@ class Run(RunState):
         return still
 
     def keep_unfinished(self, frame: Frame | None = None) -> None:
-        """Turn what was said of broken-off answers into turns: one frame's, or all."""
+        """Store the text of broken-off answers as turns: one frame's, or all."""
         for key in [id(frame)] if frame is not None else list(self.unfinished):
             agent, pieces = self.unfinished.pop(key, ("", []))
             if text := "".join(pieces):
@@ -234,7 +234,7 @@ class Run(RunState):
             await self.sink(intent)
 
     def count_call(self) -> None:
-        """Before each model call: every limit that a call could break."""
+        """Check every limit that a model call could break, before each one."""
         limits, usage = self.services.limits, self.usage
         self.llm_calls += 1
         if self.llm_calls > limits.llm_calls:
@@ -260,7 +260,7 @@ class Run(RunState):
         return answer is True
 
     async def embed_aside(self, agent: AgentState, texts: Sequence[str]) -> list[list[float]]:
-        """Vectors for a middleware: they count in what the run may spend."""
+        """Make vectors for a middleware; they count in what the run may spend."""
         embed = self.services.embed
         assert embed is not None
         texts = [self.final(text) for text in texts]
@@ -326,7 +326,7 @@ class Frame(AgentState):
         ]
 
     def count_tool(self, name: str, arguments: str) -> None:
-        """Before each tool call of the model: the same one over and over is a loop."""
+        """Count a tool call before it is made: the same one over and over is a loop."""
         call = (name, arguments)
         self.repeats = self.repeats + 1 if call == self.last_call else 1
         self.last_call = call
@@ -339,7 +339,7 @@ class Frame(AgentState):
             )
 
     async def tools(self) -> dict[str, Tool]:
-        """The agent's own tools, those of its servers, and those it inherits from its caller."""
+        """Return the agent's own tools, those of its servers, and those it inherits from its caller."""
         if self.remote is None:
             self.remote = {}
             if self.agent.remote is not None:

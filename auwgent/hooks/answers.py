@@ -56,7 +56,7 @@ class Piece:
 
     @staticmethod
     def is_for(instance: Any, piece: Piece) -> bool:
-        """Whether a middleware is shown the piece: not where one before it has held back all of it."""
+        """Return whether a middleware is shown the piece: not where one before it has held back all of it."""
         has_words = bool(piece.value.get("delta"))
         if piece.is_last:
             piece.value["complete"] = getattr(instance, "holdsBack", False) is True
@@ -94,7 +94,7 @@ class Decision:
 
 
 def started_session(who: str, current: Session, owner: str, returned: Any) -> Session:
-    """The session after an `onRunStart`, checked. Its owner must be the run's; what it does not say stays."""
+    """Return the session after an `onRunStart`, checked. Its owner must be the run's; what it does not say stays."""
     if isinstance(returned, Mapping):
         returned = _valid(who, Session, dict(returned))
     elif not isinstance(returned, Session | None):

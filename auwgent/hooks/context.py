@@ -74,7 +74,7 @@ AuwgentMiddleware = Middleware  # the name that is documented for every Auwgent 
 
 
 def answers_to_anything(instance: object) -> bool:
-    """Whether an object has whatever attribute it is asked for, so that having one tells nothing."""
+    """Return whether an object has whatever attribute it is asked for, so that having one tells nothing."""
     return getattr(instance, "a_name_that_nothing_has", None) is not None
 
 
@@ -306,7 +306,7 @@ def check_context(values: Mapping[str, Any]) -> None:
 
 
 def _reply(value: Any) -> Reply:
-    """What a hook gives as the model's answer: a text, or a dict of the form that `ctx.modelReply` has."""
+    """Return what a hook gives as the model's answer: a text, or a dict of the form that `ctx.modelReply` has."""
     if isinstance(value, str):
         value = {"text": value}
     unknown = sorted(set(value) - REPLY_KEYS)
@@ -324,7 +324,7 @@ def _shown(reply: Reply | None) -> dict[str, Any] | None:
 
 
 def _copy(session: Session) -> Session:
-    """A session of its own turns, so that nothing a hook does to it reaches the run's."""
+    """Return a session of its own turns, so that nothing a hook does to it reaches the run's."""
     turns = [turn.model_copy() for turn in session.turns]
     return session.model_copy(update={"turns": turns, "stack": list(session.stack)})
 

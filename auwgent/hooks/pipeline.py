@@ -67,11 +67,11 @@ class Installed:
         return cls(instance, name=name, targets=_targets(name, target), warn=on_error == "warn")
 
     def has(self, trait: str) -> bool:
-        """Whether its class says that it `watches`, or wants to hear of `asides`."""
+        """Return whether its class says that it `watches`, or wants to hear of `asides`."""
         return getattr(self.instance, trait, False) is True
 
     def hook(self, name: str) -> Callable[..., Any] | None:
-        """The hook's method, None where this middleware has none of its own."""
+        """Return the hook's method, None where this middleware has none of its own."""
         method: Callable[..., Any] | None = getattr(self.instance, name, None)
         is_of_the_base = getattr(method, "__func__", None) is getattr(Middleware, name)
         return None if is_of_the_base else method
@@ -126,7 +126,7 @@ class Pipeline:
         }
 
     def listens(self, hook: str) -> bool:
-        """Whether any middleware has that hook."""
+        """Return whether any middleware has that hook."""
         return bool(self.hooks[hook])
 
     async def open(self) -> None:
@@ -158,7 +158,7 @@ class Pipeline:
                 log.warning("middleware %r failed to close: %s", one.name, describe(error))
 
     def begin(self) -> Chain:
-        """The pipeline for one run."""
+        """Return the pipeline for one run."""
         return Chain(self)
 
 
@@ -172,7 +172,7 @@ class Chain:
         self._saving = asyncio.Lock()
 
     def listens(self, hook: str) -> bool:
-        """Whether any middleware has that hook."""
+        """Return whether any middleware has that hook."""
         return self._pipeline.listens(hook)
 
     @property
@@ -260,7 +260,7 @@ class Chain:
 
 
 def as_kept(ctx: Context, verdict: Verdict) -> tuple[str, dict[str, Any]]:
-    """An intent as it may be written down: what is restored for a tool is for that tool alone."""
+    """Return an intent as it may be written down: what is restored for a tool is for that tool alone."""
     value = dict(verdict.value)
     if "args" in value:
         value["args"] = ctx._run.final(value["args"])

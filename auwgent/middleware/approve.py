@@ -38,7 +38,7 @@ class Rule(Options):
         return {name: (one,) if isinstance(one, str) else one for name, one in value.items()}
 
     def is_about(self, agent: str, tool: str, args: Mapping[str, Any]) -> bool:
-        """Whether this rule decides on the call."""
+        """Return whether this rule decides on the call."""
         return (
             _fits(tool, self.tools)
             and _fits(agent, self.agents)
@@ -52,7 +52,7 @@ class Approve(Configured):
     A rule has `tools`, `agents` and `args`, each optional, and `then`: `"allow"`, `"ask"` or `"deny"`. Names and
     arguments are matched by patterns with `*`, `?` and `[…]`, upper and lower case apart; several patterns in a list
     are alternatives. `args` names arguments, nested ones with dots (`"options.path"`), and is matched against their
-    text, or their JSON where they are no text. Where no rule is about a call, `default` holds.
+    text, or their JSON where they are not text. Where no rule matches a call, `default` holds.
 
     What is denied, or not approved, is skipped; the model is told and goes on. An answer of the user counts for
     that call, with those arguments, once. What a tool's own `approve` says holds as well. List it behind
@@ -75,13 +75,13 @@ class Approve(Configured):
         return {"skip": True}
 
     def decide(self, agent: str, tool: str, args: Mapping[str, Any]) -> Answer:
-        """What the rules say about a call."""
+        """Return what the rules say about a call."""
         about = (rule.then for rule in self.rules if rule.is_about(agent, tool, args))
         return next(about, self.default)
 
 
 def _has(value: Any, path: Sequence[str], patterns: Patterns) -> bool:
-    """Whether there is such an argument, and it fits."""
+    """Return whether there is such an argument, and it fits."""
     for step in path:
         if not isinstance(value, Mapping) or step not in value:
             return False

@@ -43,7 +43,7 @@ class Audit(Configured):
     `path` is relative to the config file. What was said, asked for and found out is left out, unless `include`
     lists `"texts"`, `"arguments"` or `"results"`; its length stands there instead. Each record holds a hash of
     itself and of the record before, so that `verify` finds what was changed, moved or taken out. Who can
-    write the file could still compute all hashes anew; with a `secret` nobody can who does not know it. A
+    write the file could still recompute all hashes; with a `secret` nobody can who does not know it. A
     record that cannot be written ends the run. With `fsync` each is on the disk before the run goes on.
 
     List it last: it writes down what the middleware before it has made of a step.
@@ -87,7 +87,7 @@ class Audit(Configured):
         await self._write(ctx, "run_end", status=ctx.status, turns=len(session.turns), **usage)
 
     def _content(self, ctx: Context, field: str, content: Any) -> dict[str, Any]:
-        """A field of content as it may be written: itself, or how long it is."""
+        """Return a field of content as it may be written: itself, or how long it is."""
         if content is None:
             return {}
         if _KIND[field] in self.include and ctx.keep:
@@ -121,11 +121,11 @@ class Seal:
         self._secret = None if secret is None else secret.encode()
 
     def sealed(self, record: Mapping[str, Any]) -> str:
-        """The record as its line, the hash last."""
+        """Return the record as its line, the hash last."""
         return to_line({**record, "hash": self._hash(record)})
 
     def holds(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record has the hash that was made for it."""
+        """Return whether a record has the hash that was made for it."""
         bare = {name: value for name, value in record.items() if name != "hash"}
         return hmac.compare_digest(str(record.get("hash")), self._hash(bare))
 
@@ -180,10 +180,12 @@ def verify(path: str | os.PathLike[str], *, secret: str | None = None, head: str
 
 
 def _wrong(record: dict[str, Any], last: str, torn: str, number: int, seal: Seal) -> str:
-    """What is wrong with a record at its place; empty where nothing is."""
+    """Return what is wrong with a record at its place; empty where nothing is."""
     if record.get("torn", "") != torn:
         return (
-            "this is no record, and the next one does not say that it broke off" if torn else "a line is gone"
+            "this is not a record, and the next one does not say that it broke off"
+            if torn
+            else "a line is gone"
         )
     if not seal.holds(record):
         return "the record was changed, or sealed with another secret"
@@ -193,7 +195,7 @@ def _wrong(record: dict[str, Any], last: str, torn: str, number: int, seal: Seal
 
 
 def to_line(record: Mapping[str, Any]) -> str:
-    """The one form in which a record may stand in a file."""
+    """Return the one form in which a record may stand in a file."""
     return json.dumps(record, separators=(",", ":"), default=str)
 
 
@@ -211,7 +213,7 @@ def _append_sealed(file: int, record: dict[str, Any], seal: Seal) -> None:
 
 
 def _last_record(file: int) -> tuple[dict[str, Any] | None, list[bytes]]:
-    """The last record, and the lines behind it that broke off when they were written."""
+    """Return the last record, and the lines behind it that broke off when they were written."""
     torn: list[bytes] = []
     for data in _lines_backwards(file):
         record = _read(data)
@@ -220,18 +222,18 @@ def _last_record(file: int) -> tuple[dict[str, Any] | None, list[bytes]]:
         torn.insert(0, data)
     if len(torn) > 1:
         raise ValueError(
-            "the file is no audit log, or none of its records is whole; nothing was written to it"
+            "the file is not an audit log, or none of its records is whole; nothing was written to it"
         )
     return None, torn
 
 
 def _digest(torn: Sequence[bytes]) -> str:
-    """What the next record says of lines that broke off; empty where there are none."""
+    """Return what the next record says of lines that broke off; empty where there are none."""
     return hashlib.sha256(b"".join(line.rstrip(b"\n") for line in torn)).hexdigest() if torn else ""
 
 
 def _lines_backwards(file: int) -> Iterator[bytes]:
-    """The lines of a file, the last one first."""
+    """Yield the lines of a file, the last one first."""
     end = os.lseek(file, 0, os.SEEK_END)
     rest = b""
     while end > 0:
@@ -252,7 +254,7 @@ def _exactly(file: int, size: int) -> bytes:
 
 
 def _read(data: bytes) -> dict[str, Any] | None:
-    """The record in a line; None where there is none, or not in its one form."""
+    """Return the record in a line; None where there is none, or not in its one form."""
     if not data.endswith(b"\n"):
         return None
     try:

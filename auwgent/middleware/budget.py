@@ -147,7 +147,7 @@ class Budget(Kept, Meter):
         return self.url or str(self.beside(self.DEFAULT_FILE))
 
     def _whose(self, ctx: Context) -> dict[Scope, What]:
-        """What is counted together in each scope. A user's requests without a price are those of the day."""
+        """Return what is counted together in each scope. A user's requests without a price are those of the day."""
         user, day = str(ctx.userId or ""), self.clock().astimezone(ZoneInfo(self.timezone)).date().isoformat()
         zone = "" if self.timezone == "UTC" else self.timezone
         keys: dict[Scope, What] = {
@@ -163,7 +163,7 @@ class Budget(Kept, Meter):
         return {scope: keys[scope] for scope in get_args(Scope) if scope in wanted}
 
     async def _first(self, whose: Mapping[Scope, What], ctx: Context) -> dict[What, Spent]:
-        """What is to be seen; of a session that is new here, what its turns have used up."""
+        """Return what is to be seen; of a session that is new here, what its turns have used up."""
         first = dict.fromkeys(whose.values(), Spent())
         if "session" in whose:
             if (known := ctx.get(self.run_key)) is None:
@@ -174,7 +174,7 @@ class Budget(Kept, Meter):
         return first
 
     def _refusal(self, before: Mapping[Scope, Spent], **more: int) -> LimitExceeded | None:
-        """Why nothing more may be used, or not so many calls more."""
+        """Return why nothing more may be used, or not so many calls more."""
         for scope, cap in self._caps.items():
             spent = before[scope]
             unpriced = before["user_day"].unpriced if scope == "user" else spent.unpriced
@@ -259,7 +259,7 @@ class Held:
 
 
 async def _unread(ctx: Context) -> Spent:
-    """What those turns of the session have used up that its store did not read."""
+    """Return what those turns of the session have used up that its store did not read."""
     ask = ctx.get("unreadUsage")
     if ask is None:
         return Spent()
@@ -269,7 +269,7 @@ async def _unread(ctx: Context) -> Spent:
 
 
 def _earlier(ctx: Context, targets: str) -> Spent:
-    """What the session's turns of earlier runs have used up."""
+    """Return what the session's turns of earlier runs have used up."""
     agents = targets.split(",") if targets else None
     total = Spent()
     for turn in ctx.session.turns:

@@ -78,7 +78,7 @@ class Cache(Kept):
         await self.run(answers.keep, self._question(ctx), reply, at, at - self.keep, self.max_size)
 
     def _question(self, ctx: Context) -> str:
-        """The hash of all that the model is told, and of whom it is for."""
+        """Return the hash of all that the model is told, and of whom it is for."""
         request = [
             FORM,
             None if self.shared else str(ctx.userId or ""),
@@ -92,7 +92,7 @@ class Cache(Kept):
 
 
 def _said(messages: Sequence[Turn]) -> Iterator[list[Any]]:
-    """What of each message the model can see. Call ids are random: calls are known by their numbers."""
+    """Yield what of each message the model can see. Call ids are random: calls are known by their numbers."""
     numbers: dict[str, int] = {}
     for turn in messages:
         calls = []
@@ -105,7 +105,7 @@ def _said(messages: Sequence[Turn]) -> Iterator[list[Any]]:
 
 
 def _after_tools(messages: Sequence[Turn]) -> bool:
-    """Whether results of tools stand behind the user's last words."""
+    """Return whether results of tools stand behind the user's last words."""
     for turn in reversed(messages):
         if turn.role != "assistant":
             return turn.role == "tool"
@@ -113,7 +113,7 @@ def _after_tools(messages: Sequence[Turn]) -> bool:
 
 
 def _is_worth_keeping(reply: dict[str, Any], model: str) -> bool:
-    """Whether it is a whole answer, and of the model that was asked: a fallback's is for now only."""
+    """Return whether it is a whole answer, and of the model that was asked: a fallback's is for now only."""
     by_itself = reply["model"] == model or "/" not in model  # a name of [models.*] stands for another one
     whole = reply["finish_reason"] in ("stop", "tool_calls")
     return by_itself and whole and bool(reply["text"] or reply["calls"])

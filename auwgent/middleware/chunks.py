@@ -25,7 +25,7 @@ def chunks(text: str, size: int, overlap: int) -> list[str]:
 
 
 def _end(text: str, begin: int, latest: int) -> int:
-    """The best place to end a passage, in its second half."""
+    """Return the best place to end a passage, in its second half."""
     for pattern in BREAKS:
         breaks = [match.end() for match in re.finditer(pattern, text[begin : latest + 1])]
         ends = [begin + end for end in breaks if (latest - begin) // 2 < end <= latest - begin]

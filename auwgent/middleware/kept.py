@@ -74,7 +74,7 @@ class InFolder:
     folder: Path | None = None
 
     def beside(self, path: str | Path) -> Path:
-        """A path as the config means it: relative to its own folder."""
+        """Return a path as the config means it: relative to its own folder."""
         return (self.folder or Path.cwd()) / Path(path).expanduser()
 
 
@@ -88,7 +88,7 @@ class Configured(Middleware, InFolder):
     """A middleware whose options are the annotated fields of its class, in the order of the constructor.
 
     Types are pydantic's, and strict: what does not fit is a `ValueError` that names each option, and so an error of
-    the config entry. `__post_init__` runs when all are set. `ClassVar`s and names with an underscore are no options.
+    the config entry. `__post_init__` runs when all are set. `ClassVar`s and names with an underscore are not options.
     """
 
     __signature__: ClassVar[inspect.Signature] = inspect.Signature()
@@ -163,7 +163,7 @@ class Kept(Configured):
 
 
 def checked(form: type[BaseModel], options: dict[str, Any]) -> dict[str, Any]:
-    """The options as they are meant, or a `ValueError` that says for each one what is wrong with it."""
+    """Return the options as they are meant, or a `ValueError` that says for each one what is wrong with it."""
     try:
         return dict(form.model_validate(options))
     except ValidationError as error:
@@ -176,7 +176,7 @@ def checked(form: type[BaseModel], options: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _form(cls: Any) -> type[BaseModel]:
-    """What the options are checked with; made late, since most classes are never instantiated."""
+    """Return what the options are checked with; made late, since most classes are never instantiated."""
     fields: dict[str, Any] = {
         name: (one.annotation, ...) for name, one in cls.__signature__.parameters.items()
     }

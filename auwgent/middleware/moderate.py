@@ -133,7 +133,7 @@ class Moderate(Configured):
         return found
 
     async def _blocks(self, text: str, ctx: Context) -> bool:
-        """Whether a text is blocked. Each is judged once in a run."""
+        """Return whether a text is blocked. Each is judged once in a run."""
         verdicts = self._of(ctx)
         if text.strip() and text not in verdicts.reasons:
             reason = verdicts.reasons[text] = await self._reason(text, ctx)
@@ -187,7 +187,7 @@ class Moderate(Configured):
 
 
 def understood(answer: str) -> tuple[str, str] | None:
-    """The verdict by its first word, and the reason; None where it is not clear."""
+    """Return the verdict by its first word, and the reason; None where it is not clear."""
     match = VERDICT.match(answer)
     if match is None:
         return None
@@ -233,19 +233,19 @@ def _function(judge: Judge | str | None) -> Judge | None:
     except ImportFailure as error:
         raise ValueError(f"`judge`: {error}") from error
     if not callable(found):
-        raise ValueError(f"`judge`: {judge!r} is no function")
+        raise ValueError(f"`judge`: {judge!r} is not a function")
     return found
 
 
 def _text_of(content: Any) -> str:
-    """The words of an input; media are not judged."""
+    """Return the words of an input; media are not judged."""
     if content is None or isinstance(content, str):
         return content or ""
     return "\n".join(part.text for part in content if isinstance(part, Text))
 
 
 def _said(name: str, value: Any) -> str:
-    """What an intent shows of a model's words."""
+    """Return what an intent shows of a model's words."""
     match name:
         case "response_text" | "reasoning":
             return str(value["text"])

@@ -50,7 +50,7 @@ class Remember(Kept):
             ctx.systemPrompt = f"{ctx.systemPrompt}\n\n{told}".strip()
 
     async def facts(self, user_id: str) -> list[Fact]:
-        """What is remembered of a user, the oldest first."""
+        """Return what is remembered of a user, the oldest first."""
         return await self.run(facts.read, user_id)
 
     async def add(self, user_id: str, fact: str) -> int | None:
@@ -62,7 +62,7 @@ class Remember(Kept):
         return await self.run(facts.forget, user_id, numbers)
 
     async def _told(self, ctx: Context) -> str:
-        """What the model is told in this run; it stays the same in all its calls."""
+        """Return what the model is told in this run; it stays the same in all its calls."""
         told: str | None = ctx.get(self.run_key)
         if told is None:
             known = await self.facts(str(ctx.userId or ""))

@@ -62,7 +62,7 @@ class Retrieve(Kept):
             await self._fill(ctx)
 
     async def search(self, words: str, embed: EmbedTexts, *, model: str = "") -> list[Found]:
-        """The passages nearest to some words, the nearest first; `model` is the one that embeds."""
+        """Return the passages nearest to some words, the nearest first; `model` is the one that embeds."""
         if not words.strip():
             return []
         vector = await _embedded(words, embed)
@@ -70,7 +70,7 @@ class Retrieve(Kept):
         return [one for one in found if one.score >= self.min_score]
 
     async def sources(self) -> list[Source]:
-        """What is in the index."""
+        """Return what is in the index."""
         return await self.run(passages.listed, self.collection)
 
     async def add(self, name: str, text: str, embed: EmbedTexts, *, model: str = "") -> int | None:
@@ -120,7 +120,7 @@ class Retrieve(Kept):
 
 
 async def _embedded(words: str, embed: EmbedTexts) -> list[float]:
-    """The vector of a question; of one that is too long for the model, that of its beginning and end."""
+    """Return the vector of a question; of one that is too long for the model, that of its beginning and end."""
     for longest in SHORTER:
         text = words
         if len(words) > longest:
@@ -136,12 +136,12 @@ async def _embedded(words: str, embed: EmbedTexts) -> list[float]:
 
 
 def shown(found: Sequence[Found]) -> str:
-    """The passages as a prompt shows them."""
+    """Return the passages as a prompt shows them."""
     return "\n\n".join(f"[{number}] {one.source}\n{one.text}" for number, one in enumerate(found, 1))
 
 
 def _question(ctx: Context) -> str:
-    """What the user says; where a run goes on without new input, what he said last."""
+    """Return what the user says; where a run goes on without new input, what he said last."""
     content: Any = ctx.input
     if content is None:
         said = [turn.text for turn in ctx.session.turns if turn.role == "user"]

@@ -161,12 +161,12 @@ def user_of(ctx: Context) -> str:
 
 
 def snapshot(session: Session) -> Session:
-    """The session as it is now: a cancelled run may go on while its last save is still under way."""
+    """Return the session as it is now: a cancelled run may go on while its last save is still under way."""
     return session.model_copy(update={"turns": list(session.turns), "stack": list(session.stack)})
 
 
 def mark_of(ctx: Context) -> Mark | None:
-    """What the ledger has to know of this checkpoint."""
+    """Return what the ledger has to know of this checkpoint."""
     point = ctx.get("checkpoint") or {}
     if point.get("at") not in ("tool_start", "tool_end"):
         return None

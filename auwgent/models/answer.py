@@ -1,4 +1,4 @@
-"""An answer in the making: LiteLLM's chunks in, pieces out, and in the end the reply."""
+"""Builds an answer from LiteLLM's chunks: yields pieces as they come, and the reply at the end."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Answer:
             yield TextPiece(text)
 
     def reply(self, model: str, usage: Usage) -> Reply:
-        """The whole answer, with call ids that are unique or empty."""
+        """Return the whole answer, with call ids that are unique or empty."""
         deque(self._let_go(), maxlen=0)  # where it ended without a word for that
         seen: set[str] = set()
         calls = []
@@ -97,7 +97,7 @@ class Answer:
         )
 
     def _kept(self) -> dict[str, Any]:
-        """What goes back to this model with the next request."""
+        """Return what goes back to this model with the next request."""
         kept: dict[str, Any] = dict(self._echoed)
         if self._calls and self._thoughts and not kept:
             kept[THOUGHTS] = "".join(self._thoughts)
@@ -137,7 +137,7 @@ class Answer:
         return self.text + "".join(call.name + call.arguments for call in self._calls)
 
     def _was_cut(self, call: _Call) -> bool:
-        """Whether a call's arguments were cut off, or never came.
+        """Return whether a call's arguments were cut off, or never came.
 
         Servers may write `{}` for those of the last one, which the model was writing when it was stopped.
         """
@@ -174,7 +174,7 @@ class Answer:
                 yield ReasoningPiece(text)
 
     def _let_go(self) -> Iterator[Piece]:
-        """What was held back of the text: calls that were written in it, then the rest."""
+        """Yield what was held back of the text: calls that were written in it, then the rest."""
         for name, arguments in self._spoken.calls(self._names):
             call = _Call(len(self._calls), f"call_{new_id()[:24]}", name, [arguments])
             self._calls.append(call)
@@ -199,7 +199,7 @@ class Answer:
 
 
 def _is_another(call: _Call, index: int | None, fragment: Any) -> bool:
-    """Whether a fragment begins a call although one is open at its index: some number all of them 0."""
+    """Return whether a fragment begins another call at an index in use: some servers number all of them 0."""
     if not fragment.function.name:
         return False
     if index is None:
@@ -234,7 +234,7 @@ def _add_block(blocks: list[dict[str, Any]], block: dict[str, Any]) -> None:
 
 
 def _goes_on(last: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
-    """Whether a block is a further piece of the last one."""
+    """Return whether a block is a further piece of the last one."""
     if block.get("type") != last.get("type") or block.get("index") != last.get("index"):
         return False
     if block.get("type") == "redacted_thinking" or last.get("signature"):
@@ -243,17 +243,17 @@ def _goes_on(last: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
 
 
 def answer_to(spec: ModelSpec, request: ModelRequest) -> Answer:
-    """An answer to this request, with calls in its text where the model writes them there."""
+    """Return an answer to this request, with calls in its text where the model writes them there."""
     return Answer(reads_calls=spec.text_calls, names={tool.name for tool in request.tools})
 
 
 def to_go_on(reply: Reply) -> Turn:
-    """What a model has said so far, to be sent back to it so that it goes on."""
+    """Return what a model has said so far, to be sent back to it so that it goes on."""
     return Turn(role="assistant", content=reply.text, model=reply.model, provider_data=reply.provider_data)
 
 
 def together(replies: Sequence[Reply]) -> Reply:
-    """An answer that was paused and went on, as one."""
+    """Return an answer that was paused and went on, as one."""
     if len(replies) == 1:
         return replies[0]
     kept: dict[str, Any] = {}
@@ -274,7 +274,7 @@ def together(replies: Sequence[Reply]) -> Reply:
 
 
 def unfinished(spec: ModelSpec, answer: Answer) -> ProviderError | None:
-    """What is wrong with an answer that came without a real end; None where it has one.
+    """Return what is wrong with an answer that came without a real end; None where it has one.
 
     A call that the provider could not read, and threw away, is worth another try.
     """
@@ -302,7 +302,7 @@ def reported(usage: Any) -> Usage:
 
 
 def _count(groups: tuple[Any, ...], names: tuple[str, ...]) -> int:
-    """The first of these counts that is there: servers have several names and places for one thing."""
+    """Return the first of these counts that is there: servers have several names and places for one thing."""
     for group in groups:
         for name in names:
             value = group.get(name) if isinstance(group, Mapping) else getattr(group, name, None)

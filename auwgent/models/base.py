@@ -101,7 +101,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """No part of the answer: a model failed before it said anything, and `model` is asked next.
+    """Says that a model failed before it said anything, and that `model` is asked next.
 
     That is the same one again, or the one that stands in for it.
     """
@@ -165,7 +165,7 @@ class Model:
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
-        """An instance for this table."""
+        """Return an instance for this table."""
         return cls(**spec.params)
 
     def ask(self, request: ModelRequest) -> AsyncIterator[str | Piece | Reply]:

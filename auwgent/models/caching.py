@@ -17,7 +17,7 @@ NEWEST = 2
 
 
 def is_marked(spec: ModelSpec, request: ModelRequest) -> bool:
-    """Whether to mark what will be read again. Others than Claude cache by themselves, or refuse the mark.
+    """Return whether to mark what will be read again. Others than Claude cache by themselves, or refuse the mark.
 
     A question without tools and without a history will not be: then only who asks for it always has marks.
     """
@@ -47,6 +47,6 @@ def mark_newest(spec: ModelSpec, messages: Sequence[dict[str, Any]]) -> None:
 
 
 def marked_content(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A message's content with a mark at its end."""
+    """Return a message's content with a mark at its end."""
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
     return [*parts[:-1], {**parts[-1], "cache_control": MARK}]

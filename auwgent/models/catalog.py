@@ -51,14 +51,14 @@ class Catalog:
         return f"<Catalog of {', '.join(self._named) or 'no named models'}>"
 
     def spec(self, name: str) -> ModelSpec:
-        """What [models.<name>] says, or the spec of a `provider/model`; with its key where there is one."""
+        """Return what [models.<name>] says, or the spec of a `provider/model`; with its key where there is one."""
         if name in self._named:
             return self._with_keys(self._named[name])
         self._check_name(name)
         return self._with_keys(ModelSpec(name=name))
 
     def window(self, name: str, /, **settings: Any) -> int | None:
-        """Tokens that the model and its fallbacks can read, where that is known; `settings` as for `get`."""
+        """Return tokens that the model and its fallbacks can read, where that is known; `settings` as for `get`."""
         return prices.window(self._changed(self.spec(name), settings))
 
     def check_route(self, name: str) -> None:
@@ -78,7 +78,7 @@ class Catalog:
         return spec.own is not None or spec.via == "direct" or is_provider(spec.provider)
 
     def needs_litellm(self, model: str | ModelSpec) -> bool:
-        """Whether LiteLLM will be loaded to ask this model, its fallbacks apart."""
+        """Return whether LiteLLM will be loaded to ask this model, its fallbacks apart."""
         spec = self.spec(model) if isinstance(model, str) else model
         return not is_in_process(spec) and not is_direct(spec, self._environ)
 
@@ -94,12 +94,12 @@ class Catalog:
             await asyncio.wait([asyncio.wrap_future(preload())])
 
     def keeps_schema(self, name: str, has_tools: bool, /, **settings: Any) -> bool:
-        """Whether the model and its fallbacks make answers fit a schema by themselves, also beside tools."""
+        """Return whether the model and its fallbacks make answers fit a schema by themselves, also beside tools."""
         spec = self._changed(self.spec(name), settings)
         return all(wire.native_output(one, has_tools=has_tools) for one in (spec, *spec.fallbacks))
 
     def get(self, model: str | ModelSpec, /, **settings: Any) -> Route:
-        """The model, its fallbacks behind it. `settings` are what a hook put on ctx for one call.
+        """Return the model, its fallbacks behind it. `settings` are what a hook put on ctx for one call.
 
         A key that is missing is a `ProviderError` here, before anything is sent.
         """
@@ -181,7 +181,7 @@ class Catalog:
         return replace(fresh, cache=spec.cache, via=via, fallbacks=spec.fallbacks)
 
     def _made_once(self, spec: ModelSpec, *, keep: bool) -> Route:
-        """The model of this spec. One with settings for a single call is kept only where it holds weights."""
+        """Return the model of this spec. One with settings for a single call is kept only where it holds weights."""
         made = next((model for known, model in self._made if known == spec), None)
         if made is None:
             made = self._new(spec)

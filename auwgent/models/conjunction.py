@@ -20,7 +20,7 @@ _NOTHING: dict[str, Any] = {"not": {}}
 
 
 def both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of what fits both; annotations of the second win."""
+    """Return the schema of what fits both; annotations of the second win."""
     merged = _merged(first, second)
     if merged is not None:
         return merged
@@ -36,7 +36,7 @@ def both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def either_only(branches: Sequence[Any], around: Mapping[str, Any]) -> bool:
-    """Whether it is plain that nothing fits two branches of a schema, the one around them.
+    """Return whether it is plain that nothing fits two branches of a schema, the one around them.
 
     That is so where their types differ, or the values of a required property.
     """
@@ -89,7 +89,7 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
 
 
 def _clash(first: Mapping[str, Any], second: Mapping[str, Any], group: Sequence[str]) -> bool:
-    """Whether both say something with words that mean something only together."""
+    """Return whether both say something with words that mean something only together."""
     here, there = ({key for key in group if key in one} for one in (first, second))
     if not here or not there or all(first.get(key) == second.get(key) for key in group):
         return False

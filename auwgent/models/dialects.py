@@ -19,7 +19,7 @@ _NEGATIVE = ("not", "if", "then", "else", "oneOf")  # to allow more in these wou
 
 
 def as_parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema with a plain object at the root, as the parameters of a tool must have.
+    """Return the schema with a plain object at the root, as the parameters of a tool must have.
 
     What is lost by it stands in the description, where it is short; calls are checked against the original.
     """
@@ -49,7 +49,7 @@ def as_parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _alternatives(branches: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """The properties of all branches. What only some of them speak of may be anything in the others."""
+    """Return the properties of all branches. What only some of them speak of may be anything in the others."""
     properties: dict[str, Any] = {}
     for name in dict.fromkeys(name for branch in branches for name in branch.get("properties", {})):
         schemas = [branch.get("properties", {}).get(name) for branch in branches]
@@ -65,7 +65,7 @@ def _alternatives(branches: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _named(schema: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A part of the root, or what it refers to."""
+    """Return a part of the root, or what it refers to."""
     if not isinstance(schema, Mapping):
         return {}
     name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
@@ -89,7 +89,7 @@ def _add(root: dict[str, Any], part: Mapping[str, Any], *, exactly: bool) -> Non
 
 
 def written_out(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema without references: definitions stand where they are used.
+    """Return the schema without references: definitions stand where they are used.
 
     Recursive ones end at some depth, as do those that would make it too long: from there on only the type is told.
     """

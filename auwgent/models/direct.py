@@ -32,7 +32,7 @@ LITELLMS_ARGUMENTS = frozenset(
 
 
 def is_direct(spec: ModelSpec, environ: Mapping[str, str]) -> bool:
-    """Whether `spec` is asked this way. Raises `ConfigError` where it should be and cannot.
+    """Return whether `spec` is asked this way. Raises `ConfigError` where it should be and cannot.
 
     `auto` is this way where LiteLLM speaks the very same format to the provider, and has nothing to do besides.
     """
@@ -92,7 +92,7 @@ class DirectModel:
         """Nothing to do: connections are shared by all models of a loop and closed at its end."""
 
     async def _chunks(self, request: ModelRequest) -> AsyncGenerator[Json, None]:
-        """What the provider sends: the pieces of an answer, or the whole of it."""
+        """Yield what the provider sends: the pieces of an answer, or the whole of it."""
         client = await session()
         async with client.post(
             self._url,

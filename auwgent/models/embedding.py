@@ -37,7 +37,7 @@ class Embedder:
         return await embed(self.spec(), texts)
 
     async def paid(self, texts: Sequence[str], purse: Purse | None) -> tuple[list[list[float]], Usage]:
-        """The vectors, once the most that they may cost is set aside, and what they have used."""
+        """Return the vectors, once the most that they may cost is set aside, and what they have used."""
         spec = self.spec()
         if purse is None:
             return await _embedded(spec, texts)
@@ -100,7 +100,7 @@ async def _embedded(spec: ModelSpec, texts: Sequence[str]) -> tuple[list[list[fl
 
 
 def _used(spec: ModelSpec, response: Any, texts: Sequence[str]) -> Usage:
-    """What the provider says that it has read; an estimate where it does not say."""
+    """Return what the provider says that it has read; an estimate where it does not say."""
     told = getattr(getattr(response, "usage", None), "prompt_tokens", None)
     usage = Usage(input_tokens=told) if told else estimated("".join(texts), "")
     cost = known_usd(spec, usage, None)

@@ -40,7 +40,7 @@ ENDS: Mapping[str, End] = {word: end for end, words in _WORDS.items() for word i
 
 
 def end_of(word: str) -> End | None:
-    """What a provider's word means; None for one that is not known."""
+    """Return what a provider's word means; None for one that is not known."""
     return ENDS.get(word.lower().replace("-", "_"))
 
 
@@ -68,7 +68,7 @@ class Ending:
         self._refusals += [text for text in _refusals_in(sent) if isinstance(text, str) and text]
 
     def refusals(self) -> list[str]:
-        """The pieces of a refusal that came since the last time."""
+        """Return the pieces of a refusal that came since the last time."""
         new, self._refusals = self._refusals, []
         return new
 
@@ -140,6 +140,6 @@ def _map(value: Any) -> Mapping[str, Any]:
 
 
 def _maps(value: Any) -> list[Mapping[str, Any]]:
-    """The first of a list, where it is an object: no more than one answer is asked for."""
+    """Return the first of a list, where it is an object: no more than one answer is asked for."""
     found = value if isinstance(value, list) else []
     return [one for one in found if isinstance(one, Mapping)]

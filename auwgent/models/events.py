@@ -25,7 +25,7 @@ class Unusable(Exception):
 
 
 def redirected(location: str) -> Unusable:
-    """A redirect, which is not followed: the key and the conversation are for the configured address."""
+    """Return a redirect, which is not followed: the key and the conversation are for the configured address."""
     try:
         parts = urlsplit(location)
     except ValueError:
@@ -53,7 +53,7 @@ class Events:
         self._follows_cr = False
 
     def feed(self, received: bytes) -> Iterator[Event]:
-        """The data of each event that is whole now."""
+        """Yield the data of each event that is whole now."""
         if b"\r" in received or self._follows_cr:
             received = self._with_plain_ends(received)
         self._line += received
@@ -78,7 +78,7 @@ class Events:
         self._size = len(self._line) + sum(map(len, self._data))
 
     def _with_plain_ends(self, received: bytes) -> bytes:
-        """Lines may end with CR LF, LF or CR."""
+        """Turn CR LF and CR line ends into LF."""
         if self._follows_cr and received.startswith(b"\n"):
             received = received[1:]
         self._follows_cr = received.endswith(b"\r")
@@ -90,7 +90,7 @@ class Events:
 
 
 class _Whole:
-    """A body that is no stream of events."""
+    """A body that is not a stream of events."""
 
     def __init__(self) -> None:
         self._body = bytearray()
@@ -107,7 +107,7 @@ class _Whole:
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
-    """The events of a body, or the body as one where it is none of events, whatever its content type says."""
+    """Yield the events of a body, or the body as one where it is none of events, whatever its content type says."""
     total, head = 0, b""
     parser: Events | _Whole | None = None
     async for data in chunks:

@@ -135,7 +135,7 @@ _SAYS: dict[Fault, str] = {
     "unavailable": "{model} cannot be reached or is down{at}. Try again later, or give it fallbacks.",
     "timeout": "{model} did not answer in time{at}. Try again, or raise its timeout.",
     "broken_stream": "{model} broke off in the middle of its answer. Try again.",
-    "protocol": "What answered for {model}{at} is no LLM endpoint. Check its base_url.",
+    "protocol": "The server behind {model}{at} is not an LLM endpoint. Check its base_url.",
     "filtered": "{model} refused by its content filter. Say it differently.",
 }
 _REFUSED = "{model} refused to answer. Say it differently, or ask another model."
@@ -149,7 +149,7 @@ _MONEY = "{model} refused because its quota or credit is used up. Look at the ac
 
 
 def explained(error: BaseException, spec: ModelSpec, *, begun: bool = False) -> ProviderError:
-    """What the user is told of `error`, which a call to `spec` raised; `begun` after a part of the answer."""
+    """Return what the user is told of `error`, which a call to `spec` raised; `begun` after a part of the answer."""
     try:
         return _explained(error, spec, begun=begun)
     except (
@@ -165,7 +165,7 @@ def _explained(error: BaseException, spec: ModelSpec, *, begun: bool) -> Provide
     if isinstance(found, BrokenOff):
         return broken_off(spec, begun=begun or found.begun)
     if isinstance(found, Unusable):
-        sentence = f"What answered for {{model}}{{at}} {_literal(found.told)}."
+        sentence = f"The server behind {{model}}{{at}} {_literal(found.told)}."
         return _error(spec, found.fault, sentence=sentence, retryable=False)
     if found is not None:
         error, chain, begun = found, [found], begun or found.begun
@@ -192,18 +192,18 @@ def _literal(text: str) -> str:
 
 
 def broken_off(spec: ModelSpec, *, begun: bool, words: str = "") -> ProviderError:
-    """An answer without an end: broken off where it had begun, else of something else than a model."""
+    """Return the error for an answer without an end: it broke off, or it never came from a model."""
     fault: Fault = "broken_stream" if begun else "protocol"
     return _error(spec, fault, words=words, retryable=begun)
 
 
 def garbled(spec: ModelSpec, words: str) -> ProviderError:
-    """A call that the model wrote in a form that its provider could not read: it may do better next time."""
+    """Return the error for a call that its provider could not parse; another try may do better."""
     return _error(spec, "broken_stream", words=words, sentence=_GARBLED, retryable=True)
 
 
 def ended(spec: ModelSpec, reply: Reply) -> ProviderError | None:
-    """Why a reply is not a finished answer; None where its end is in order."""
+    """Return why a reply is not a finished answer; None where its end is in order."""
     match reply.finish_reason:
         case "filtered" | "refused":
             sentence = None if reply.finish_reason == "filtered" else _REFUSED
@@ -273,7 +273,7 @@ def _fault(error: BaseException, text: str, status: int | None, chain: Sequence[
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what LiteLLM says it stems from, and what those were raised from or over."""
+    """Yield the error, what LiteLLM says it stems from, and what those were raised from or over."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -290,12 +290,12 @@ def _names(error: BaseException) -> list[str]:
 
 
 def _http_error(chain: Sequence[BaseException]) -> Any:
-    """The HTTP client's own error, if the provider answered with one."""
+    """Return the HTTP client's own error, if the provider answered with one."""
     return next((error for error in chain if "HTTPStatusError" in _names(error)), None)
 
 
 def _status(chain: Sequence[BaseException]) -> int | None:
-    """The status that came over HTTP; None where none did, whatever LiteLLM says."""
+    """Return the status that came over HTTP; None where none did, whatever LiteLLM says."""
     if (error := _http_error(chain)) is not None:
         return int(error.response.status_code)
     claimed = getattr(chain[0], "status_code", None)
@@ -321,7 +321,7 @@ def _retry_after(chain: Sequence[BaseException]) -> float | None:
 
 
 def _seconds(value: str) -> float | None:
-    """A Retry-After header: seconds, or the date to wait for."""
+    """Return a Retry-After header: seconds, or the date to wait for."""
     try:
         seconds = float(value)
     except ValueError:
@@ -342,7 +342,7 @@ _BYTES = re.compile(r"b'.*'|b\".*\"", re.DOTALL)
 
 
 def _provider_words(text: str) -> str:
-    """What the provider itself wrote, on one line, without LiteLLM's class names around it."""
+    """Return what the provider itself wrote, on one line, without LiteLLM's class names around it."""
     while match := _PREFIX.match(text):
         text = text[match.end() :]
     text = _message_in(_NOISE.sub("", text))
@@ -351,7 +351,7 @@ def _provider_words(text: str) -> str:
 
 
 def _message_in(text: str) -> str:
-    """The message within a JSON body, as Anthropic's and Gemini's errors are; LiteLLM may write it as bytes."""
+    """Return the message within a JSON body, as Anthropic's and Gemini's errors are; LiteLLM may write it as bytes."""
     if _BYTES.fullmatch(text):
         with suppress(ValueError, SyntaxError, AttributeError, RecursionError, MemoryError):
             text = ast.literal_eval(text).decode(errors="replace")
@@ -374,7 +374,7 @@ def _secrets(spec: ModelSpec) -> set[str]:
 
 
 def _address(spec: ModelSpec) -> str:
-    """The base URL without what may be secret in it."""
+    """Return the base URL without what may be secret in it."""
     if not spec.base_url:
         return ""
     parts = urlsplit(spec.base_url)

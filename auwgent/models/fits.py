@@ -25,10 +25,10 @@ _left: ContextVar[Iterator[int]] = ContextVar("left")  # steps of the check unde
 
 
 def checker(schema: Mapping[str, Any]) -> Callable[[Any], list[str]]:
-    """A function that says everything in which data does not fit the schema.
+    """Return a function that says everything in which data does not fit the schema.
 
     Patterns are matched by an engine that never backtracks. One that it does not know, such as one that looks
-    around, is left unchecked. Raises `ValueError` where it is no JSON Schema of any draft, or refers to
+    around, is left unchecked. Raises `ValueError` where it is not a JSON Schema of any draft, or refers to
     something outside of it.
     """
     try:
@@ -75,7 +75,7 @@ def _refuse_outside(schema: Mapping[str, Any]) -> None:
 
 
 def _kind(schema: Mapping[str, Any]) -> Any:
-    """The validator of the draft that the schema names, else of the newest one that it is valid in."""
+    """Return the validator of the draft that the schema names, else of the newest one that it is valid in."""
     import jsonschema  # slow to import, and few agents need it
     from jsonschema.validators import validator_for
 
@@ -181,7 +181,7 @@ def _engine(pattern: str) -> SchemaValidator | None:
 
 
 def _checkable(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema without patterns that cannot be checked, and without what would then be refused wrongly."""
+    """Return the schema without patterns that cannot be checked, and without what would then be refused wrongly."""
     patterns = {text: one for one in _all(schema) for text in _patterns(one)}
     unknown = {text for text in patterns if _engine(text) is None}
     # Which properties were evaluated, jsonschema itself finds out with the patterns of their names.

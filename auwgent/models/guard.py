@@ -1,7 +1,7 @@
 """What stands between the network and LiteLLM's clients, so that these read what the direct route reads.
 
 LiteLLM knows nothing of it: its one HTTP transport is given answers that are bounded and in the form that its clients
-understand. What is no answer is raised here, and remembered for the one who made the call.
+understand. What is not an answer is raised here, and remembered for the one who made the call.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Asked:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What tells how to read the body once it is mended."""
+        """What tells how to read the body once it is repaired."""
         kind = self.kind
         if self.is_chat and self.status < 300:
             kind = "text/event-stream" if self.streams else "application/json"
@@ -100,7 +100,7 @@ class Asked:
 
 
 async def checked(request: Any, response: Any) -> Any:
-    """The response as LiteLLM may have it: never a redirect, and of a body that can be read in `mended`."""
+    """Return the response as LiteLLM may have it: never a redirect, and of a body that can be read in `mended`."""
     asked = Asked.of(request, response)
     if 300 <= asked.status < 400:
         await response.aclose()
@@ -117,7 +117,7 @@ async def checked(request: Any, response: Any) -> Any:
 
 
 async def mended(chunks: AsyncGenerator[bytes, None], asked: Asked) -> AsyncGenerator[bytes, None]:
-    """The body of a response, in the form in which LiteLLM's client for its format can read it."""
+    """Yield the body of a response, in the form in which LiteLLM's client for its format can read it."""
     async with aclosing(_watched(chunks, asked.watch)) as chunks:
         if asked.is_packed:
             body = _bounded(chunks)
@@ -149,7 +149,7 @@ async def _watched(chunks: AsyncGenerator[bytes, None], seen: Watch | None) -> A
 
 
 async def _inflated(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
-    """The body unpacked, in pieces that never are much larger than what came."""
+    """Yield the body unpacked, in pieces that never are much larger than what came."""
     if encoding in ("", "identity"):
         async for data in chunks:
             yield data
@@ -177,7 +177,7 @@ async def _head(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 async def _bounded(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """A body that passes as it is, unless it has no end or is an error with the status of an answer."""
+    """Yield a body that passes as it is, unless it has no end or is an error with the status of an answer."""
     body, size = bytearray(), 0
     async for data in chunks:
         size += len(data)
@@ -206,7 +206,7 @@ async def _chat(chunks: AsyncIterator[bytes], *, streams: bool) -> AsyncGenerato
 
 
 async def _all(pieces: AsyncIterator[Json]) -> list[Json]:
-    """The pieces of an answer to its end, which LiteLLM would not miss."""
+    """Return the pieces of an answer to its end, which LiteLLM would not miss."""
     found: list[Json] = []
     has_ended = False
     try:
@@ -282,7 +282,7 @@ def _around(chunk: Json) -> dict[str, Any]:
 
 
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """A stream of another format: nothing but its events, and a whole answer as if it had come in some."""
+    """Yield a stream of another format: nothing but its events, and a whole answer as if it had come in some."""
     async with aclosing(events(chunks)) as found:
         async for event in found:
             if event == DONE:
@@ -330,7 +330,7 @@ def _with_args(data: bytes) -> bytes:
 
 
 def _claude_events(message: Json) -> Iterator[Mapping[str, Any]]:
-    """A whole answer of Anthropic's as the events of a stream."""
+    """Yield a whole answer of Anthropic's as the events of a stream."""
     blocks = message.content if isinstance(message.content, list) else []
     yield {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
     for index, block in enumerate(one for one in blocks if isinstance(one, Json)):
@@ -360,7 +360,7 @@ def _claude_events(message: Json) -> Iterator[Mapping[str, Any]]:
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """A stream with a JSON value in each line."""
+    """Yield a stream with a JSON value in each line."""
     size, rest = 0, b""
     async for data in chunks:
         size += len(data)

@@ -31,7 +31,7 @@ class HTTPStatusError(Exception):
 
 
 async def head_of(response: aiohttp.ClientResponse) -> bytes:
-    """The beginning of a body, which may have no end."""
+    """Return the beginning of a body, which may have no end."""
     body = b""
     async for data in response.content.iter_any():
         body += data
@@ -41,7 +41,7 @@ async def head_of(response: aiohttp.ClientResponse) -> bytes:
 
 
 async def session() -> aiohttp.ClientSession:
-    """The HTTP client of the running loop; closed with it."""
+    """Return the HTTP client of the running loop; closed with it."""
     loop = asyncio.get_running_loop()
     kept = _sessions.get(loop)
     if kept is None:
@@ -70,7 +70,7 @@ def patience(seconds: float, *, whole: bool) -> aiohttp.ClientTimeout:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for this address. (aiohttp's own way would read ~/.netrc, too.)"""
+    """Return the proxy that the environment names for this address. (aiohttp's own way would read ~/.netrc, too.)"""
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)

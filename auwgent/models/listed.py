@@ -23,7 +23,7 @@ _MEMBER = re.compile(r"^    [A-Z0-9_]+ = \"(?P<name>[^\"]+)\"", re.MULTILINE)
 
 
 def listed(spec: ModelSpec) -> Mapping[str, Any]:
-    """The entry of this model; empty where it is not listed."""
+    """Return the entry of this model; empty where it is not listed."""
     entries, model = _entries(), spec.model
     for endpoint in ENDPOINTS:
         model = model.removeprefix(endpoint)
@@ -31,7 +31,7 @@ def listed(spec: ModelSpec) -> Mapping[str, Any]:
 
 
 def model_names(provider: str) -> list[str]:
-    """The listed models of this provider that one can talk to, as `provider/model`."""
+    """Return the listed models of this provider that one can talk to, as `provider/model`."""
     names = {
         name if name.startswith(f"{provider}/") else f"{provider}/{name}"
         for name, entry in _entries().items()
@@ -47,7 +47,7 @@ def _provider(entry: Mapping[str, Any]) -> str:
 
 @cache
 def _entries() -> Mapping[str, Mapping[str, Any]]:
-    """The list by model; empty where LiteLLM is not installed, or keeps it elsewhere."""
+    """Return the list by model; empty where LiteLLM is not installed, or keeps it elsewhere."""
     file = packaged_file("litellm", LIST)
     if file is None:
         return {}
@@ -56,7 +56,7 @@ def _entries() -> Mapping[str, Mapping[str, Any]]:
 
 
 def provider_names() -> frozenset[str]:
-    """What LiteLLM takes for a provider; empty where that cannot be known.
+    """Return what LiteLLM takes for a provider; empty where that cannot be known.
 
     A user's own code may have brought more into LiteLLM by now, which it then has loaded.
     """

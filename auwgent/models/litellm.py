@@ -294,7 +294,7 @@ class LiteLLMModel:
         return arguments
 
     def _counted(self, litellm: Any, request: ModelRequest, answer: Answer) -> Usage:
-        """Tokens by our own count, where none were reported."""
+        """Return tokens by our own count, where none were reported."""
 
         def count(**what: Any) -> int:
             what |= {"model": self.spec.name, "use_default_image_token_count": True}
@@ -312,7 +312,7 @@ class LiteLLMModel:
         )
 
     def _usd(self, litellm: Any, usage: Usage, charged: Any) -> float | None:
-        """What it cost, also by prices that LiteLLM knows rules for beyond its list."""
+        """Return what it cost, also by prices that LiteLLM knows rules for beyond its list."""
         if (usd := known_usd(self.spec, usage, charged)) is not None:
             return usd
         try:
@@ -329,7 +329,7 @@ class LiteLLMModel:
         return float(sum(prices)) if sum(prices) or self._known(litellm) else None
 
     def _known(self, litellm: Any) -> Mapping[str, Any]:
-        """What LiteLLM has on this model; empty where it is not listed."""
+        """Return what LiteLLM has on this model; empty where it is not listed."""
         model = self.spec.model.removeprefix("responses/")
         known = litellm.model_cost.get(self.spec.name) or litellm.model_cost.get(model)
         return known or {}
@@ -352,7 +352,7 @@ async def _closed_at_last(response: Any) -> AsyncIterator[None]:
 
 
 def _has_ended(response: Any, answer: Answer) -> bool:
-    """Whether the provider said that it is done. For a stream cut short LiteLLM makes one up."""
+    """Return whether the provider said that it is done. For a stream cut short LiteLLM makes one up."""
     if answer.has_ended:
         return True
     if answer.ending.is_gemini:
@@ -363,5 +363,5 @@ def _has_ended(response: Any, answer: Answer) -> bool:
 
 
 def _was_reported(response: Any) -> bool:
-    """Whether the provider counted the tokens. LiteLLM does it where it did not, and does not say so."""
+    """Return whether the provider counted the tokens. LiteLLM does it where it did not, and does not say so."""
     return not hasattr(response, "chunks") or any(getattr(chunk, "usage", None) for chunk in response.chunks)

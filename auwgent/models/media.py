@@ -35,7 +35,7 @@ _HEAD = 64  # characters of base64 that hold all that is looked at
 
 
 def type_of(content: bytes) -> str | None:
-    """The MIME type that the first bytes say; None where they say nothing."""
+    """Return the MIME type that the first bytes say; None where they say nothing."""
     if content[:4] == b"RIFF":
         return _RIFF.get(content[8:12])
     if content[4:8] == b"ftyp":
@@ -46,7 +46,7 @@ def type_of(content: bytes) -> str | None:
 
 
 def text_of(content: bytes, declared: str | None = None) -> str | None:
-    """The text of a file; None where it is none. What is `declared` a text is one, whatever its encoding."""
+    """Return the text of a file; None where it is none. What is `declared` a text is one, whatever its encoding."""
     if type_of(content) is not None:
         return None
     for encoding in ("utf-16",) if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
@@ -60,7 +60,7 @@ def text_of(content: bytes, declared: str | None = None) -> str | None:
 
 
 def read(part: Media) -> Part:
-    """A part with bytes as what it really is: its type and kind by its content, a text as text."""
+    """Return a part with bytes as what it really is: its type and kind by its content, a text as text."""
     if part.data is None:
         return part
     kind = type_of(base64.b64decode(part.data[:_HEAD]))
@@ -76,12 +76,12 @@ def read(part: Media) -> Part:
 
 
 def as_text(name: str | None, text: str) -> Text:
-    """The text of a file, under its name."""
+    """Return the text of a file, under its name."""
     return Text(text=f"{name}:\n\n{text}" if name else text)
 
 
 def in_words(part: Part) -> str:
-    """A part where only text can stand."""
+    """Return a part where only text can stand."""
     if isinstance(part, Text):
         return part.text
     name = part.url or part.name or part.mime_type or "without a name"

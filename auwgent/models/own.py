@@ -104,7 +104,7 @@ class OwnModel:
         """Nothing to do: the catalog closes the user's object, which has other settings elsewhere."""
 
     def _completed(self, request: ModelRequest, heard: _Heard) -> Reply:
-        """The reply, with what the model left open filled in from what it streamed."""
+        """Return the reply, with what the model left open filled in from what it streamed."""
         given = heard.reply or Reply()
         text = given.text or "".join(heard.texts)
         calls = tuple(map(_call, given.calls or heard.calls.values()))

@@ -49,7 +49,7 @@ def _text(words: str) -> Wired:
 
 
 def _as_text(part: Part, spec: ModelSpec) -> Wired:
-    """A part of a result where text alone can stand: what is shown behind the result is named in it."""
+    """Return a part of a result where text alone can stand: what is shown behind the result is named in it."""
     shown = _part(spec, part)
     return shown if shown["type"] == "text" else _text(media.in_words(part))
 

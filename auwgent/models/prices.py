@@ -16,7 +16,7 @@ _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 
 
 def known_usd(spec: ModelSpec, usage: Usage, charged: Any) -> float | None:
-    """The cost by the configured price, else as `charged` by the provider, where that is a number."""
+    """Return the cost by the configured price, else as `charged` by the provider, where that is a number."""
     if spec.price is not None:
         cost = usage.input_tokens * spec.price.get("input", 0.0)
         cost += usage.output_tokens * spec.price.get("output", 0.0)
@@ -25,12 +25,12 @@ def known_usd(spec: ModelSpec, usage: Usage, charged: Any) -> float | None:
 
 
 def estimated(sent: str, written: str) -> Usage:
-    """Tokens by the length of the texts, where nobody reported them."""
+    """Return tokens by the length of the texts, where nobody reported them."""
     return Usage(input_tokens=len(sent) // 4 + 1, output_tokens=len(written) // 4 + 1, estimated=True)
 
 
 def listed_usd(spec: ModelSpec, usage: Usage) -> float | None:
-    """The cost by LiteLLM's list; None for a model without a price there."""
+    """Return the cost by LiteLLM's list; None for a model without a price there."""
     rates = listed(spec)
     if rates.get("input_cost_per_token") is None:
         return None
@@ -52,14 +52,14 @@ def listed_usd(spec: ModelSpec, usage: Usage) -> float | None:
 
 
 def is_priced(spec: ModelSpec) -> bool:
-    """Whether what its calls cost will be known, as far as can be said before one."""
+    """Return whether what its calls cost will be known, as far as can be said before one."""
     if spec.price is not None or spec.provider in IN_PROCESS or provider(spec).charges:
         return True
     return spec.own is None and listed_usd(spec, Usage()) is not None
 
 
 def highest_rates(spec: ModelSpec) -> tuple[float, float] | None:
-    """The most that a token of input and of output may cost, in US dollars; None where nobody knows."""
+    """Return the most that a token of input and of output may cost, in US dollars; None where nobody knows."""
     if spec.price is not None:
         return tuple(spec.price.get(side, 0.0) / 1_000_000 for side in ("input", "output"))  # type: ignore[return-value]
     rates = {} if spec.own is not None else listed(spec)
@@ -81,7 +81,7 @@ def highest_rates(spec: ModelSpec) -> tuple[float, float] | None:
 
 
 def window(spec: ModelSpec) -> int | None:
-    """Tokens that the model and each of its fallbacks can read; None where no window is known."""
+    """Return tokens that the model and each of its fallbacks can read; None where no window is known."""
     known = [own for one in (spec, *spec.fallbacks) if (own := _own_window(one)) is not None]
     return min(known, default=None)
 

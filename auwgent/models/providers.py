@@ -251,7 +251,7 @@ _TAILS = re.compile(r"(/v\d+\w*)?(/chat/completions|/messages|/chat|/models|/api
 
 
 def is_provider(name: str) -> bool:
-    """Whether there is such a provider. Where LiteLLM's cannot be known, every name may be one."""
+    """Return whether there is such a provider. Where LiteLLM's cannot be known, every name may be one."""
     return name in PROVIDERS or name in IN_PROCESS or name in (provider_names() or (name,))
 
 
@@ -263,13 +263,13 @@ def near_provider(name: str) -> str:
 
 
 def provider_of(name: str) -> Provider:
-    """The provider with this prefix. One that is not known here is OpenAI-like, its key optional."""
+    """Return the provider with this prefix. One that is not known here is OpenAI-like, its key optional."""
     known = PROVIDERS.get(name) or IN_PROCESS.get(name)
     return known or Provider(name, (f"{name.upper()}_API_KEY",), needs_key=False, chat="")
 
 
 def provider(spec: ModelSpec) -> Provider:
-    """The provider of a model. One of the user's own has none: what it can do stands in its class."""
+    """Return the provider of a model. One of the user's own has none: what it can do stands in its class."""
     if spec.own is None:
         return provider_of(spec.provider)
     native: Literal["always", "never"] = (
@@ -279,31 +279,31 @@ def provider(spec: ModelSpec) -> Provider:
 
 
 def family(spec: ModelSpec) -> Family:
-    """What a model's name tells of it, whoever serves it."""
+    """Return what a model's name tells of it, whoever serves it."""
     name = spec.name.lower()
     return next((one for one in FAMILIES if re.search(one.names, name)), NO_FAMILY)
 
 
 def is_in_process(spec: ModelSpec) -> bool:
-    """Whether no address, key or route has a meaning for it."""
+    """Return whether no address, key or route has a meaning for it."""
     return spec.own is not None or spec.provider in IN_PROCESS
 
 
 def key_for(provider: str, api_keys: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
-    """The provider's key: from `[api_keys]`, else from its environment variables."""
+    """Return the provider's key: from `[api_keys]`, else from its environment variables."""
     if api_keys.get(provider):
         return api_keys[provider]
     return next((key for name in provider_of(provider).env if (key := environ.get(name, "").strip())), None)
 
 
 def is_key_variable(name: str) -> bool:
-    """Whether a variable of that name holds the key of a provider."""
+    """Return whether a variable of that name holds the key of a provider."""
     ours = (variable for provider in PROVIDERS.values() for variable in (*provider.env, *provider.tokens))
     return name.endswith("_API_KEY") or name in ours
 
 
 def keys_of(environ: Mapping[str, str]) -> Iterator[str]:
-    """The keys of all known providers that stand in the environment."""
+    """Yield the keys of all known providers that stand in the environment."""
     names = {name for provider in PROVIDERS.values() for name in provider.env + provider.tokens}
     yield from (environ[name] for name in names if environ.get(name))
 
@@ -316,7 +316,7 @@ def key_places(spec: ModelSpec) -> str:
 
 
 def missing_key(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> str | None:
-    """What the user has to do before `spec` can be asked, or None. An address of his own may need no key."""
+    """Return what the user has to do before `spec` can be asked, or None. An address of his own may need no key."""
     found = provider(spec)
     if wrong := unsendable(spec.api_key or ""):
         return f"the API key of {spec.name} {wrong}: check {key_places(spec)}"
@@ -328,13 +328,13 @@ def missing_key(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> str
 
 
 def wants_placeholder(spec: ModelSpec, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether something must stand for a key that is not there: OpenAI's client makes no call without one."""
+    """Return whether something must stand for a key that is not there: OpenAI's client makes no call without one."""
     known = PROVIDERS.get(spec.provider)
     return known is not None and not known.exact and own_address(spec, environ) is not None
 
 
 def own_address(spec: ModelSpec, environ: Mapping[str, str]) -> str | None:
-    """The address that the config gives, else the environment, in the variables that LiteLLM heeds."""
+    """Return the address that the config gives, else the environment, in the variables that LiteLLM heeds."""
     prefix = spec.provider.upper()
     names = (f"{prefix}_BASE_URL", f"{prefix}_API_BASE")
     return spec.base_url or next((environ[name] for name in names if environ.get(name)), None)
@@ -361,7 +361,7 @@ def wrong_address(base_url: str, *, direct: bool) -> str | None:
     try:
         parts = urlsplit(base_url)
         has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, half an IPv6 address
+    except ValueError:  # a port that is not a number, half an IPv6 address
         has_host = False
     if not has_host or parts.scheme not in ("http", "https"):
         return "should be an address such as https://llm.example"
@@ -373,7 +373,7 @@ def wrong_address(base_url: str, *, direct: bool) -> str | None:
 
 
 def not_direct(spec: ModelSpec, environ: Mapping[str, str]) -> str | None:
-    """Why `spec` cannot be asked in OpenAI's chat wire format; None where it can."""
+    """Return why `spec` cannot be asked in OpenAI's chat wire format; None where it can."""
     if provider_of(spec.provider).chat is None:
         return f"{spec.provider} does not speak OpenAI's chat wire format"
     if spec.model.startswith("responses/"):

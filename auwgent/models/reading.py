@@ -17,7 +17,7 @@ _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
 
 
 def read_json(text: str) -> Any:
-    """The value of a text that is JSON and nothing else.
+    """Return the value of a text that is JSON and nothing else.
 
     Raises `ValueError` where it is not, where it is nested deeper than `DEEPEST`, or holds a number that is none.
     """
@@ -29,10 +29,10 @@ def read_json(text: str) -> Any:
 
 
 def read_arguments(text: str) -> dict[str, Any] | None:
-    """The arguments of a call; None where they are no JSON object.
+    """Return the arguments of a call; None where they are not a JSON object.
 
-    Nothing at all and `null` are no arguments, as some servers write them; an object may be written twice, or as
-    a JSON string. What was cut off is never mended: a call does what the model wrote, or nothing.
+    Nothing at all and `null` count as no arguments, as some servers write them; an object may be written twice, or as
+    a JSON string. What was cut off is never repaired: a call does what the model wrote, or nothing.
     """
     if not text.strip():
         return {}
@@ -55,7 +55,7 @@ def read_arguments(text: str) -> dict[str, Any] | None:
 
 
 def answers(text: str) -> Iterator[Any]:
-    """The JSON values that a text may mean, the likeliest first: all of it, then fences, then words.
+    """Yield the JSON values that a text may mean, the likeliest first: all of it, then fences, then words.
 
     Of several the last one comes first: before it a model thinks aloud.
     """
@@ -76,7 +76,7 @@ def answers(text: str) -> Iterator[Any]:
 
 
 def _values(text: str) -> Iterator[Any]:
-    """The objects and lists that stand in a text."""
+    """Yield the objects and lists that stand in a text."""
     place = 0
     for _ in range(_STARTS):
         found = _START.search(text, place)
@@ -90,7 +90,7 @@ def _values(text: str) -> Iterator[Any]:
 
 
 def _in_a_row(text: str) -> list[Any]:
-    """The values that a text consists of, one behind the other; none where anything else stands in it."""
+    """Return the values that a text consists of, one behind the other; none where anything else stands in it."""
     values: list[Any] = []
     rest = text.strip()
     while rest:

@@ -20,7 +20,7 @@ class Json(dict[str, Any]):
 
     @classmethod
     def of(cls, value: Any) -> Any:
-        """A value with all objects in it as these."""
+        """Return a value with all objects in it as these."""
         if isinstance(value, dict):
             return cls({key: cls.of(inner) for key, inner in value.items()})
         return [cls.of(inner) for inner in value] if isinstance(value, list) else value
@@ -89,7 +89,7 @@ class BrokenOff(Exception):
 
 
 async def answered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Json, None]:
-    """The pieces of an answer in OpenAI's chat format, or the whole of it, in one and the same form.
+    """Yield the pieces of an answer in OpenAI's chat format, or the whole of it, in one and the same form.
 
     Once the model has said that it is done, nothing that may follow or fail to follow can take the answer away.
     """
@@ -149,7 +149,7 @@ def tidied(sent: Any) -> Json:
 
 
 def failure_in(sent: Mapping[str, Any]) -> APIError | None:
-    """The error that stands in place of an answer, with the status it would have had."""
+    """Return the error that stands in place of an answer, with the status it would have had."""
     if sent.get("error") or sent.get("type") == "error" or sent.get("object") == "error":
         said, status = _wrong(sent)
         has_words = any(said.values()) if isinstance(said, dict) else said
@@ -160,7 +160,7 @@ def failure_in(sent: Mapping[str, Any]) -> APIError | None:
 
 
 def _wrong(sent: Any) -> tuple[Any, int | None]:
-    """What an error says, and the status it stands for."""
+    """Return what an error says, and the status it stands for."""
     if not isinstance(sent, dict):
         return sent, None
     said = sent.get("error") or sent
@@ -204,7 +204,7 @@ def _choice(choice: Json) -> Json:
 
 
 def _message(message: Json) -> Json:
-    """A message or a piece of one. What a reader of it may not expect is left out."""
+    """Return a message or a piece of one. What a reader of it may not expect is left out."""
     tidy = Json(message)
     content = message.content
     if isinstance(content, list):
@@ -247,7 +247,7 @@ def _text(value: Any) -> str | None:
 
 
 def _thought_and_said(parts: list[Any]) -> tuple[str, str]:
-    """A content of parts as two texts."""
+    """Return a content of parts as two texts."""
     thought, said = [], []
     for part in parts:
         if isinstance(part, str):
@@ -269,7 +269,7 @@ _CACHED = (
 
 
 def believed(usage: Json) -> Json | None:
-    """A usage whose counts can be: numbers of tokens, none beyond all measure. None: we count ourselves."""
+    """Return a usage whose counts can be: numbers of tokens, none beyond all measure. None: we count ourselves."""
     sent = _count(usage.prompt_tokens if "prompt_tokens" in usage else usage.input_tokens)
     received = _count(usage.completion_tokens if "completion_tokens" in usage else usage.output_tokens)
     if sent is None or received is None:
@@ -289,7 +289,7 @@ def believed(usage: Json) -> Json | None:
 
 
 def _count(value: Any) -> int | None:
-    """A number of tokens; 0 for what is not there."""
+    """Return a number of tokens; 0 for what is not there."""
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_TOKENS:

@@ -29,7 +29,7 @@ class Cooldowns:
         self._until[spec.name, spec.base_url] = time.monotonic() + spec.cooldown
 
     def is_over(self, model: Route) -> bool:
-        """Whether this model may be asked."""
+        """Return whether this model may be asked."""
         return time.monotonic() >= self._until.get((model.spec.name, model.spec.base_url), 0.0)
 
 

@@ -31,7 +31,7 @@ _SLACK = 1_000  # characters that written-out definitions may add
 
 
 def tidy(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The same schema in the words all providers understand.
+    """Return the same schema in the words all providers understand.
 
     What fits the original fits this one, and but for patterns in a dialect of their own the other way round, too.
     Definitions are written out where they stand, unless they are recursive or that would make the whole much
@@ -44,7 +44,7 @@ def tidy(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def subschemas(schema: Mapping[str, Any]) -> Iterator[Any]:
-    """The schemas directly inside one, definitions included."""
+    """Yield the schemas directly inside one, definitions included."""
     for key, value in schema.items():
         if key in (*OF_SCHEMAS, *_DEFINITIONS, "dependencies") and isinstance(value, Mapping):
             yield from value.values()
@@ -63,7 +63,7 @@ class Document:
         self._index(root, "")
 
     def target(self, reference: str, base: str) -> tuple[Any, str, str] | None:
-        """The schema it refers to, the address that counts there, and a name for it; None where it leads out."""
+        """Return the schema it refers to, the address that counts there, and a name for it; None where it leads out."""
         address = base + reference if reference.startswith("#") else urljoin(base, reference)
         address, _, fragment = address.partition("#")
         if address not in self._resources:
@@ -95,7 +95,7 @@ class Document:
 
 
 def address_in(schema: Any, base: str) -> str:
-    """The address that references in a schema are relative to."""
+    """Return the address that references in a schema are relative to."""
     own = schema.get("$id", schema.get("id")) if isinstance(schema, Mapping) else None
     if not isinstance(own, str) or own.startswith("#"):
         return base
@@ -103,7 +103,7 @@ def address_in(schema: Any, base: str) -> str:
 
 
 def references(schema: Mapping[str, Any]) -> list[str]:
-    """What a schema refers to."""
+    """Return what a schema refers to."""
     return [schema[key] for key in _REFERENCES if isinstance(schema.get(key), str)]
 
 
@@ -147,7 +147,7 @@ class _Tidy:
                 return result | {"$defs": kept} if kept else result
 
     def _kept(self, result: Mapping[str, Any], exactly: bool) -> dict[str, Any]:
-        """The definitions that stay, of those that are referred to."""
+        """Return the definitions that stay, of those that are referred to."""
         by_name = {one.name: one for one in self._definitions.values() if one.is_kept}
         kept: dict[str, Any] = {}
         while missing := sorted((_mentioned([result, kept]) & by_name.keys()) - kept.keys()):
@@ -216,7 +216,7 @@ class _Tidy:
                 one.is_kept = one.uses > 1 and own[id(one)] > len(one.name) + 30
 
     def _leaves_first(self) -> list[_Definition]:
-        """The definitions that are part of no circle and lead into none, those that need no others first."""
+        """Return the definitions that are part of no circle and lead into none, those that need no others first."""
         open_needs = {id(one): len(one.needs) for one in self._definitions.values()}
         users: dict[int, list[_Definition]] = {}
         for one in self._definitions.values():
@@ -275,7 +275,7 @@ class _Tidy:
 
 
 def _mentioned(places: Any) -> set[str]:
-    """The definitions that are referred to anywhere in these."""
+    """Return the definitions that are referred to anywhere in these."""
     return set(re.findall(r'"\$ref": "#/\$defs/([A-Za-z0-9_.-]+)"', json.dumps(places, default=str)))
 
 
@@ -290,7 +290,7 @@ def _annotations(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _modern(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema with the words of today for those of older drafts."""
+    """Return the schema with the words of today for those of older drafts."""
     result = dict(schema)
     for key in ("Minimum", "Maximum"):
         bound = result.get(f"exclusive{key}")
@@ -343,7 +343,7 @@ def _plain(schema: dict[str, Any], exact: bool) -> dict[str, Any]:
 
 
 def _one_kind(values: Any) -> str:
-    """The type that all these values have, if it is one."""
+    """Return the type that all these values have, if it is one."""
     names = {str: "string", bool: "boolean", int: "integer", type(None): "null"}
     kinds = {names.get(type(value), "") for value in values} if isinstance(values, list) else set()
     return kinds.pop() if len(kinds) == 1 else ""

@@ -51,7 +51,7 @@ class ScriptedModel:
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
-        """A model with the script in the params of this table."""
+        """Return a model with the script in the params of this table."""
         return cls(spec)
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -101,7 +101,7 @@ class ScriptedModel:
         )
 
     def _times_asked(self, request: ModelRequest) -> int:
-        """How often these turns were asked about, this time included."""
+        """Return how often these turns were asked about, this time included."""
         turns = tuple(request.turns)
         return sum(
             len(asked.turns) == len(turns) and asked.turns[-1:] == turns[-1:] for asked in self.requests
@@ -160,7 +160,7 @@ class ScriptedModel:
 
 
 def scripted(*replies: str | Mapping[str, Any], name: str = "scripted/test", **params: Any) -> ScriptedModel:
-    """A model that gives these replies in order; `params` are those of a script, and `timeout`."""
+    """Return a model that gives these replies in order; `params` are those of a script, and `timeout`."""
     timeout = params.pop("timeout", 60.0)
     return ScriptedModel(ModelSpec(name, timeout=timeout, params={"replies": replies, **params}))
 
@@ -197,7 +197,7 @@ class ScriptedError(_Strict):
     retryable: bool | None = None  # follows from `fault`
     retry_after: float | None = None  # seconds
     after: int = Field(0, ge=0)  # pieces that come first
-    times: float = Field(math.inf, gt=0)  # only the first so many times that the same turns are asked about
+    times: float = Field(math.inf, gt=0)  # applies only this many times for the same turns
 
     def kind(self) -> Fault:
         if self.fault:
@@ -232,7 +232,7 @@ class ScriptedReply(_Strict):
         return any(condition is not None for condition in (self.when, self.system, self.result))
 
     def answers(self, request: ModelRequest) -> bool:
-        """Whether the conditions hold."""
+        """Return whether the conditions hold."""
         results = last_results(request)
         return (
             bool(results) is (self.result not in (None, False))
@@ -256,7 +256,7 @@ class Script(BaseModel):
 
 
 def read(spec: ModelSpec) -> Script:
-    """The script of a model, from its params or its file."""
+    """Return the script of a model, from its params or its file."""
     found: Mapping[str, Any] = {}
     if "replies" not in spec.params:
         found = ECHO if spec.model == "echo" else _read_file(spec)
@@ -276,19 +276,19 @@ def _read_file(spec: ModelSpec) -> Mapping[str, Any]:
         hint = "name a script file or scripted/echo, or give params.replies"
         raise ConfigError(f"model {spec.name!r}: cannot read {path}: {error.strerror}; {hint}") from error
     except ValueError as error:
-        raise ConfigError(f"model {spec.name!r}: {path} is no valid {path.suffix[1:]}: {error}") from error
+        raise ConfigError(f"model {spec.name!r}: {path} is not valid {path.suffix[1:]}: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"model {spec.name!r}: {path} must hold a table with replies")
     return content
 
 
 def last_user_text(request: ModelRequest) -> str:
-    """What the user said last."""
+    """Return what the user said last."""
     return next((turn.text for turn in reversed(request.turns) if turn.role == "user"), "")
 
 
 def last_results(request: ModelRequest) -> list[str]:
-    """The tool results that the request ends with."""
+    """Return the tool results that the request ends with."""
     results: list[str] = []
     for turn in reversed(request.turns):
         if turn.role != "tool":

@@ -56,7 +56,7 @@ class Quote:
         return replace(self, output_tokens=min(self.least, self.output_tokens))
 
     def within(self, tokens: float, usd: float) -> Quote | None:
-        """The request with as much output as so many tokens and dollars pay for; None where that is too little."""
+        """The request with as much output as those tokens and dollars pay for; None where that is too little."""
         into, out = self.rates or (0.0, 0.0)
         left = min(self.output_tokens, tokens - self.input_tokens)
         if usd < self.usd:
@@ -117,7 +117,7 @@ async def asked(route: Route, request: ModelRequest) -> AsyncGenerator[Piece | R
 
 
 def quoted(spec: ModelSpec, request: ModelRequest) -> Quote:
-    """What a model may use at most for a request."""
+    """Return what a model may use at most for a request."""
     if spec.provider in IN_PROCESS and spec.own is None:
         return Quote(spec.name, 0, 0, is_limited=True, rates=(0.0, 0.0))
     own = {} if spec.own is not None else listed(spec)
@@ -137,7 +137,7 @@ def quoted(spec: ModelSpec, request: ModelRequest) -> Quote:
 
 
 def embedding(spec: ModelSpec, texts: Sequence[str]) -> Quote:
-    """What a model may use at most to make vectors of texts."""
+    """Return what a model may use at most to make vectors of texts."""
     free = spec.provider in IN_PROCESS
     tokens = 0 if free else sum(len(text.encode("utf-8", "replace")) + AROUND_A_TURN for text in texts)
     return Quote(spec.name, tokens, 0, is_limited=True, rates=(0.0, 0.0) if free else highest_rates(spec))
@@ -161,11 +161,11 @@ def input_bound(request: ModelRequest) -> int:
 
 
 def _answers(spec: ModelSpec) -> int:
-    """How many answers the params ask for."""
+    """Return how many answers the params ask for."""
     number = spec.params.get("n")
     return number if isinstance(number, int) and number > 1 else 1
 
 
 def _is_told(spec: ModelSpec, usage: Usage) -> bool:
-    """Whether this is what the request has used. What we have guessed of a provider's is not."""
+    """Return whether this is what the request has used. What we have guessed of a provider's is not."""
     return not usage.estimated or spec.own is not None or spec.provider in IN_PROCESS

@@ -34,7 +34,7 @@ class Spoken:
         self._may_be_calls = False
 
     def feed(self, text: str) -> Iterator[tuple[Kind, str]]:
-        """What the next piece brings, without what cannot be told yet."""
+        """Yield what the next piece brings, without what cannot be told yet."""
         self._held += text
         if self._is_beginning and not self._begin():
             return
@@ -59,13 +59,13 @@ class Spoken:
             yield "text", text
 
     def close(self) -> Iterator[tuple[Kind, str]]:
-        """What was held back and is no call."""
+        """Yield what was held back and is no call."""
         if self._held and not (self._is_beginning and not self._held.strip()):
             yield "thought" if self._end else "text", self._held
         self._held = ""
 
     def calls(self, names: Collection[str]) -> list[tuple[str, str]]:
-        """The calls that were held back, as names and arguments; they are text no more."""
+        """Return the calls that were held back, as names and arguments; they are text no more."""
         if not self._may_be_calls:
             return []
         found, rest = _calls_in(self._held, names)
@@ -74,7 +74,7 @@ class Spoken:
         return found
 
     def _begin(self) -> bool:
-        """Whether it is known by now what the text begins with."""
+        """Return whether it is known by now what the text begins with."""
         words = self._held.lstrip()
         for begin, end in _OPENS.items() if not self._has_thought else ():
             if words.startswith(begin):
@@ -91,7 +91,7 @@ class Spoken:
         return True
 
     def _let_go(self) -> str:
-        """The text that surely is one."""
+        """Return the text that surely is one."""
         if self._may_be_calls:
             return ""
         kept = 0
@@ -108,7 +108,7 @@ class Spoken:
 
 
 def _overlap(text: str, tag: str) -> int:
-    """How many characters at the end of a text may be the beginning of a tag."""
+    """Return how many characters at the end of a text may be the beginning of a tag."""
     return next(
         (size for size in range(min(len(text), len(tag) - 1), 0, -1) if tag.startswith(text[-size:])), 0
     )

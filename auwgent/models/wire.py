@@ -58,7 +58,7 @@ def check_params(spec: ModelSpec) -> None:
 
 
 def params(spec: ModelSpec, known: Mapping[str, Any], most: int | None = None) -> dict[str, Any]:
-    """The params as they are, and `max_tokens` for a Claude; `known` is what LiteLLM lists of the model.
+    """Return the params as they are, and `max_tokens` for a Claude; `known` is what LiteLLM lists of the model.
 
     `most` are the tokens of output that are paid for, whatever the params say.
     """
@@ -73,7 +73,7 @@ def params(spec: ModelSpec, known: Mapping[str, Any], most: int | None = None) -
 
 
 def messages(spec: ModelSpec, request: ModelRequest) -> list[Message]:
-    """The system prompt and the turns, with roles, call ids and contents that `spec`'s provider accepts."""
+    """Return the system prompt and the turns, with roles, call ids and contents that `spec`'s provider accepts."""
     wired = list(_messages(spec, request.turns))
     make = family(spec)
     in_a_row = provider(spec).in_a_row and not make.alternates
@@ -96,7 +96,7 @@ def tools(spec: ModelSpec, request: ModelRequest) -> list[dict[str, Any]]:
 
 
 def native_output(spec: ModelSpec, *, has_tools: bool) -> bool:
-    """Whether the provider itself can hold an answer to a JSON Schema, tools or not.
+    """Return whether the provider itself can hold an answer to a JSON Schema, tools or not.
 
     Where this is False, LiteLLM would force a tool of its own on the model, which then can call no other: a
     final-answer tool among the others is the way there.
@@ -106,7 +106,7 @@ def native_output(spec: ModelSpec, *, has_tools: bool) -> bool:
 
 
 def response_format(spec: ModelSpec, request: ModelRequest) -> dict[str, Any] | None:
-    """The `response_format` of a structured answer. Not strict: few schemas of users fit that subset."""
+    """Return the `response_format` of a structured answer. Not strict: few schemas of users fit that subset."""
     if request.output is None:
         return None
     schema = {"name": request.output.name, "schema": _schema(spec, request.output.schema), "strict": False}
@@ -181,7 +181,7 @@ def _messages(spec: ModelSpec, turns: Iterable[Turn]) -> Iterator[Message]:
 
 
 def _assistant(spec: ModelSpec, turn: Turn, ids: _CallIds) -> Message | None:
-    """An answer; None where nothing of it can be sent, since an empty one is refused by most."""
+    """Return an answer; None where nothing of it can be sent, since an empty one is refused by most."""
     calls = [
         {
             "id": ids.of_call(turn, call),
@@ -212,7 +212,7 @@ def _server_call(call: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _name(name: str) -> str:
-    """A tool's name as every provider takes it, whatever a model has made up."""
+    """Return a tool's name as every provider takes it, whatever a model has made up."""
     name = _NOT_IN_NAMES.sub("_", name)[:NAME_LENGTH] or "unknown"
     return name if name[0].isalpha() or name[0] == "_" else f"_{name[1:]}"
 

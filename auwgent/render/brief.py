@@ -12,7 +12,7 @@ ENOUGH = 60  # characters of one value
 
 
 def line(intent: Intent, root: str | None = None) -> str | None:
-    """The line, or None for what is no step but the answer itself. Agents other than `root` are named."""
+    """Return the line, or None for the answer itself, which is not a step. Agents other than `root` are named."""
     value, name = intent.value, intent.name
     match name.rpartition("_"):
         case _ if name in ("response_text", "response_schema", "model_call", "error"):
@@ -47,7 +47,7 @@ def cut(intent: Intent) -> str | None:
 
 
 def short(value: Any, most: int = ENOUGH) -> str:
-    """The value on one line of at most so many characters."""
+    """Return the value on one line, cut to at most that many characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -13,7 +13,7 @@ MARKS = {"ok": "✓", "error": "✗", "skipped": "–", "denied": "–", "unknow
 
 
 def short(session: Session, *, colour: bool = False) -> Iterator[str]:
-    """The conversation line by line. What a terminal would obey is shown, not sent."""
+    """Yield the conversation line by line. What a terminal would obey is shown, not sent."""
     results = _results(session)
     for turn in session.turns:
         if turn.role == "tool":
@@ -28,7 +28,7 @@ def short(session: Session, *, colour: bool = False) -> Iterator[str]:
 
 
 def markdown(session: Session) -> str:
-    """The whole conversation as Markdown."""
+    """Return the whole conversation as Markdown."""
     results = _results(session)
     blocks = [f"# Session {one_line(session.id)}"]
     for turn in session.turns:
@@ -71,7 +71,7 @@ def _folded(call: ToolCall, result: Turn | None) -> str:
 
 
 def _fenced(text: str, language: str = "") -> str:
-    """A code block whose fence does not occur in it."""
+    """Return a code block whose fence does not occur in it."""
     fence = "```"
     while fence in text:
         fence += "`"

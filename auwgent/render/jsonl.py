@@ -9,7 +9,7 @@ from auwgent.errors import ConfigError
 from auwgent.intents import Intent
 from auwgent.render.base import Outcome
 
-MERGED = 64  # a line of a streamed answer brings at least one part in so many of what it repeats
+MERGED = 64  # a line of a streamed answer adds at least this fraction of what it repeats
 
 
 class JsonLines:

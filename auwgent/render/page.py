@@ -57,7 +57,7 @@ class Call:
         return ", ".join(f"{name}={short(_plain(value))}" for name, value in self.asked.args.items())
 
     def holds(self, turn: Turn) -> bool:
-        """Whether it was under way when that was said. Calls side by side end before what they said is over."""
+        """Return whether it was under way when that was said. Calls side by side end before what they said is over."""
         over = self.result is not None and turn.created_at > self.result.created_at
         return turn.run_id == self.turn.run_id and not over
 
@@ -113,7 +113,7 @@ class Spent:
 
 
 def page(session: Session) -> str:
-    """The whole conversation as an HTML document."""
+    """Return the whole conversation as an HTML document."""
     agents = list(dict.fromkeys([*session.stack[:1], *(turn.agent for turn in session.turns if turn.agent)]))
     colours = {agent: index % COLOURS for index, agent in enumerate(agents)}
     asked = [(turn, turn.usage) for turn in session.turns if turn.usage is not None]
@@ -139,7 +139,7 @@ def page(session: Session) -> str:
 
 
 def conversation(turns: Sequence[Turn], colours: Mapping[str, int]) -> list[Message]:
-    """The messages of the root, with what helpers said under the calls that they answered."""
+    """Return the messages of the root, with what helpers said under the calls that they answered."""
     roots: list[Message] = []
     of_helper: dict[str, list[Call]] = {}
     for message in _messages(turns, colours):
@@ -154,7 +154,7 @@ def conversation(turns: Sequence[Turn], colours: Mapping[str, int]) -> list[Mess
 
 
 def _messages(turns: Sequence[Turn], colours: Mapping[str, int]) -> list[Message]:
-    """Every turn but the results of tools, which go to their calls."""
+    """Return every turn but the results of tools, which go to their calls."""
     messages: list[Message] = []
     waiting: dict[str, list[Call]] = {}
     asked = 0
@@ -215,12 +215,12 @@ def _template() -> Template:
 
 
 def _shown(value: Any) -> Any:
-    """What may stand in a page: no control characters, nothing that turns the direction of the text around."""
+    """Return what may stand in a page: no control characters, nothing that turns the direction of the text around."""
     return value if hasattr(value, "__html__") else harmless(encodable(str(value)))
 
 
 def _markdown(text: str) -> Any:
-    """What a model wrote, as safe HTML. An answer that is JSON is shown as that."""
+    """Return what a model wrote, as safe HTML. An answer that is JSON is shown as that."""
     from markupsafe import Markup
 
     text = harmless(encodable(text))

@@ -13,7 +13,7 @@ _HINT = "   = "
 
 
 def text(found: Iterable[Problem], *, colour: bool) -> str:
-    """All of them, with a blank line between two."""
+    """Return all of them, with a blank line between two."""
     return "\n\n".join(_one(problem, colour) for problem in found)
 
 

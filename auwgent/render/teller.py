@@ -68,7 +68,7 @@ class Teller(ABC):
         self.pause()
 
     def structured(self, response: Any) -> str:
-        """The words for an answer that is data."""
+        """Return the words for an answer that is data."""
         return json.dumps(response, ensure_ascii=False, indent=2)
 
     def _step(self, intent: Intent) -> None:

@@ -50,22 +50,22 @@ def harmless(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """An id, a title or the like: harmless, and one line, whatever it holds."""
+    """Return an id, a title or the like: harmless, and one line, whatever it holds."""
     return _IDLE_JOINERS.sub("\ufffd", text.translate(_ON_ONE_LINE))
 
 
 def for_output(text: str) -> str:
-    """What goes to standard output: as it is into a file or a pipe, harmless on a terminal."""
+    """Return what goes to standard output: as it is into a file or a pipe, harmless on a terminal."""
     return harmless(text) if sys.stdout is not None and sys.stdout.isatty() else text
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether a person looks at this stream in colour. https://no-color.org"""
+    """Return whether a person looks at this stream in colour. https://no-color.org"""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def paint(text: str, *styles: Style, on: bool) -> str:
-    """The text in these styles, or as it is."""
+    """Return the text in these styles, or as it is."""
     if not on or not text:
         return text
     return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"

@@ -96,15 +96,15 @@ class SessionStore(Protocol):
     """
 
     async def latest(self, user_id: str) -> str | None:
-        """The id of the session that user used last."""
+        """Return the id of the session that user used last."""
 
     async def list_sessions(
         self, user_id: str, *, limit: int | None = None, since: datetime | None = None
     ) -> list[SessionInfo]:
-        """The user's sessions, the last used first."""
+        """Return the user's sessions, the last used first."""
 
     async def get(self, user_id: str, session_id: str) -> Session:
-        """The session with all its turns."""
+        """Return the session with all its turns."""
 
     def search(self, user_id: str, words: str) -> AsyncIterator[Hit]:
         """Turns whose text has all of the words, the newest session first."""
@@ -132,7 +132,7 @@ class SessionStore(Protocol):
     async def usage(
         self, by: UsageBy, *, user_id: str | None = None, since: datetime | None = None
     ) -> list[UsageRow]:
-        """Tokens and money, the most tokens first, days in their order. None as user: of all users."""
+        """Return tokens and money, the most tokens first, days in their order. None as user: of all users."""
 
 
 def is_store(instance: object) -> TypeGuard[SessionStore]:

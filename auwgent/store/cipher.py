@@ -39,7 +39,7 @@ def parse_key(url: URL, key: str) -> SecretStr:
 
 
 def driver() -> ModuleType:
-    """What speaks to encrypted files, in place of `sqlite3`."""
+    """Return what speaks to encrypted files, in place of `sqlite3`."""
     try:
         from sqlcipher3 import dbapi2
     except ImportError as error:
@@ -49,7 +49,7 @@ def driver() -> ModuleType:
 
 
 def resolve(key: SecretStr) -> str:
-    """The key itself. `StoreError` where the keyring does not give it."""
+    """Return the key itself. `StoreError` where the keyring does not give it."""
     text = key.get_secret_value()
     if not text.startswith(KEYRING):
         return text
@@ -76,7 +76,7 @@ def unlock(connection: Any, key: SecretStr) -> None:
 
 
 def misfit(path: Path) -> str:
-    """Why a key does not open the file, in the user's words."""
+    """Return why a key does not open the file, in the user's words."""
     with _reported(path):
         is_plain = _is_plain(path)
     if is_plain:
@@ -133,7 +133,7 @@ def _to_disk(folder: Path) -> None:
 
 
 def _is_plain(path: Path) -> bool:
-    """Whether it opens without a key. It is not read here: closing it would lose SQLite's locks on it."""
+    """Return whether it opens without a key. It is not read here: closing it would lose SQLite's locks on it."""
     if not path.exists() or not path.stat().st_size:
         return False
     with closing(_connect(path)) as connection:
@@ -171,7 +171,7 @@ def _reported(path: Path) -> Iterator[None]:
 
 
 def _can_be(text: str) -> bool:
-    """Whether the text can stand in a statement."""
+    """Return whether the text can stand in a statement."""
     return (
         bool(text) and "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
     )

@@ -206,7 +206,7 @@ class Database:
             )
 
     def _is_in_place(self) -> bool:
-        """Whether the file and its WAL are still those that were opened."""
+        """Return whether the file and its WAL are still those that were opened."""
         if self.path is None or self._file is None:
             return True
         is_same = disks.identity(self.path) == self._file
@@ -224,7 +224,7 @@ class Database:
         self._wal = None
 
     def _to_read(self, url: URL) -> URL:
-        """The URL of a SQLite file that cannot be written. A WAL can be read only with its index beside it."""
+        """Return the URL of a SQLite file that cannot be written. A WAL can be read only with its index beside it."""
         assert self.path is not None
         wal, index = (disks.beside(self.path, end) for end in ("-wal", "-shm"))
         if wal.exists() and wal.stat().st_size and not index.exists():
@@ -261,5 +261,5 @@ def _heard(job: asyncio.Future[Any]) -> None:
 
 
 def _is_writable(path: Path) -> bool:
-    """Whether SQLite may write to the file, and make a WAL beside it."""
+    """Return whether SQLite may write to the file, and make a WAL beside it."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)

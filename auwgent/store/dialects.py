@@ -91,7 +91,7 @@ class SQLite:
     threads = 1
 
     def options(self, path: Path | None, key: SecretStr | None) -> dict[str, Any]:
-        """What SQLAlchemy's engine is made with."""
+        """Return what SQLAlchemy's engine is made with."""
         options: dict[str, Any] = {
             "connect_args": {"check_same_thread": False, "timeout": 5.0, "isolation_level": None}
         }
@@ -121,24 +121,24 @@ class SQLite:
         event.listen(engine, "begin", _begin_sqlite)
 
     def passes(self, error: DBAPIError) -> bool:
-        """Whether the same transaction may succeed in a moment."""
+        """Return whether the same transaction may succeed in a moment."""
         return sqlite_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
     def is_away(self, error: SQLAlchemyError) -> bool:
-        """Whether the database is away for now, as a server is that starts again."""
+        """Return whether the database is away for now, as a server is that starts again."""
         return False
 
     def explain(self, error: BaseException, path: Path | None) -> str:
-        """What is wrong, in the user's words."""
+        """Return what is wrong, in the user's words."""
         is_short = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN"))
         return FULL if path is not None and is_short and is_full(path) else explain_driver(error)
 
     def refusal(self, connection: Connection) -> str | None:
-        """Why this database cannot be used, where that is so."""
+        """Return why this database cannot be used, where that is so."""
         return None
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        """An `INSERT` that knows `ON CONFLICT`."""
+        """Return an `INSERT` that knows `ON CONFLICT`."""
         from sqlalchemy.dialects.sqlite import insert
 
         return insert(table)
@@ -151,11 +151,11 @@ class SQLite:
         return func.lower(column)
 
     def is_beyond_ascii(self, column: ColumnElement[str]) -> ColumnElement[bool]:
-        """Whether there is more than ASCII in it."""
+        """Return whether there is more than ASCII in it."""
         return func.length(cast(column, LargeBinary)) != func.length(column)
 
     def finds_vectors(self, connection: Connection) -> bool:
-        """Whether the database itself can look for the nearest vectors."""
+        """Return whether the database itself can look for the nearest vectors."""
         return False
 
 
@@ -174,7 +174,7 @@ class PostgreSQL:
     )
 
     def options(self, path: Path | None, key: SecretStr | None) -> dict[str, Any]:
-        """What SQLAlchemy's engine is made with."""
+        """Return what SQLAlchemy's engine is made with."""
         # A connection may have died while the model was thinking, or come through a pooler.
         return {
             "pool_pre_ping": True,
@@ -187,31 +187,31 @@ class PostgreSQL:
         """Prepare each new connection: there is nothing to prepare."""
 
     def passes(self, error: DBAPIError) -> bool:
-        """Whether the same transaction may succeed in a moment."""
+        """Return whether the same transaction may succeed in a moment."""
         state = getattr(error.orig, "sqlstate", None)
         if state is None and self.STARTING.search(str(error.orig)):
             return True
         return error.connection_invalidated or (state or "").startswith(self.PASSING)
 
     def is_away(self, error: SQLAlchemyError) -> bool:
-        """Whether no server answered: it may be starting again, or the URL may be wrong."""
+        """Return whether no server answered: it may be starting again, or the URL may be wrong."""
         if not isinstance(error, OperationalError) or getattr(error.orig, "sqlstate", None) is not None:
             return False
         return bool(self.SILENT.search(str(error.orig)))
 
     def explain(self, error: BaseException, path: Path | None) -> str:
-        """What is wrong, in the user's words."""
+        """Return what is wrong, in the user's words."""
         return explain_driver(error)
 
     def refusal(self, connection: Connection) -> str | None:
-        """Why this database cannot be used, where that is so."""
+        """Return why this database cannot be used, where that is so."""
         encoding = connection.execute(text("SHOW server_encoding")).scalar()
         if encoding == "UTF8":
             return None
         return f"the database's encoding is {encoding}, Auwgent needs UTF8: CREATE DATABASE … ENCODING 'UTF8'"
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        """An `INSERT` that knows `ON CONFLICT`. It is slow to import, and loaded for this database alone."""
+        """Return an `INSERT` that knows `ON CONFLICT`. It is slow to import, and loaded for this database alone."""
         from sqlalchemy.dialects.postgresql import insert
 
         return insert(table)
@@ -225,11 +225,11 @@ class PostgreSQL:
         return func.lower(column.collate("C"))
 
     def is_beyond_ascii(self, column: ColumnElement[str]) -> ColumnElement[bool]:
-        """Whether there is more than ASCII in it."""
+        """Return whether there is more than ASCII in it."""
         return func.octet_length(column) != func.char_length(column)
 
     def finds_vectors(self, connection: Connection) -> bool:
-        """Whether the database itself can look for the nearest vectors: with pgvector, in whatever schema."""
+        """Return whether the database itself can look for the nearest vectors: with pgvector, in whatever schema."""
         return bool(connection.execute(text("SELECT to_regtype('vector') IS NOT NULL")).scalar())
 
 
@@ -246,16 +246,16 @@ NAMES = {
 
 
 def dialect_of(what: Connection | URL) -> Dialect:
-    """The dialect of a connection or an address."""
+    """Return the dialect of a connection or an address."""
     return DIALECTS[what.dialect.name if isinstance(what, Connection) else what.get_backend_name()]
 
 
 def parse_url(url: Address | None) -> URL:
-    """The URL with its driver. `ConfigError` where it is none; the message holds no password."""
+    """Return the URL with its driver. `ConfigError` where it is none; the message holds no password."""
     try:
         parsed = url if isinstance(url, URL) else _parsed(url or DEFAULT_URL)
     except (ArgumentError, ValueError):
-        raise ConfigError(f"url is no database URL; write {KNOWN}") from None
+        raise ConfigError(f"url is not a database URL; write {KNOWN}") from None
     name = NAMES.get(parsed.drivername)
     if name is None:
         raise ConfigError(f"url names the database {parsed.drivername!r}; write {KNOWN}")
@@ -263,12 +263,12 @@ def parse_url(url: Address | None) -> URL:
 
 
 def shown(url: URL) -> str:
-    """The URL as it may be shown. A query may hold a password, too."""
+    """Return the URL as it may be shown. A query may hold a password, too."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _parsed(url: str) -> URL:
-    """A URL whose password may hold anything, an `@` or a `/` as well, or stand in the query."""
+    """Return a URL whose password may hold anything, an `@` or a `/` as well, or stand in the query."""
     scheme, mark, rest = url.partition("://")
     if not mark or scheme.startswith("sqlite"):
         return make_url(url)
@@ -286,7 +286,7 @@ def _parsed(url: str) -> URL:
 
 
 def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An `INSERT` that knows `ON CONFLICT`."""
+    """Return an `INSERT` that knows `ON CONFLICT`."""
     return dialect_of(connection).insert(table)
 
 
@@ -296,12 +296,12 @@ def lock(connection: Connection, number: int) -> None:
 
 
 def is_unreadable(error: SQLAlchemyError) -> bool:
-    """Whether a file is not a SQLite database, as it seems without the right key."""
+    """Return whether a file is not a SQLite database, as it seems without the right key."""
     return isinstance(error, DBAPIError) and sqlite_name(error) == "SQLITE_NOTADB"
 
 
 def sqlite_name(error: DBAPIError) -> str:
-    """SQLite's own name for what happened; empty where it is no error of SQLite."""
+    """SQLite's own name for what happened; empty where the error is not SQLite's."""
     return getattr(error.orig, "sqlite_errorname", "")
 
 

@@ -18,7 +18,7 @@ MOUNTS = Path("/proc/self/mounts")
 
 
 def is_full(path: Path) -> bool:
-    """Whether the disk that the file is on has no room left."""
+    """Return whether the disk that the file is on has no room left."""
     try:
         return shutil.disk_usage(_nearest(path)).free < ROOM
     except OSError:
@@ -26,7 +26,7 @@ def is_full(path: Path) -> bool:
 
 
 def network_of(path: Path, mounts: Path = MOUNTS) -> str | None:
-    """The kind of network file system that the file is on; None where it is on none, or that cannot be told."""
+    """Return the kind of network file system that the file is on; None where it is on none, or that cannot be told."""
     try:
         lines = mounts.read_text(errors="replace").splitlines()
     except OSError:
@@ -44,7 +44,7 @@ def network_of(path: Path, mounts: Path = MOUNTS) -> str | None:
 
 
 def warning_of(path: Path, mounts: Path = MOUNTS) -> str | None:
-    """What to tell of a file that other machines may have open as well."""
+    """Return what to tell of a file that other machines may have open as well."""
     kind = network_of(path, mounts)
     if kind is None:
         return None
@@ -55,12 +55,12 @@ def warning_of(path: Path, mounts: Path = MOUNTS) -> str | None:
 
 
 def beside(path: Path, end: str) -> Path:
-    """A file that SQLite keeps beside its own: `-wal` or `-shm`."""
+    """Return a file that SQLite keeps beside its own: `-wal` or `-shm`."""
     return path.with_name(f"{path.name}{end}")
 
 
 def identity(path: Path) -> Identity | None:
-    """Which file stands at that path; None where none does."""
+    """Return which file stands at that path; None where none does."""
     try:
         found = path.stat()
     except OSError:

@@ -58,7 +58,7 @@ class Heart:
         self._worker: int | None = None
 
     def worker(self) -> int:
-        """The number of this process in the database, whose beat has moved within the last second. In a job."""
+        """Return the number of this process in the database, whose beat has moved within the last second. In a job."""
         with self._guard:
             if self._worker is None:
                 self._worker = self._database.write(
@@ -162,7 +162,7 @@ class Watch:
         self._guard = threading.Lock()
 
     def is_dead(self, worker: int, place: str | None, beat: int | None) -> bool:
-        """Whether that process is dead, as far as can be told by what was read of it just now."""
+        """Return whether that process is dead, as far as can be told by what was read of it just now."""
         if place is None or beat is None or is_gone(place):  # others have buried it, or it is of this machine
             return True
         at = time.monotonic()

@@ -27,7 +27,7 @@ from auwgent.store.tables import (
 
 
 def find(connection: Connection, user_id: str, session_id: str) -> Row[Any, Any, Any]:
-    """The head of a session, locked. `SessionNotFound` where that user has none of that id."""
+    """Return the head of a session, locked. `SessionNotFound` where that user has none of that id."""
     row = connection.execute(sql.SESSION, {"user_id": user_id, "session_id": session_id}).one_or_none()
     if row is None:
         raise SessionNotFound(
@@ -46,7 +46,7 @@ def check_free(connection: Connection, user_id: str, session_id: str) -> None:
 
 
 def session_of(user_id: str, session_id: str, head: tuple[str, str], history: Sequence[Row[Any]]) -> Session:
-    """The session with that head and history. Calls of a run that was interrupted may lack their results."""
+    """Return the session with that head and history. Calls of a run that was interrupted may lack their results."""
     try:
         return Session(
             id=session_id,
@@ -121,7 +121,7 @@ def copy(connection: Connection, session_no: int, new_id: str) -> int:
 
 
 def opening(turns: Sequence[Turn], least: int) -> int | None:
-    """Where a window of at least so many of these turns opens, as late as can be.
+    """Where a window of at least that many of these turns opens, as late as possible.
 
     It opens with what the user said to begin a run, so that helpers' turns stay with those of their callers, and
     behind all calls whose results are in it. None where that may be before these turns.

@@ -106,7 +106,7 @@ class _Claim:
 class Journal:
     """Writes runs to a database. Its methods block: they are jobs for the database's threads.
 
-    With a `window` no more than about so many of the newest turns are read, so that a long session costs no more
+    With a `window`, only about that many of the newest turns are read, so that a long session costs no more
     than a short one.
     """
 
@@ -173,7 +173,7 @@ class Journal:
             hold.session_id = new_id
 
     def unread(self, hold: Hold) -> UsageRow:
-        """What the turns before the window have used up."""
+        """Return what the turns before the window have used up."""
         place = {"of_session": hold.session_no, "last_seat": hold.first_seat}
         row = self.database.read(lambda connection: connection.execute(sql.UNREAD, place).one())
         count, priced, *counts, estimated = row
@@ -240,7 +240,7 @@ class Journal:
         session, history = self._windowed(hold, history)
         hold.seats = {row.id: row.seat for row in history}
         hold.last_seat = max(hold.seats.values(), default=0.0)
-        # Some models number their calls anew in each answer: before the window, an id may be that of another call.
+        # Some models start numbering their calls again in each answer: an id before the window may be another call's.
         missing: list[tuple[Turn, ToolCall]] = []
         paired(session.turns, lambda turn, call: missing.append((turn, call)))
         if not missing:
@@ -265,7 +265,7 @@ class Journal:
         )
 
     def _windowed(self, hold: Hold, history: Sequence[Row[Any]]) -> tuple[Session, Sequence[Row[Any]]]:
-        """The session, and the rows of its turns, both as far as they are in the window."""
+        """Return the session, and the rows of its turns, both as far as they are in the window."""
         while True:
             session = session_of(hold.user_id, hold.session_id, hold.head, history)
             if self._window is None or len(history) <= self._window:
@@ -282,7 +282,7 @@ class Journal:
             history = more
 
     def _waits(self, connection: Connection, hold: Hold) -> bool:
-        """Whether a live run is ahead in the queue; not when this run was itself taken for dead there."""
+        """Return whether a live run is ahead in the queue; not when this run was itself taken for dead there."""
         run = _run_of(connection, hold)
         if run is None or run.status != "queued":
             return False
@@ -290,7 +290,7 @@ class Journal:
         return bool([run for run in connection.execute(sql.AHEAD, place) if self._lives(run)])
 
     def _lives(self, run: Row[Any, Any, Any, Any]) -> bool:
-        """Whether a run of the queue counts. One that no process has yet is waiting for one."""
+        """Return whether a run of the queue counts. One that no process has yet is waiting for one."""
         return run.worker is None or not self._watch.is_dead(run.worker, run.place, run.beat)
 
     def _claim(
@@ -334,20 +334,20 @@ class Journal:
 
 
 def _run_of(connection: Connection, hold: Hold) -> Row[Any] | None:
-    """The row of the run, if it has one."""
+    """Return the row of the run, if it has one."""
     who = {"user_id": hold.user_id, "run_id": hold.run_id}
     return connection.execute(sql.RUN, who).one_or_none()
 
 
 def _history(connection: Connection, session_no: int, count: int | None) -> Sequence[Row[Any]]:
-    """The session's turns in their order, or the newest so many of them."""
+    """Return the session's turns in their order, or only that many of the newest."""
     if count is None:
         return connection.execute(sql.HISTORY, {"of_session": session_no}).all()
     return connection.execute(sql.NEWEST, {"of_session": session_no, "count": count}).all()[::-1]
 
 
 def _find_or_make(connection: Connection, hold: Hold) -> tuple[int, tuple[str, str], bool]:
-    """The session's number and head, and whether it was made just now."""
+    """Return the session's number and head, and whether it was made just now."""
     who = {"user_id": hold.user_id, "session_id": hold.session_id}
     row = connection.execute(sql.SESSION, who).one_or_none()
     is_new = row is None

@@ -17,14 +17,14 @@ LOCK = 0x61757767656E74  # "auwgent"
 
 
 def found(connection: Connection) -> int | None:
-    """The version of the schema in a database; None where it has none yet."""
+    """Return the version of the schema in a database; None where it has none yet."""
     if not inspect(connection).has_table(schema.name):
         return None
     return connection.execute(select(schema.c.version)).scalar()
 
 
 def place_of(database: Database) -> Place:
-    """The database as what is surveyed."""
+    """Return the database as what is surveyed."""
 
     def version() -> int | None:
         database.refuse_unusable()
@@ -34,7 +34,7 @@ def place_of(database: Database) -> Place:
 
 
 def look(database: Database, steps: Steps = STEPS) -> Schema:
-    """Which version the schema has. Nothing is made or changed."""
+    """Return which version the schema has. Nothing is made or changed."""
     return place_of(database).look(steps)
 
 

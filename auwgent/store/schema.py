@@ -29,7 +29,7 @@ FULL = "the disk is full; make room and try again"
 
 
 def newest(steps: Steps = STEPS) -> int:
-    """The version that these steps lead to."""
+    """Return the version that these steps lead to."""
     return max(steps, default=0) + 1
 
 
@@ -42,7 +42,7 @@ class Place:
     version: Callable[[], int | None]
 
     def survey(self, steps: Steps = STEPS) -> str:
-        """Whether a run could use it, and what the first one would do to it. Nothing is made or changed.
+        """Return whether a run could use it, and what the first one would do to it. Nothing is made or changed.
 
         `StoreError` where it cannot be read or written, or was made by a later release.
         """
@@ -58,7 +58,7 @@ class Place:
         return f"{self.shown}: version {schema.found}, up to date{more}"
 
     def look(self, steps: Steps = STEPS) -> Schema:
-        """Which version the schema has. Nothing is made or changed."""
+        """Return which version the schema has. Nothing is made or changed."""
         is_missing = self.path is not None and not self.path.exists()
         return Schema(None if is_missing else self.version(), newest(steps))
 
@@ -83,20 +83,20 @@ class Place:
 
 
 def file_of(url: str | None) -> str | None:
-    """The SQLite file that a URL names and says nothing more of; None where it is for SQLAlchemy to read."""
+    """Return the SQLite file that a URL names and says nothing more of; None where it is for SQLAlchemy to read."""
     found = re.fullmatch(r"sqlite:///([^?%]+)", url or DEFAULT_URL)
     return found[1] if found and found[1] != ":memory:" else None
 
 
 def place_of(file: str, folder: Path) -> Place:
-    """The place of a SQLite file that is not encrypted. A relative one is looked for in the folder."""
+    """Return the place of a SQLite file that is not encrypted. A relative one is looked for in the folder."""
     path = folder / Path(file).expanduser()
     return Place(path, str(path), lambda: _version(path))
 
 
 def _version(path: Path) -> int | None:
     address = (
-        f"file:{quote(str(path))}?mode=rw"  # SQLite may have to mend what a crash left; it makes no file
+        f"file:{quote(str(path))}?mode=rw"  # SQLite may have to recover from a crash; it creates no file
     )
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as connection:
@@ -111,7 +111,7 @@ def _version(path: Path) -> int | None:
 
 
 def explain_driver(error: BaseException) -> str:
-    """What a driver's error says, in one line."""
+    """Return what a driver's error says, in one line."""
     words = " ".join(str(error).split())
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_FULL":

@@ -77,14 +77,14 @@ class Sessions(SessionStore):
             await _close(journal)
 
     async def journal(self) -> Journal:
-        """The journal of the database, opened: anew in a process that was forked, or where its file is another now."""
+        """The journal of the database, opened; opened again in a forked process, or where its file was replaced."""
         journal = self._open_journal()
         if journal is not None and not journal.database.is_lost:
             return journal
         if journal is not None:
             self._opened = None
             log.warning(
-                "%s: the file was removed, moved or replaced; it is opened anew", journal.database.shown
+                "%s: the file was removed, moved or replaced; opening it again", journal.database.shown
             )
             await _close(journal)
         database = await asyncio.to_thread(self._database)  # what takes its time is SQLAlchemy's import
@@ -100,11 +100,11 @@ class Sessions(SessionStore):
         return journal
 
     async def schema(self) -> Schema:
-        """The version of the database's schema, and the one this auwgent wants. Nothing is made or changed."""
+        """Return the version of the database's schema, and the one this auwgent wants. Nothing is made or changed."""
         return await self._at_once(store.migrations.look)
 
     async def check(self) -> str:
-        """What a run would find there, for `auwgent check`. Nothing is made or changed; raises `StoreError`."""
+        """Return what a run would find there, for `auwgent check`. Nothing is made or changed; raises `StoreError`."""
         if self._file is not None and self._key is None:
             return await asyncio.to_thread(place_of(self._file, self.folder or Path.cwd()).survey)
         return await self._at_once(store.migrations.survey)
@@ -142,7 +142,7 @@ class Sessions(SessionStore):
         ]
 
     async def run_status(self, user_id: str, session_id: str) -> str | None:
-        """How the last run of the session ended, as in `SessionInfo`; None where there was none."""
+        """Return how the last run of the session ended, as in `SessionInfo`; None where there was none."""
         who = {"user_id": user_id, "session_id": session_id}
         row = await self._read(
             lambda connection: connection.execute(store.statements.STATUS, who).one_or_none()
@@ -240,7 +240,7 @@ class Sessions(SessionStore):
     # How
 
     def _open_journal(self) -> Journal | None:
-        """The journal, if it is open in this process."""
+        """Return the journal, if it is open in this process."""
         if self._opened is not None and self._opened.database.is_foreign:
             inherited.append(self._opened)
             self._opened = None
@@ -301,7 +301,7 @@ async def _close(journal: Journal) -> None:
 
 
 def _unheld(connection: Connection, user_id: str, session_id: str) -> int:
-    """The number of a session that no run holds."""
+    """Return the number of a session that no run holds."""
     number: int = store.history.find(connection, user_id, session_id).no
     if connection.execute(store.statements.HELD, {"of_session": number}).first():
         raise SessionConflict(f"session {session_id!r} is held by a run")

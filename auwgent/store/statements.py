@@ -202,7 +202,7 @@ NEW_ID = update(sessions).where(sessions.c.no == bindparam("of_session")).values
 
 
 def listing(user_id: str, limit: int | None, since: int | None) -> Select[Any]:
-    """A user's sessions that something was said in, with what their last runs are like."""
+    """Return a user's sessions that something was said in, with what their last runs are like."""
     own = turns.c.session_no == sessions.c.no
     count = select(func.count()).where(own).correlate(sessions).scalar_subquery()
     said = select(turns.c.body).where(own, turns.c.role == "user").order_by(turns.c.seat).limit(1)
@@ -225,7 +225,7 @@ def listing(user_id: str, limit: int | None, since: int | None) -> Select[Any]:
 
 
 def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:
-    """What was used by runs of this store, the most tokens first."""
+    """Return what was used by runs of this store, the most tokens first."""
     key = {"model": turns.c.model, "agent": turns.c.agent, "session": sessions.c.id, "day": DAYS}[by]
     return (
         select(
@@ -246,7 +246,7 @@ def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:
 
 
 def unused(user_id: str | None, before: int | None, keep: int | None) -> Select[Any]:
-    """The sessions not used since `before`, and all but the last used `keep` of each user, that no run holds."""
+    """Return the sessions not used since `before`, and all but the last used `keep` of each user, that no run holds."""
     place = func.row_number().over(partition_by=sessions.c.user_id, order_by=sessions.c.updated_at.desc())
     ranked = select(sessions.c.no, sessions.c.user_id, sessions.c.updated_at, place.label("place")).subquery()
     is_old = false() if before is None else ranked.c.updated_at < before

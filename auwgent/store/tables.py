@@ -180,7 +180,7 @@ def micros(moment: datetime) -> int:
 
 
 def moment(number: int) -> datetime:
-    """The time, aware, in UTC."""
+    """Return the time, aware, in UTC."""
     return EPOCH + number * MICROSECOND
 
 
@@ -196,7 +196,7 @@ def to_json(value: Any) -> str:
 
 
 def as_key(what: str, text: str) -> str:
-    """The text, if it can be a key in every database; else `ConfigError`."""
+    """Return the text, if it can be a key in every database; else `ConfigError`."""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise ConfigError(f"a {what} may hold neither NUL nor half a character: {text!r}")
     return text
@@ -212,7 +212,7 @@ def _plain(text: str | None) -> str | None:
 def seated(
     turns: Sequence[Turn], seats: Mapping[str, float], last: float, before: float = 0.0
 ) -> list[tuple[Turn, float]]:
-    """The turns that have no seat yet, each with one: between its neighbours', or behind the `last`.
+    """Return the turns that have no seat yet, each with one: between its neighbours', or behind the `last`.
 
     `before` is the seat in front of the first of these neighbours.
     """
@@ -241,7 +241,7 @@ COUNTED = {*COUNTS, "estimated"}  # what else a usage tells stands in the body
 def turn_row(
     turn: Turn, seat: float, session_no: int, run_no: int | None = None, run_id: str | None = None
 ) -> dict[str, Any]:
-    """The turn as a row of `turns`, written by that run."""
+    """Return the turn as a row of `turns`, written by that run."""
     row: dict[str, Any] = {
         "session_no": session_no,
         "id": turn.id,
@@ -294,7 +294,7 @@ def check_ids(session_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def turns_of(rows: Iterable[Sequence[Any]]) -> list[Turn]:
-    """The turns in rows of `TURN_COLUMNS`. `ValueError` where a row is damaged."""
+    """Return the turns in rows of `TURN_COLUMNS`. `ValueError` where a row is damaged."""
     found = []
     for turn_id, role, agent, run_id, created_at, model, *counts, estimated, body, _, _ in rows:
         fields = json.loads(body)
@@ -312,10 +312,10 @@ def turns_of(rows: Iterable[Sequence[Any]]) -> list[Turn]:
 
 
 def text_of(role: str, body: str) -> str:
-    """The text of a turn, by two of its columns. `ValueError` where they are damaged."""
+    """Return the text of a turn, by two of its columns. `ValueError` where they are damaged."""
     return Turn.model_validate({**json.loads(body), "role": role}).text
 
 
 def damaged(session_id: str) -> StoreError:
-    """The error for a session of which a row cannot be read."""
+    """Return the error for a session with a row that cannot be read."""
     return StoreError(f"session {session_id!r} is damaged in the database, or not written by auwgent")

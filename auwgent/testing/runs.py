@@ -69,7 +69,7 @@ class Run:
 
 
 async def talk(store: Any, text: str, session_id: str | None = None, user_id: str = "u1") -> Session:
-    """A whole run: the text, a checkpoint, an answer."""
+    """Go through a whole run: the text, a checkpoint, an answer."""
     run = await Run(store, session_id, user_id).start()
     run.say(text)
     await run.save()
@@ -78,7 +78,7 @@ async def talk(store: Any, text: str, session_id: str | None = None, user_id: st
 
 
 async def stored(store: Any, session_id: str, user_id: str = "u1") -> Session:
-    """The session as another run finds it."""
+    """Return the session as another run finds it."""
     run = await Run(store, session_id, user_id).start()
     await run.end()
     return run.session

@@ -42,7 +42,7 @@ class Scenario:
         return [intent.name for intent in self.intents]
 
     def of(self, name: str) -> list[dict[str, Any]]:
-        """The payloads of the whole intents of this name."""
+        """Return the payloads of the whole intents of this name."""
         return [intent.value for intent in self.intents if intent.name == name]
 
     @property

@@ -48,7 +48,7 @@ class StoreSuite:
 
     @staticmethod
     def make(place: str) -> Any:
-        """A store on the storage at this place, which may be empty."""
+        """Return a store on the storage at this place, which may be empty."""
         raise NotImplementedError
 
     @pytest.fixture

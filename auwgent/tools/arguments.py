@@ -73,7 +73,7 @@ class Arguments:
         return cls(tool, [_parameter(one, scope, about.get(one.name, "")) for one in found])
 
     def check(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The arguments as Python values. What is left out is left to the function's defaults."""
+        """Return the arguments as Python values. What is left out is left to the function's defaults."""
         try:
             return self._validated(given)
         except ValidationError as error:
@@ -125,7 +125,7 @@ class Arguments:
         return tidy({"type": "object", "properties": {}} | schema)
 
     def _meant(self, given: dict[str, Any], error: ValidationError) -> dict[str, Any]:
-        """The arguments with two habits of models undone: null for "none given", and JSON inside a string."""
+        """Return the arguments with two habits of models undone: null for "none given", and JSON inside a string."""
         again = dict(given)
         for name in {str(one["loc"][0]) for one in error.errors(include_url=False) if one["loc"]}:
             if name not in self._parameters or name not in given:
@@ -148,7 +148,7 @@ class Arguments:
 
 
 def _scope(source: Any) -> dict[str, Any]:
-    """The names its annotations may use."""
+    """Return the names its annotations may use."""
     routine = source if inspect.isroutine(source) else type(source).__call__
     routine = getattr(routine, "__func__", routine)
     scope = dict(getattr(routine, "__globals__", {}))
@@ -184,7 +184,7 @@ def _parameter(one: inspect.Parameter, scope: dict[str, Any], about: str) -> _Pa
 
 
 def _resolved(one: inspect.Parameter, scope: dict[str, Any]) -> Any:
-    """The annotation as a type, also where it is text, as under `from __future__ import annotations`."""
+    """Return the annotation as a type, also where it is text, as under `from __future__ import annotations`."""
 
     def carrier() -> None: ...
 
@@ -197,4 +197,4 @@ def _resolved(one: inspect.Parameter, scope: dict[str, Any]) -> Any:
             f"({error}): import or define it at the top of the module"
         ) from error
     except (TypeError, SyntaxError) as error:
-        raise ValueError(f"the annotation of parameter {one.name!r} is no type: {error}") from error
+        raise ValueError(f"the annotation of parameter {one.name!r} is not a type: {error}") from error

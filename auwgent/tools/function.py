@@ -71,7 +71,7 @@ def check_name(name: str) -> None:
 
 
 def media_in(value: Any) -> list[Part]:
-    """A result that is made of parts and has media among them, as its parts; nothing for any other."""
+    """Return a result that is made of parts and has media among them, as its parts; nothing for any other."""
     parts = value if isinstance(value, list) else [value]
     if not any(isinstance(part, Media) for part in parts):
         return []
@@ -79,7 +79,7 @@ def media_in(value: Any) -> list[Part]:
 
 
 def result_content(value: Any, parts: Sequence[Part] = ()) -> str | list[Part]:
-    """A result as it is kept in a turn: as text, or as parts where it has media.
+    """Return a result as it is kept in a turn: as text, or as parts where it has media.
 
     `parts` is what the tool gave, `value` the same as plain data after the hooks: no other media come from there.
     """
@@ -92,7 +92,7 @@ def result_content(value: Any, parts: Sequence[Part] = ()) -> str | list[Part]:
 
 
 def result_text(value: Any) -> str:
-    """A result as the model reads it: text as it is, anything else as JSON."""
+    """Return a result as the model reads it: text as it is, anything else as JSON."""
     if isinstance(value, str):
         return _encodable(value)
     try:
@@ -120,7 +120,7 @@ def _encodable(text: str) -> str:
 
 
 def _source(function: Any) -> Any:
-    """The function that has the name, the docstring and the globals; refuse what is no function."""
+    """Return the function that has the name, the docstring and the globals; refuse anything else."""
     if inspect.isclass(function):
         raise ValueError(
             f"{function.__name__} is a class; a tool is a function, a method of an object or an object "
@@ -140,7 +140,7 @@ def _own_name(source: Any) -> str:
 
 
 def _docstring(source: Any) -> tuple[str, dict[str, str]]:
-    """What the docstring says about the function, and about each parameter."""
+    """Return what the docstring says about the function, and about each parameter."""
     from docstring_parser import ParseError, parse  # not needed by agents without tools
 
     text = inspect.getdoc(source)

@@ -228,7 +228,7 @@ def test_the_database_is_looked_into_and_not_made(auwgent: Any, config: Path, tm
     ("url", "words"),
     [
         ("sqlite:///auwgent.toml", "this file is not a SQLite database"),
-        ("sqlite:///auwgent.toml/deeper.db", "auwgent.toml is no folder"),
+        ("sqlite:///auwgent.toml/deeper.db", "auwgent.toml is not a folder"),
         ("postgresql://me:secret-words@localhost:1/x", "postgresql+psycopg://me:***@localhost:1/x: "),
     ],
 )

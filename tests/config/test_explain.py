@@ -187,7 +187,7 @@ def test_one_wrong_value_gives_one_message(wrong: Wrong, text: str, message: str
         (
             "[agent]\nmodel = openai/gpt-5\n",
             (
-                "auwgent.toml:2:9: this is no TOML value\n"
+                "auwgent.toml:2:9: this is not a TOML value\n"
                 " 2 | model = openai/gpt-5\n"
                 "   |         ^\n"
                 '   = strings need quotation marks: key = "value"'

@@ -1,4 +1,4 @@
-"""A text that is no TOML: the words, and the place they are about."""
+"""A text that is not TOML: the words, and the place they are about."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ CANARY = "c4n4ry-word"
         ('[agent]\nname = "a\\qb"\n', (2, 10, "\\q"), "unknown escape sequence"),
         ('[agent]\nname = "C:\\Users\\x"\n', (2, 11, "\\U"), "unknown escape sequence"),
         ('[agent]\nname = "\\u12"\n', (2, 9, "\\u"), "unknown escape sequence"),
-        ("[agent]\n\tname\t= a\n", (2, 9, "a"), "this is no TOML value"),
+        ("[agent]\n\tname\t= a\n", (2, 9, "a"), "this is not a TOML value"),
         ("[agent]\nname =\n", (2, 7, ""), "something is missing here: a value, or the end of a list"),
         ('tools = [\n "a",\n\n', (2, 6, ""), "something is missing here: a value, or the end of a list"),
         ('tools = ["a" "b"]\n', (1, 14, '"'), "a comma or a ] is missing here"),
         ('[agent]\nname = "日本" b\n', (2, 13, "b"), "the line should end here"),
         ("[agent]\nname: 1\n", (2, 5, ":"), "a = is missing here"),
         ("x = []\n[[x]]\n", (2, 4, ""), "a table in { … } or a list in [ … ] cannot be added to"),
-        ("\ufeff[agent]\nname = a\n", (2, 8, "a"), "this is no TOML value"),
+        ("\ufeff[agent]\nname = a\n", (2, 8, "a"), "this is not a TOML value"),
     ],
 )
 def test_a_mistake_is_told_where_it_was_made(

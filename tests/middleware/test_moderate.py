@@ -43,7 +43,7 @@ class TestConformance(Conformance):
     path = "auwgent.middleware.Moderate"
     wrong = (
         ({"judge": "nowhere.at_all"}, "`judge`: no such module"),
-        ({"judge": "auwgent.session.UNKNOWN"}, "is no function"),
+        ({"judge": "auwgent.session.UNKNOWN"}, "is not a function"),
         ({"judge": "auwgent.session.new_id", "model": "scripted/echo"}, "give either `judge`, or"),
         ({"where": ["thoughts"]}, "where"),
         ({"where": []}, "`where`"),

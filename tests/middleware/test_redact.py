@@ -31,11 +31,11 @@ class TestConformance(Conformance):
     path = "auwgent.middleware.Redact"
     wrong = (
         ({"kinds": ["moods"]}, "there is no 'moods'; there are private_key"),
-        ({"patterns": {"badge": "("}}, "the pattern 'badge' is no regular expression"),
+        ({"patterns": {"badge": "("}}, "the pattern 'badge' is not a regular expression"),
         ({"patterns": {"badge": "x*"}}, "the pattern 'badge' matches nothing at all"),
         ({"patterns": {"Badge": "x"}}, "patterns.Badge"),
         ({"where": ["everywhere"]}, "where"),
-        ({"vault": "carrier pigeon"}, "url is no database URL"),
+        ({"vault": "carrier pigeon"}, "url is not a database URL"),
         ({"secret": 1}, "its options: kinds, patterns, keep, where, restore, vault"),
     )
 

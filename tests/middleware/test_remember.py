@@ -36,7 +36,7 @@ class TestConformance(Conformance):
     wrong = (
         ({"limit": 0}, "`limit` should be greater than 0, not 0"),
         ({"into": "my facts"}, "`into`"),
-        ({"url": "carrier pigeon"}, "url is no database URL"),
+        ({"url": "carrier pigeon"}, "url is not a database URL"),
         ({"path": "x"}, "its options: url, limit, into"),
     )
 

@@ -245,7 +245,7 @@ class TestTheIndex:
 
         retrieve = await filled(url)
         async with closing(retrieve):
-            with pytest.raises(StoreError, match="make the index anew with `auwgent index --renew`"):
+            with pytest.raises(StoreError, match="rebuild the index with `auwgent index --renew`"):
                 await retrieve.search("cats", short)
 
     async def test_many_passages_are_found_by_their_signs_first(self, url: str) -> None:

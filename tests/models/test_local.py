@@ -284,14 +284,14 @@ async def test_missing_weights_name_the_command_that_gets_them(
     assert (error.fault, error.retryable) == ("not_found", False)
     monkeypatch.setenv("AUWGENT_MODEL", str(tmp_path / "own.gguf"))
     error = await refusal(LocalModel(spec("smollm2")))
-    assert f"AUWGENT_MODEL names {tmp_path / 'own.gguf'}, which is no file" in str(error)
+    assert f"AUWGENT_MODEL names {tmp_path / 'own.gguf'}, which is not a file" in str(error)
 
 
 async def test_a_file_that_is_no_weights_is_named(tmp_path: Path, smollm2: Path) -> None:
     path = tmp_path / "x.gguf"
     assert "there is no file" in str(await refusal(LocalModel(spec(path))))
     path.write_text("<html>Not found</html>")
-    assert f"{path} is no GGUF file" in str(await refusal(LocalModel(spec(path))))
+    assert f"{path} is not a GGUF file" in str(await refusal(LocalModel(spec(path))))
     with smollm2.open("rb") as whole:
         path.write_bytes(whole.read(3_000_000))
     error = await refusal(LocalModel(spec(path)))

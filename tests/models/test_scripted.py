@@ -265,7 +265,7 @@ async def test_the_file_is_looked_for_in_the_working_directory_or_the_home(home:
     ("content", "message"),
     [
         (None, r"cannot read script\.toml: No such file"),
-        ("replies = [", r"script\.toml is no valid toml"),
+        ("replies = [", r"script\.toml is not valid toml"),
         ("answers = []", r"`replies` is missing"),
         ('replies = [{ tex = "x" }]', r"`replies\[0\]\.tex` is unknown"),
         ("replies = [{ error = { state = 1 } }]", r"`replies\[0\]\.error\.state` is unknown"),

@@ -159,7 +159,7 @@ async def test_an_interrupted_call_in_the_window_is_known(windowed: SQLModelSess
 async def test_a_call_before_the_window_with_the_same_id_is_another_one(
     windowed: SQLModelSessions, begins: bool
 ) -> None:
-    """Models that number their calls anew in each answer cannot know of those that they are not sent."""
+    """Models that start numbering their calls again in each answer cannot know of those that they are not sent."""
     run = await Run(windowed, "s1").start()
     run.ask(ToolCall(id="c0", name="look"))
     await run.save(at="tool_start", call_id="c0", name="look", idempotent=True)

@@ -215,7 +215,7 @@ def _yields() -> Any:
         (_unicode, "'größe' has a name that not every provider accepts"),
         (_unknown, "type of parameter 'share', 'Fraction', is not known when the program runs"),
         (_opaque, "parameter 'lock' cannot be described to a model: .*threading.Event"),
-        (_no_type, "the annotation of parameter 'city' is no type"),
+        (_no_type, "the annotation of parameter 'city' is not a type"),
         (_yields, "_yields yields; a tool returns its result"),
         (Path.exists, "it wants 'self': take the method of an object"),
         (lambda: 1, 'name = "lambda" would do'),

@@ -70,7 +70,7 @@ async def test_a_tool_with_an_odd_schema_is_taken_as_one_of_an_object(schema: An
         ("two", "a tool without a name"),
         (
             {"name": "two", "inputSchema": {"type": "object", "properties": []}},
-            "tool 'two' is left out: its inputSchema is no schema",
+            "tool 'two' is left out: its inputSchema is not a schema",
         ),
         (
             {"name": "two", "inputSchema": {"type": "object", "$ref": "https://x.example/"}},

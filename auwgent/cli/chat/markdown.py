@@ -97,7 +97,7 @@ class Stream:
 
 
 def last_block(tokens: Iterable[Token]) -> int:
-    """The line on which the last block begins; 0 where there is but one."""
+    """Return the line on which the last block begins; 0 where there is but one."""
     return max((token.map[0] for token in tokens if token.level == 0 and token.map), default=0)
 
 
@@ -105,7 +105,7 @@ Line = list[Segment]
 
 
 def rendered(console: Console, text: str) -> list[Line]:
-    """The lines of a Markdown text, without empty ones around it and spaces behind them."""
+    """Return the lines of a Markdown text, without empty ones around it and spaces behind them."""
     options = console.options.update_width(max(10, console.width - MARGIN))
     lines = [_stripped(line) for line in console.render_lines(Answer(text), options, pad=False)]
     while lines and not lines[-1]:

@@ -68,7 +68,7 @@ class Talk:
         await self.agent.close()
 
     async def say(self, text: str) -> None:
-        """One exchange. What goes wrong is told, and the conversation goes on."""
+        """Send a message and show the answer. Errors are shown, and the conversation goes on."""
         self._asked.append((text, self.session))
         self.view = self._new_view()
         stream = self.agent.stream(

@@ -55,7 +55,7 @@ class View(Teller):
 
 
 def fenced(text: str, language: str = "json") -> str:
-    """The text as a code block of Markdown, whatever it holds."""
+    """Return the text as a code block of Markdown, whatever it holds."""
     fence = "```"
     while fence in text:
         fence += "`"
@@ -63,7 +63,7 @@ def fenced(text: str, language: str = "json") -> str:
 
 
 def spent(usage: Usage) -> str:
-    """Tokens and money on one line."""
+    """Return tokens and money on one line."""
     told = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
     if usage.cached_tokens:
         told += f", {usage.cached_tokens:,} cached"

@@ -145,7 +145,7 @@ class Compaction(Configured):
         return notes
 
     def _conversation(self, ctx: Context, prompt: str) -> Conversation:
-        """The messages of this call. What is not of the session, examples for one, stays."""
+        """Return the messages of this call. What is not of the session, examples for one, stays."""
         messages = ctx.messages
         stored = {turn.id for turn in ctx.session.turns}
         users = [turn for turn in reversed(messages) if turn.role == "user"]
@@ -205,7 +205,7 @@ class Compaction(Configured):
         return cut.model_copy(update={"summary": summary})
 
     def _room(self, conversation: Conversation, cut: Mark, limit: Limit, size: Measure) -> int | None:
-        """Tokens that a summary may have; None: as many as it likes."""
+        """Return tokens that a summary may have; None: as many as it likes."""
         if limit.tokens is None:
             return None
         used = size.real(conversation.size(cut.model_copy(update={"summary": ""}))).tokens

@@ -73,7 +73,7 @@ class Conversation:
         self._short = [_size(self._cut_results(group)) for group in self._groups]
 
     def shortened(self, mark: Mark) -> list[Turn]:
-        """The messages as they are sent. A summary is, also where what it sums up is not here any more."""
+        """Return the messages as they are sent. A summary is, also where what it sums up is not here any more."""
         cut, short = self._places(mark)
         sent: list[Turn] = []
         is_told = False
@@ -87,7 +87,7 @@ class Conversation:
         return sent
 
     def size(self, mark: Mark) -> Size:
-        """How long the messages are as they are sent."""
+        """Return how long the messages are as they are sent."""
         return _size(self.shortened(mark))
 
     def truncated(self, mark: Mark, fits: Fits, *, everything: bool = False) -> Mark:
@@ -117,18 +117,18 @@ class Conversation:
         return self._mark(cut, max(cut, short), mark.summary)
 
     def between(self, old: Mark, new: Mark) -> list[Turn]:
-        """What the new mark leaves out in addition, with what now must stay but later need not."""
+        """Return what the new mark leaves out in addition, with what now must stay but later need not."""
         begin, end = self._places(old)[0], self._places(new)[0]
         return [turn for group in self._groups[begin:end] for turn in self._cut_results(group)]
 
     def sent_before(self, index: int) -> Conversation:
-        """The conversation as it was when the message there was the next one to come."""
+        """Return the conversation as it was when the message there was the next one to come."""
         earlier = Conversation(self.messages[:index], pinned=(), question="", chars=self._chars)
         earlier._stays = self._stays[: len(earlier._groups)]
         return earlier
 
     def knows(self, mark: Mark) -> bool:
-        """Whether the mark's places are in this conversation."""
+        """Return whether the mark's places are in this conversation."""
         return all(place in ("", EVERYTHING) or place in self._index for place in (mark.cut, mark.short))
 
     def _must_stay(self, index: int, pinned: Collection[str]) -> bool:
@@ -138,7 +138,7 @@ class Conversation:
         return index > self._active and any((turn.provider_data or {}).keys() - {KEY} for turn in group)
 
     def _places(self, mark: Mark) -> tuple[int, int]:
-        """The mark as numbers of groups; an id that is gone is none."""
+        """Return the mark as numbers of groups; an id that is gone is none."""
         short = len(self._groups) if mark.short == EVERYTHING else self._index.get(mark.short, 0)
         return self._index.get(mark.cut, 0), short
 
@@ -165,13 +165,13 @@ class Conversation:
 
 
 def estimate(*told: Any) -> int:
-    """Tokens of texts and of data that is sent as JSON."""
+    """Return tokens of texts and of data that is sent as JSON."""
     texts = (one if isinstance(one, str) else json.dumps(one, default=str) for one in told if one)
     return sum(_tokens(text) for text in texts)
 
 
 def transcript(turns: Sequence[Turn]) -> list[str]:
-    """The turns as lines for a reader."""
+    """Return the turns as lines for a reader."""
     lines = []
     for turn in turns:
         speaker = f"result of {turn.name}" if turn.role == "tool" else turn.role

@@ -75,6 +75,6 @@ class Measure:
         return cls(beside, ratio, ratio)
 
     def real(self, size: Size) -> Size:
-        """The size as the provider counts it."""
+        """Return the size as the provider counts it."""
         text = (size.text + self.beside) * self.ratio
         return Size(int(text + size.media * self.media + self.more), size.turns)

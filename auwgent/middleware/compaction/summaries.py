@@ -44,7 +44,7 @@ Ask = Callable[[str], Awaitable[str]]
 
 
 async def summed_up(before: str, lines: Sequence[str], ask: Ask, *, words: int, tokens: int) -> str:
-    """The summary `before`, with these lines added to it, part by part.
+    """Return the summary `before`, with these lines added to it, part by part.
 
     What cannot be summed up is left out with a warning; the summary of all other parts stays.
     """
@@ -74,7 +74,7 @@ async def summed_up(before: str, lines: Sequence[str], ask: Ask, *, words: int, 
 
 
 def parts(lines: Sequence[str], tokens: int) -> Iterator[str]:
-    """The lines in as few texts as can be, of about so many tokens each; a line that is longer is split."""
+    """Yield the lines in as few texts as can be, of about `size` tokens each; split a longer line."""
     part: list[str] = []
     filled = 0
     for line in lines:
@@ -101,7 +101,7 @@ def _pieces(line: str, tokens: int) -> list[str]:
 
 
 def _problem(said: str) -> str:
-    """Why a text cannot stand for a part of a conversation; empty where it can."""
+    """Return why a text cannot stand for a part of a conversation; empty where it can."""
     if not said:
         return "the model answered with nothing"
     if len(said) <= REFUSAL_LENGTH and REFUSAL.match(said):

@@ -170,7 +170,7 @@ class Redacting:
     _older: dict[str, Turn] = field(default_factory=dict)  # turns as they are sent, by their ids
 
     def text(self, text: str, spared: Collection[str] = ()) -> str:
-        """A text without what is secret in it, but for what is `spared`."""
+        """Return a text without what is secret in it, but for what is `spared`."""
         self.names.skip(text)
 
         def name(kind: str, secret: str) -> str:
@@ -179,13 +179,13 @@ class Redacting:
         return TextFlow(self.finder, name).feed(text, is_whole=True)
 
     def content(self, content: str | list[Part]) -> str | list[Part]:
-        """An input, or any content of a turn."""
+        """Return an input, or any content of a turn."""
         if isinstance(content, str):
             return self.text(content)
         return [self._part(part) for part in content]
 
     def data(self, value: Any, where: Where) -> Any:
-        """A value of any kind; the very same where nothing in it is secret."""
+        """Return a value of any kind; the very same where nothing in it is secret."""
         if where not in self.where:
             return value
         try:
@@ -212,7 +212,7 @@ class Redacting:
                 ctx.systemPrompt = redacted
 
     def words(self, words: Any) -> Any:
-        """What is in no turn, but is sent or kept: a text, or plain data."""
+        """Return what is in no turn, but is sent or kept: a text, or plain data."""
         if not self.where:
             return words
         return self.text(words) if isinstance(words, str) else self._without(words)
@@ -226,7 +226,7 @@ class Redacting:
             turn.tool_calls = [self._call(call) for call in turn.tool_calls]
 
     def arguments(self, restore: Sequence[str], tool: str, args: dict[str, Any]) -> dict[str, Any]:
-        """What a tool is called with. `ToolError` where it would do something else than the model wanted."""
+        """Return what a tool is called with. `ToolError` where it would do something else than the model wanted."""
         if any(fnmatchcase(tool, pattern) for pattern in restore):
             restored: dict[str, Any] = self.names.restored(args)
             return restored
@@ -240,7 +240,7 @@ class Redacting:
         return args
 
     def older(self, turn: Turn) -> Turn:
-        """A turn of the history as it is sent; it may be from a time when nothing was redacted."""
+        """Return a turn of the history as it is sent; it may be from a time when nothing was redacted."""
         if turn.id not in self._older:
             copy = turn.model_copy()
             self.turn(copy)

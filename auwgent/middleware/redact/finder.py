@@ -28,7 +28,7 @@ class Finding(NamedTuple):
 
 
 class Finder:
-    """Finds all that some patterns match, each under the name of its kind. `keep` lists what is no secret."""
+    """Finds all that some patterns match, each under the name of its kind. `keep` lists what is not a secret."""
 
     def __init__(self, patterns: Mapping[str, str], keep: Sequence[str] = ()) -> None:
         self._patterns = {kind: compiled(kind, pattern) for kind, pattern in patterns.items()}
@@ -37,19 +37,19 @@ class Finder:
         self._knows_passwords = "password" in patterns
 
     def is_secret(self, words: str) -> bool:
-        """Whether these words must not be seen: not where they may stay, or stand for a secret already."""
+        """Return whether these words must not be seen: not where they may stay, or stand for a secret already."""
         return words.casefold() not in self._keep and PLACEHOLDER.fullmatch(words) is None
 
     def is_password(self, words: str) -> bool:
-        """Whether a field that is named for a password holds one, and not a variable."""
+        """Return whether a field that is named for a password holds one, and not a variable."""
         return self.is_secret(words) and BLANK.fullmatch(words) is None
 
     def is_secret_name(self, name: object) -> bool:
-        """Whether a field of that name holds a password."""
+        """Return whether a field of that name holds a password."""
         return self._knows_passwords and is_secret_name(name)
 
     def kind_of_number(self, digits: str) -> str | None:
-        """What a number is, as a whole; a telephone's is written as a text."""
+        """Return what a number is, as a whole; a telephone's is written as a text."""
         found = [
             one for one in self.spans(digits) if one.kind != "phone" and one.last - one.first == len(digits)
         ]
@@ -60,7 +60,7 @@ class Finder:
         return _apart(span for span in self._matches(text, begin, []) if span.kind)
 
     def settled(self, text: str, begin: int) -> tuple[list[Finding], int]:
-        """What is found for sure in a text under way, and up to where: behind it a match may be in the making."""
+        """What is found for sure in a text under way, and up to where: behind it a match may be incomplete."""
         open_at: list[int] = []
         matches = list(self._matches(text, begin, open_at))
         end = min(open_at, default=len(text))
@@ -105,7 +105,7 @@ class Finder:
             place = max(match.start() + 1, self._secret(kind, match)[1])
 
     def _secret(self, kind: str, match: regex.Match[str]) -> tuple[int, int]:
-        """What of a match is secret; nothing, if it is none after all."""
+        """Return what of a match is secret; nothing, if it is none after all."""
         look = self._looks.get(kind)
         if look is not None:
             return look(match) or (0, 0)
@@ -113,7 +113,7 @@ class Finder:
 
 
 def _apart(spans: Iterable[Finding]) -> list[Finding]:
-    """The spans in order, without those that overlap an earlier one."""
+    """Return the spans in order, without those that overlap an earlier one."""
     chosen: list[Finding] = []
     for span in sorted(spans, key=lambda span: (span.first, -span.last)):
         if not chosen or span.first >= chosen[-1].last:
@@ -122,11 +122,11 @@ def _apart(spans: Iterable[Finding]) -> list[Finding]:
 
 
 def compiled(kind: str, pattern: str) -> regex.Pattern[str]:
-    """The pattern. `ValueError` where it is none, or matches nothing at all."""
+    """Return the pattern. `ValueError` where it is none, or matches nothing at all."""
     try:
         made = regex.compile(pattern)
     except regex.error as error:
-        raise ValueError(f"the pattern {kind!r} is no regular expression: {error}") from None
+        raise ValueError(f"the pattern {kind!r} is not a regular expression: {error}") from None
     if made.match("") is not None:
         raise ValueError(f"the pattern {kind!r} matches nothing at all, and so everywhere")
     return made

@@ -10,8 +10,8 @@ from typing import Any
 from auwgent.middleware.redact.finder import Finder
 from auwgent.middleware.redact.kinds import NUMBER_NAME
 
-SMALL = 10**6  # numbers up to this are no secrets
-LONG = 30  # nor are those with so many digits
+SMALL = 10**6  # numbers up to this are not secrets
+LONG = 30  # nor are those with this many digits
 
 Name = Callable[[str, str], str]  # (kind, secret) -> the placeholder that stands for it
 
@@ -61,7 +61,7 @@ class TextFlow:
         self.shown = ""
 
     def feed(self, text: str, *, is_whole: bool) -> str:
-        """What can be let out now that the text has grown to this."""
+        """Return what can be let out now that the text has grown to this."""
         if is_whole:
             spans, end = self._finder.spans(text, self._done), len(text)
         else:
@@ -90,12 +90,12 @@ class JsonFlow:
         self._stack: list[str] = []  # the brackets that are open
         self._is_value = False  # whether the string that is being read is a value, and no name of a field
         self._is_password = False
-        self._prose: TextFlow | None = None  # what follows is no JSON
+        self._prose: TextFlow | None = None  # what follows is not JSON
         self._strings: dict[tuple[bool, str], str] = {}  # those that are whole -> as they are shown
         self.shown = ""
 
     def feed(self, text: str, *, is_whole: bool) -> str:
-        """What can be let out now that the text has grown to this."""
+        """Return what can be let out now that the text has grown to this."""
         more = ""
         while self._place < len(text) and self._prose is None:
             before = self._place
@@ -110,7 +110,7 @@ class JsonFlow:
         return more
 
     def value(self, parsed: Any) -> Any:
-        """What was parsed of the text so far, its strings as they are shown; the last one may be open."""
+        """Return what was parsed of the text so far, its strings as they are shown; the last one may be open."""
         return self._value(parsed, is_last=self._string is not None and self._is_value)
 
     def _value(self, parsed: Any, *, is_last: bool, name: Any = None) -> Any:
@@ -134,12 +134,12 @@ class JsonFlow:
         return _field(self._finder, self._name, name, parsed)
 
     def _shown(self, text: str, *, is_password: bool) -> str:
-        """A string as it is shown; of one that was not read to its end only what is safe."""
+        """Return a string as it is shown; of one that was not read to its end only what is safe."""
         known = self._strings.get((is_password, text)) if self._prose is None else None
         return TextFlow(self._finder, self._name).feed(text, is_whole=False) if known is None else known
 
     def _read_outside(self, text: str) -> str:
-        """What stands outside of strings, up to the next one; a word at the end may not be whole yet."""
+        """Return what stands outside of strings, up to the next one; a word at the end may not be whole yet."""
         quote = text.find('"', self._place)
         if quote < 0:
             last_word = _LAST_WORD.search(text, self._place)
@@ -208,7 +208,7 @@ class JsonFlow:
         return _encoded(self._string.shown)
 
     def _end(self, text: str) -> str:
-        """The rest, of a text that may have broken off anywhere."""
+        """Return the rest, of a text that may have broken off anywhere."""
         if self._string is None:
             more = self._outside(text, len(text))
             if self._prose is not None:

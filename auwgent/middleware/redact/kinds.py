@@ -98,7 +98,7 @@ _PLAIN = _Plain()
 
 
 def plain(text: str) -> str:
-    """The text with digits, spaces and dashes of all scripts as plain ones, each in its place."""
+    """Return the text with digits, spaces and dashes of all scripts as plain ones, each in its place."""
     return text if text.isascii() else text.translate(_PLAIN)
 
 
@@ -127,7 +127,7 @@ _HARMLESS = frozenset(
 
 
 def is_variable(words: str, *, quoted: bool = False) -> bool:
-    """Whether a value is an expression, a variable, a type or a blank to fill in, and so nobody's password."""
+    """Return whether a value is an expression, a variable, a type or a blank to fill in, and so not a password."""
     if _VARIABLE.match(words) or _MASKED.fullmatch(words) or words in _HARMLESS:
         return True
     if _IDENTIFIER.fullmatch(words) is None:
@@ -137,7 +137,7 @@ def is_variable(words: str, *, quoted: bool = False) -> bool:
 
 
 def looks_made_up(words: str) -> bool:
-    """Whether somebody's dice have made it: long, of one piece, with digits and letters."""
+    """Return whether somebody's dice have made it: long, of one piece, with digits and letters."""
     return (
         len(words) >= 12
         and " " not in words
@@ -166,7 +166,7 @@ def url_password(match: Found) -> tuple[int, int] | None:
 
 # --- addresses -------------------------------------------------------------------------------------------------------
 
-# Endings of files and units that are no top-level domain.
+# Endings of files and units that are not top-level domains.
 _FILES = frozenset(
     re.findall(
         r"\w+",
@@ -215,7 +215,7 @@ _OF_ORDERS = re.compile(
 
 
 def is_of_an_order(match: Found, start: int) -> bool:
-    """Whether what stands before says that the number is of an order, a build, a moment …"""
+    """Return whether what stands before says that the number is of an order, a build, a moment …"""
     return _OF_ORDERS.search(match.string[max(0, start - 30) : start]) is not None
 
 
@@ -228,7 +228,7 @@ NETWORKS = regex.compile(
 
 
 def is_luhn(digits: str) -> bool:
-    """Whether the last digit is what the others make it."""
+    """Return whether the last digit is what the others make it."""
     numbers = [int(digit) for digit in digits]
     doubled = (digit * 2 - 9 * (digit > 4) for digit in numbers[-2::-2])
     return (sum(numbers[-1::-2]) + sum(doubled)) % 10 == 0
@@ -320,7 +320,7 @@ def phone(match: Found) -> tuple[int, int] | None:
     return (first, first + len(words)) if len(digits) >= 7 + (not known) else None
 
 
-# Fields whose numbers are no card's, however it looks.
+# Fields whose numbers are never card numbers, whatever they look like.
 NUMBER_NAME = re.compile(
     r"(?i)(?:.*[^a-z]|.*(?<=[a-z])(?=(?-i:[A-Z])))?(?:id|order|invoice|ticket|tracking|time|timestamp|epoch|ts|at|since|until|before"
     r"|after|date|created|updated|sku|isbn|ean|serial|build|version|size|bytes|offset|seq|sequence|count|total|amount|number|no|nr)s?"

@@ -30,7 +30,7 @@ class Names:
         self.unsaved: dict[str, str] = {}
 
     def __call__(self, kind: str, secret: str) -> str:
-        """The placeholder for a secret."""
+        """Return the placeholder for a secret."""
         known = self._by_secret.get(secret)
         if known is not None:
             return known
@@ -62,7 +62,7 @@ class Names:
         self._bent = None
 
     def restored(self, value: Any) -> Any:
-        """The data with what its placeholders stand for. `ToolError` where that is not known any more."""
+        """Return the data with what its placeholders stand for. `ToolError` where that is not known any more."""
         if isinstance(value, dict):
             return {self.restored(key): self.restored(one) for key, one in value.items()}
         if isinstance(value, list):

@@ -271,7 +271,7 @@ class RunTrace:
         self._end(self.root)
 
     def _parent(self) -> Any:
-        """The context of the call that this is part of; else that of the run."""
+        """Return the context of the call that this is part of; else that of the run."""
         current = self.tools.trace.get_current_span()
         parent = next((call.span for call in self.calls.values() if call.span is current), self.root.span)
         return self.tools.trace.set_span_in_context(parent)
@@ -362,5 +362,5 @@ class Sender:
 
 
 def error_type(error: BaseException) -> str:
-    """What kind of failure it was; its words may hold content, and are left out."""
+    """Return what kind of failure it was; its words may hold content, and are left out."""
     return str(getattr(error, "fault", None) or type(error).__name__)

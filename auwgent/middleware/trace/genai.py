@@ -42,7 +42,7 @@ TOOL_TYPES = {"tool": "function", "workflow": "function", "helper": "extension"}
 
 
 def model_attributes(name: str, provider: str) -> Attributes:
-    """Which model a call is for; the name of a model is without its provider."""
+    """Return which model a call is for; the name of a model is without its provider."""
     return {
         "gen_ai.provider.name": PROVIDERS.get(provider, provider),
         "gen_ai.request.model": name.removeprefix(f"{provider}/"),
@@ -88,7 +88,7 @@ def reply_attributes(reply: Mapping[str, Any], provider: str) -> Attributes:
 
 
 def request_content(system: str, turns: Sequence[Turn]) -> Attributes:
-    """What a model was told, in the conventions' own JSON."""
+    """Return what a model was told, in the conventions' own JSON."""
     found: Attributes = {"gen_ai.input.messages": _json([_message(turn) for turn in turns])}
     if system:
         found["gen_ai.system_instructions"] = _json([{"type": "text", "content": system}])
@@ -96,7 +96,7 @@ def request_content(system: str, turns: Sequence[Turn]) -> Attributes:
 
 
 def reply_content(reply: Mapping[str, Any]) -> Attributes:
-    """What a model answered."""
+    """Return what a model answered."""
     parts: list[dict[str, Any]] = [{"type": "text", "content": reply["text"]}] if reply["text"] else []
     parts += [
         {"type": "tool_call", "id": call["id"], "name": call["name"], "arguments": call["arguments"]}

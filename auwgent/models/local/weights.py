@@ -57,14 +57,14 @@ KNOWN: Mapping[str, Weights] = {
 
 
 def known(name: str) -> Weights:
-    """What there is to pull under that name."""
+    """Return what there is to pull under that name."""
     if name not in KNOWN:
         raise ConfigError(f"there are no weights called {name!r} to pull; known: {', '.join(KNOWN)}")
     return KNOWN[name]
 
 
 def cache() -> Path:
-    """The folder of pulled weights."""
+    """Return the folder of pulled weights."""
     base = os.environ.get("AUWGENT_CACHE")
     folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "auwgent")
     return folder.expanduser() / "models"
@@ -88,7 +88,7 @@ def cached(name: str) -> Path:
 
 
 def pulled(name: str) -> bool:
-    """Whether the cache has the weights. Only verified files get their name there, so the size will do."""
+    """Return whether the cache has the weights. Only verified files get their name there, so the size will do."""
     path = cached(name)
     return path.is_file() and path.stat().st_size == known(name).size
 
@@ -190,7 +190,7 @@ def _verified(weights: Weights, folder: Path) -> Path:
 
 
 def _reason(log: str) -> str:
-    """The line of the installer's output that says most."""
+    """Return the line of the installer's output that says most."""
     if re.search("do not match the hashes|hash mismatch", log, re.IGNORECASE):
         return "the package index offers another file than the pinned one"
     if re.search("no space left", log, re.IGNORECASE):

@@ -40,7 +40,7 @@ class SideDatabase:
     async def open(self, folder: Path | None) -> None:
         """Open it once, however many ask for it at the same time, and create the tables that are missing.
 
-        It is opened anew in a process that was forked, and where its file was removed or replaced.
+        It is opened again in a forked process, and where its file was removed or replaced.
         """
         if self._database is None or self._database.is_lost:
             await asyncio.to_thread(self._open, folder or Path.cwd())

@@ -42,7 +42,7 @@ class Fact:
 
 
 def read(database: Database, user_id: str) -> list[Fact]:
-    """A user's facts, the oldest first. A job for the database's threads, like all below."""
+    """Return a user's facts, the oldest first. A job for the database's threads, like all below."""
     wanted = (
         select(facts.c.no, facts.c.fact, facts.c.at)
         .where(facts.c.user_id == to_json(user_id))

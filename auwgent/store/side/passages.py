@@ -27,7 +27,7 @@ from auwgent.store.tables import micros, to_json
 EXACT = 2000  # passages
 CANDIDATES = 40  # for each passage that is wanted, of a larger collection
 
-MEND = "make the index anew with `auwgent index --renew`"
+MEND = "rebuild the index with `auwgent index --renew`"
 
 
 class SourceRow(Row, table=True):
@@ -86,7 +86,7 @@ class Found:
 
 
 def listed(database: Database, collection: str) -> list[Source]:
-    """What is in a collection. A job for the database's threads, like all below."""
+    """Return what is in a collection. A job for the database's threads, like all below."""
     columns = (sources.c.source, sources.c.digest, sources.c.passages, sources.c.model)
     wanted = select(*columns).where(sources.c.collection == collection).order_by(sources.c.source)
     rows = database.read(lambda connection: connection.execute(wanted).all())
@@ -94,7 +94,7 @@ def listed(database: Database, collection: str) -> list[Source]:
 
 
 def content(database: Database, collection: str, name: str) -> list[str]:
-    """The passages of a source, in their order."""
+    """Return the passages of a source, in their order."""
     wanted = select(passages.c.body).where(
         (passages.c.collection == collection) & (passages.c.source == to_json(name))
     )
@@ -152,7 +152,7 @@ def remove(database: Database, collection: str, names: Collection[str]) -> int:
 def search(
     database: Database, collection: str, vector: Sequence[float], limit: int, model: str = ""
 ) -> list[Found]:
-    """The passages that are nearest, the nearest first. `StoreError` where the vectors do not compare.
+    """Return the passages that are nearest, the nearest first. `StoreError` where the vectors do not compare.
 
     `model` has made the vector; empty: it is not known.
     """
@@ -180,7 +180,7 @@ def search(
 
 
 def unit(vector: Sequence[float]) -> list[float]:
-    """The vector with length 1; one of zeros stays."""
+    """Return the vector with length 1; one of zeros stays."""
     length = math.sqrt(sum(number * number for number in vector)) or 1.0
     return [number / length for number in vector]
 
@@ -196,7 +196,7 @@ def _signs(numbers: Sequence[float]) -> bytes:
 
 
 def _nearest_signs(rows: Any, wanted: Sequence[float], limit: int) -> list[int]:
-    """The passages whose vectors have most signs in common with the wanted one."""
+    """Return the passages whose vectors have most signs in common with the wanted one."""
     signs = int.from_bytes(_signs(wanted), "big")
     distances = (((signs ^ int.from_bytes(kept, "big")).bit_count(), no) for no, kept in rows)
     return [no for _, no in heapq.nsmallest(limit, distances)]

@@ -29,7 +29,7 @@ TABLES = (secrets,)
 
 
 def read(database: Database, user_id: str, session_id: str) -> dict[str, str]:
-    """The secrets of a session by their placeholders. A job for the database's threads, like the next."""
+    """Return the secrets of a session by their placeholders. A job for the database's threads, like the next."""
     wanted = select(secrets.c.placeholder, secrets.c.secret).where(
         secrets.c.user_id == to_json(user_id), secrets.c.session_id == to_json(session_id)
     )

@@ -74,7 +74,7 @@ class Connection:
         return self.task.done() or self._stop.is_set() or self._hung_up()
 
     async def listed(self) -> list[Listed]:
-        """The server's tools, once it is connected; anew where it has said that they changed. Raises `McpFailure`."""
+        """Wait for the connection and list the tools, again after the server said they changed. Raises `McpFailure`."""
         await self._begun.wait()
         try:
             async with asyncio.timeout_at(self._deadline):
@@ -89,7 +89,7 @@ class Connection:
         return tools
 
     async def _listed_anew(self, before: list[Listed]) -> list[Listed]:
-        """The tools as they are now; as they were where the server does not say."""
+        """Return the tools as they are now; as they were where the server does not say."""
         assert self._client is not None
         self.odd.clear()
         try:
@@ -298,7 +298,7 @@ async def ended(connections: Sequence[Connection]) -> None:
 
 
 async def _all_tools(client: Client) -> list[Listed]:
-    """All pages of the listing, each tool once. A cursor that comes again would go round for ever."""
+    """Return all pages of the listing, each tool once. A cursor that comes again would go round for ever."""
     tools: dict[str, Listed] = {}
     cursor: str | None = None
     seen: set[str] = set()
@@ -344,12 +344,12 @@ async def _kept(lines: deque[str]) -> AsyncIterator[TextIO]:
 
 
 def _without_query(url: str) -> str:
-    """An address without what may be secret in it."""
+    """Return an address without what may be secret in it."""
     return url.partition("?")[0].rpartition("@")[2] if "@" in url else url.partition("?")[0]
 
 
 def _first(error: BaseException) -> BaseException:
-    """What a group of exceptions is about."""
+    """Return what a group of exceptions is about."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 MANY = 1_000  # tools of one server
 _NEEDED = {"name", "inputSchema"}
-_LONGEST_LINE = 32_000_000  # bytes without an end; more is no answer
+_LONGEST_LINE = 32_000_000  # bytes without an end; more is not an answer
 
 
 class TooLong(Exception):
@@ -17,7 +17,7 @@ class TooLong(Exception):
 
 
 class Mended:
-    """The two streams of a connection: what is sent is remembered, what comes is mended.
+    """The two streams of a connection: what is sent is remembered, what comes is repaired.
 
     `odd` is told of what had to be left out.
     """
@@ -35,7 +35,7 @@ class Mended:
             self._methods[message.id] = message.method
 
     def mended(self, item: Any) -> Any:
-        """The answer as the protocol wants it."""
+        """Return the answer as the protocol wants it."""
         message: Any = getattr(item, "message", None)
         method = self._methods.pop(getattr(message, "id", None), "")
         result = getattr(message, "result", None)
@@ -70,7 +70,7 @@ class Mended:
                 schema = _with_properties(schema)
             if not isinstance(schema, Mapping) or schema["type"] != "object":
                 self._odd(
-                    f"tool {name!r} is left out: its inputSchema is no schema of an object: {_shown(schema)}"
+                    f"tool {name!r} is left out: its inputSchema is not a schema of an object: {_shown(schema)}"
                 )
                 continue
             # An outputSchema would be checked by the SDK, with an engine for patterns that can hang.
@@ -131,7 +131,7 @@ class _Writing:
 
 
 def _with_properties(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The schema with tables for properties and names for what is required, as the SDK wants them."""
+    """Return the schema with tables for properties and names for what is required, as the SDK wants them."""
     properties = schema.get("properties", {})
     if not isinstance(properties, Mapping):
         return None
@@ -149,7 +149,7 @@ def _with_properties(schema: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _wrong_keys(model: Any, value: Mapping[str, Any]) -> set[str]:
-    """The keys of a tool that the SDK would refuse."""
+    """Return the keys of a tool that the SDK would refuse."""
     from pydantic import ValidationError
 
     try:

@@ -14,7 +14,7 @@ from auwgent.files import replace
 class Pins:
     """Hashes of descriptions by server and tool, in a file only its owner can read, or in memory without one.
 
-    A file that cannot be read is begun anew, one that cannot be written is done without: it guards descriptions,
+    A file that cannot be read is started again, one that cannot be written is done without: it guards descriptions,
     and does not keep anybody from working.
     """
 

@@ -35,7 +35,7 @@ class McpServer:
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def scrubbed(self, text: str) -> str:
-        """The text without the values of `env` and `headers`, and without what may be secret in `url`."""
+        """Return the text without the values of `env` and `headers`, and without what may be secret in `url`."""
         return scrubbed(text, self._secrets())
 
     def _secrets(self) -> Iterable[str]:

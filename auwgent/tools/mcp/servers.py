@@ -110,7 +110,7 @@ class McpServers:
     async def tools(
         self, entries: Sequence[McpTools], *, taken: Container[str] = (), remember: bool = True
     ) -> Found:
-        """The tools of these entries; each server is waited for as long as its timeout says.
+        """Return the tools of these entries; each server is waited for as long as its timeout says.
 
         A tool keeps its name, unless some provider would refuse it, or it is in `taken` or was listed before:
         then its server's name is put in front. Without `remember` nothing is written of what they say of
@@ -209,7 +209,7 @@ class McpServers:
         return ToolError(f"the connection to MCP server {entry.server!r} {words}", tool=listed.name)
 
     def _connection(self, name: str) -> Connection:
-        """The connection to a server; a new one where there is none or it is gone."""
+        """Return the connection to a server; a new one where there is none or it is gone."""
         if name not in self._servers:
             known = ", ".join(self._servers) or "none"
             raise McpFailure(f"there is no MCP server {name!r}; known are: {known}")
@@ -220,7 +220,7 @@ class McpServers:
         return connection
 
     def _of_this_loop(self) -> dict[str, Connection]:
-        """The connections by the names of their servers. Those of loops that were closed ended with them."""
+        """Return the connections by the names of their servers. Those of loops that were closed ended with them."""
         loop = asyncio.get_running_loop()
         with self._lock:
             for over in [one for one in self._connections if one.is_closed()]:
@@ -241,7 +241,7 @@ def _name(server: str, tool: str, is_taken: Callable[[str], bool]) -> str:
 
 
 def _meant(arguments: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as models often mean them: null for nothing, and lists and objects written as text."""
+    """Return the arguments as models often mean them: null for nothing, and lists and objects written as text."""
     required = schema.get("required", ())
     meant = {name: value for name, value in arguments.items() if value is not None or name in required}
     for name, value in meant.items():
@@ -252,7 +252,7 @@ def _meant(arguments: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, An
 
 
 def _part(block: Any) -> Part:
-    """A block of content as a part of the session; what is only named is told in words, and never fetched."""
+    """Return a block of content as a part of the session; what is only named is told in words, and never fetched."""
     resource = getattr(block, "resource", block)
     if isinstance(text := getattr(resource, "text", None), str):
         return Text(text=text)
