@@ -134,7 +134,7 @@ def _table(config: Config, label: str, own: Any, fallbacks: tuple[ModelSpec, ...
         text_calls=table.text_calls,
         via=table.via,
         params=table.params,
-        price=table.price.model_dump() if table.price else None,
+        price=table.price.model_dump(exclude_none=True) if table.price else None,
         fallbacks=fallbacks,
         label=label,
         own=own,

@@ -20,8 +20,10 @@ from auwgent.config.document import is_standard_input
 from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
 from auwgent.imports import late
+from auwgent.models.sent import watcher
 from auwgent.render.base import Outcome, Printer
 from auwgent.render.jsonl import JsonLines
+from auwgent.render.sent import Requests
 from auwgent.render.text import Text
 from auwgent.runtime import Runtime, Stream, auwgent, user_of
 from auwgent.session import Usage
@@ -55,6 +57,7 @@ class Request:
     stream: bool
     stdin: bool
     quiet: bool
+    debug: bool = False
     no_config: bool = False  # -m alone says which agent it is
 
     @property
@@ -109,6 +112,9 @@ class Request:
 @click.option(
     "-q", "--quiet", is_flag=True, help="Print only the answer and errors: no session id, no tool calls."
 )
+@click.option(
+    "--debug", is_flag=True, help="Show what is sent to the model on standard error, without secrets."
+)
 def command(**typed: Any) -> int:
     """Ask the agent, or chat with it.
 
@@ -128,6 +134,8 @@ def command(**typed: Any) -> int:
         raise click.UsageError("--resume says nothing new: leave out PROMPT and --attach")
     if request.resume and request.session is None and not request.last:
         raise click.UsageError("--resume needs -s/--session or --last, to know which session")
+    if request.debug:
+        watcher.set(Requests(sys.stderr))
     code: int = late("auwgent.cli.chat.loop:chat")(request) if request.is_chat else answer(request)
     return code
 

@@ -276,6 +276,12 @@ class Price(Table):
 
     input: NotNegative = Field(description="USD per million tokens sent.")
     output: NotNegative = Field(description="USD per million tokens received.")
+    cached: NotNegative | None = Field(
+        None, description="USD per million tokens read from the provider's cache; default: as `input`."
+    )
+    written: NotNegative | None = Field(
+        None, description="USD per million tokens written to that cache; default: as `input`."
+    )
 
 
 class ModelConfig(Table):

@@ -132,6 +132,8 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answer:
         tools=frame.tool_specs,
         output=agent.output.spec if agent.output is not None and answers_as_text(offered) else None,
         stream=run.streams,
+        agent=agent.name,
+        session_id=run.session.id,
         purse=run.paying(frame.ctx),
     )
     partials = Partials(frame, offered)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from auwgent.models.base import (
 )
 from auwgent.models.ends import End, Ending, end_of
 from auwgent.models.faults import broken_off, garbled
-from auwgent.models.spoken import Kind, Spoken
+from auwgent.models.spoken import Kind, Spoken, Tools
 from auwgent.models.wire import ECHOED, SERVER_CALLS, SERVER_RESULTS, THOUGHTS
 from auwgent.session import Turn, Usage, new_id
 
@@ -48,9 +48,9 @@ class Answer:
     end, as LiteLLM has it on its way, and empty until one came. `ending` hears what the provider itself sent.
     """
 
-    def __init__(self, *, reads_calls: bool = False, names: Collection[str] = ()) -> None:
+    def __init__(self, *, reads_calls: bool = False, tools: Tools | None = None) -> None:
         self._spoken = Spoken(reads_calls=reads_calls)
-        self._names = names  # of the tools that were offered
+        self._tools = tools or {}  # those that were offered
         self._texts: list[str] = []  # joined at the end: adding to a long text copies it each time
         self.finish_reason = ""
         self.ending = Ending()
@@ -170,12 +170,14 @@ class Answer:
             if kind == "text":
                 self._texts.append(text)
                 yield TextPiece(text)
+            elif kind == "unsaid":
+                self._texts.clear()
             else:
                 yield ReasoningPiece(text)
 
     def _let_go(self) -> Iterator[Piece]:
         """Yield what was held back of the text: calls that were written in it, then the rest."""
-        for name, arguments in self._spoken.calls(self._names):
+        for name, arguments in self._spoken.calls(self._tools):
             call = _Call(len(self._calls), f"call_{new_id()[:24]}", name, [arguments])
             self._calls.append(call)
             yield CallPiece(call.place, call.id, name, arguments)
@@ -244,7 +246,7 @@ def _goes_on(last: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
 
 def answer_to(spec: ModelSpec, request: ModelRequest) -> Answer:
     """Return an answer to this request, with calls in its text where the model writes them there."""
-    return Answer(reads_calls=spec.text_calls, names={tool.name for tool in request.tools})
+    return Answer(reads_calls=spec.text_calls, tools={tool.name: tool.parameters for tool in request.tools})
 
 
 def to_go_on(reply: Reply) -> Turn:

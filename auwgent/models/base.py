@@ -44,6 +44,8 @@ class ModelRequest:
     output: OutputSpec | None = None
     stream: bool = True  # False: ask the provider for the whole answer at once
     spec: ModelSpec | None = None  # for a model of the user's own: its table, as hooks have it for this call
+    agent: str = ""  # who asks, and in which session; empty: a middleware
+    session_id: str = ""
     purse: Purse | None = field(default=None, repr=False, compare=False)  # who pays; None: nobody counts
     most: int | None = None  # tokens of output that are paid for, where that is less than the params allow
 
@@ -133,7 +135,7 @@ class ModelSpec:
     text_calls: bool = False  # it writes its calls as text
     via: str = "auto"
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    price: Mapping[str, float] | None = None  # USD per million tokens: input, output
+    price: Mapping[str, float] | None = None  # USD per million tokens: input, output, cached, written
     fallbacks: tuple[ModelSpec, ...] = ()
     label: str = ""  # the [models.*] name it was configured under, if any
     own: Any = field(

@@ -36,9 +36,9 @@ class Watch:
         self.wrong: list[Exception] = []
         self.timer: asyncio.Timeout | None = None
 
-    def heard(self) -> None:
-        """Something came, if only a sign of life."""
-        if self.extends and self.timer is not None and not self.timer.expired():
+    def heard(self, *, sent: bool = False) -> None:
+        """Something came, if only a sign of life; or the request was `sent`, and its time begins."""
+        if (self.extends or sent) and self.timer is not None and not self.timer.expired():
             self.timer.reschedule(asyncio.get_running_loop().time() + self.seconds)
 
 

@@ -43,6 +43,7 @@ FORCED_ENVIRONMENT = {  # whatever the host says: both lead past what stands bef
 LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")  # what they report is raised as well
 HTTP_LOGGERS = ("openai", "httpx", "httpcore", "httpx2")  # below WARNING they write URLs and headers
 
+MAKING = 60.0  # seconds before a request goes out: LiteLLM imports more of itself for a process's first
 PAUSES = 10  # of one answer, at most: a provider that searches for long pauses now and then
 NO_KEY = "none"  # for a server that needs no key, behind a client that does
 
@@ -151,6 +152,8 @@ def _checked(handle: Callable[..., Any]) -> Callable[..., Any]:
     async def handle_async_request(transport: Any, request: Any) -> Any:
         if not request.headers.get("authorization", "").startswith("AWS4"):  # those are signed
             request.headers["accept-encoding"] = "identity"
+        if (seen := watch.get()) is not None:
+            seen.heard(sent=True)
         return await checked(request, await handle(transport, request))
 
     return handle_async_request
@@ -231,7 +234,7 @@ class LiteLLMModel:
         seen = Watch(self.spec.timeout, extends=request.stream)
         try:
             call = litellm.acompletion(**self._arguments(litellm, request))
-            response = await self._in_time(call, answer, seen)
+            response = await self._in_time(call, answer, seen, beforehand=MAKING)
             if hasattr(response, "__aiter__"):
                 async with _closed_at_last(response):
                     while (chunk := await self._in_time(anext(response, None), answer, seen)) is not None:
@@ -261,10 +264,12 @@ class LiteLLMModel:
     async def aclose(self) -> None:
         """Nothing to do: connections are shared by all models of a loop and closed at its end."""
 
-    async def _in_time(self, awaitable: Awaitable[T], answer: Answer, seen: Watch) -> T:
+    async def _in_time(
+        self, awaitable: Awaitable[T], answer: Answer, seen: Watch, beforehand: float = 0.0
+    ) -> T:
         tokens = listener.set(answer.ending.hear), watch.set(seen)
         try:
-            async with asyncio.timeout(self.spec.timeout) as seen.timer:
+            async with asyncio.timeout(self.spec.timeout + beforehand) as seen.timer:
                 return await awaitable
         finally:
             seen.timer = None

@@ -18,9 +18,10 @@ _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 def known_usd(spec: ModelSpec, usage: Usage, charged: Any) -> float | None:
     """Return the cost by the configured price, else as `charged` by the provider, where that is a number."""
     if spec.price is not None:
-        cost = usage.input_tokens * spec.price.get("input", 0.0)
-        cost += usage.output_tokens * spec.price.get("output", 0.0)
-        return cost / 1_000_000
+        fresh = spec.price.get("input", 0.0)
+        cost = _plain(usage) * fresh + usage.output_tokens * spec.price.get("output", 0.0)
+        cost += usage.cached_tokens * spec.price.get("cached", fresh)
+        return (cost + usage.written_tokens * spec.price.get("written", fresh)) / 1_000_000
     return charged if isinstance(charged, float) else None
 
 
@@ -46,9 +47,13 @@ def listed_usd(spec: ModelSpec, usage: Usage) -> float | None:
     fresh = rate("input_cost_per_token")
     cached = rate("cache_read_input_token_cost", fresh)
     written = rate("cache_creation_input_token_cost", fresh)
-    plain = max(0, usage.input_tokens - usage.cached_tokens - usage.written_tokens)
-    spent = plain * fresh + usage.cached_tokens * cached + usage.written_tokens * written
+    spent = _plain(usage) * fresh + usage.cached_tokens * cached + usage.written_tokens * written
     return spent + usage.output_tokens * rate("output_cost_per_token")
+
+
+def _plain(usage: Usage) -> int:
+    """Tokens of the input that no cache had to do with."""
+    return max(0, usage.input_tokens - usage.cached_tokens - usage.written_tokens)
 
 
 def is_priced(spec: ModelSpec) -> bool:
@@ -61,7 +66,8 @@ def is_priced(spec: ModelSpec) -> bool:
 def highest_rates(spec: ModelSpec) -> tuple[float, float] | None:
     """Return the most that a token of input and of output may cost, in US dollars; None where nobody knows."""
     if spec.price is not None:
-        return tuple(spec.price.get(side, 0.0) / 1_000_000 for side in ("input", "output"))  # type: ignore[return-value]
+        dearest = max(spec.price.get(side, 0.0) for side in ("input", "cached", "written"))
+        return dearest / 1_000_000, spec.price.get("output", 0.0) / 1_000_000
     rates = {} if spec.own is not None else listed(spec)
     if rates.get("input_cost_per_token") is None:
         return None

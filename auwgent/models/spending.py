@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from auwgent.errors import ProviderError
-from auwgent.models import wire
+from auwgent.models import sent, wire
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply, Route
 from auwgent.models.listed import listed
 from auwgent.models.prices import highest_rates
@@ -91,6 +91,7 @@ class Purse(Protocol):
 async def asked(route: Route, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
     """Ask a model, once the most that this may use is set aside."""
     if request.purse is None:
+        sent.tell(route.spec, request)
         async with aclosing(route.ask(request)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -100,9 +101,10 @@ async def asked(route: Route, request: ModelRequest) -> AsyncGenerator[Piece | R
     most = reserved.output_tokens
     is_lowered = most is not None and not (quote.is_limited and most == quote.output_tokens)
     limit = most // _answers(route.spec) if most is not None and is_lowered else None
-    begun = False
+    begun, request = False, replace(request, most=limit)
+    sent.tell(route.spec, request)
     try:
-        async with aclosing(route.ask(replace(request, most=limit))) as pieces:
+        async with aclosing(route.ask(request)) as pieces:
             async for piece in pieces:
                 begun = True
                 if isinstance(piece, Reply) and _is_told(route.spec, piece.usage):

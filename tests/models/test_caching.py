@@ -71,7 +71,7 @@ async def test_in_a_loop_of_ten_steps_little_is_left_unmarked() -> None:
     body: dict[str, Any] = {"id": "m", "type": "message", "role": "assistant", "model": "c", "usage": usage}
     body |= {"content": [{"type": "text", "text": "ok"}], "stop_reason": "end_turn"}
     described = ToolSpec(WEATHER.name, WEATHER.description * 30, WEATHER.parameters)
-    turns = [user("What is the weather? " * 20)]
+    turns = [user("What is the weather? " * 100)]  # with the tools some 3,000 characters
     async with raw_server(*[[whole(json.dumps(body))]] * 10) as server:
         model = LiteLLMModel(ModelSpec(name=CLAUDE.name, base_url=server.url, api_key="k-test-123456"))
         for number in range(10):
@@ -87,7 +87,7 @@ async def test_in_a_loop_of_ten_steps_little_is_left_unmarked() -> None:
         end = marks[-1] + 1
         assert plain[:end] == known[:end]
         shares.append(sum(map(len, plain[end:])) / sum(map(len, plain)))
-    assert sum(shares) / len(shares) < 0.2, shares
+    assert max(shares) < 0.2, shares
 
 
 def test_tokens_written_to_a_cache_are_told_and_paid_for() -> None:

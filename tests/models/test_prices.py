@@ -9,7 +9,7 @@ import pytest
 from auwgent.models.base import ModelSpec
 from auwgent.models.listed import listed
 from auwgent.models.litellm import preload
-from auwgent.models.prices import is_priced, known_usd, listed_usd
+from auwgent.models.prices import highest_rates, is_priced, known_usd, listed_usd
 from auwgent.session import Usage
 
 SIZES = [
@@ -53,6 +53,16 @@ def test_the_list_gives_the_prices_that_litellm_reckons(chat_models: list[str], 
         if ours != pytest.approx(theirs):
             differing[name] = (ours, theirs)
     assert differing == {}
+
+
+def test_a_configured_price_counts_tokens_of_a_cache_as_it_says_else_like_all_others() -> None:
+    usage = Usage(input_tokens=1_000_000, cached_tokens=500_000, written_tokens=300_000)
+    spec = ModelSpec("a/b", price={"input": 3.0, "output": 15.0})
+    assert known_usd(spec, usage, None) == pytest.approx(3.0)
+    spec = ModelSpec("a/b", price={"input": 3.0, "output": 15.0, "cached": 0.3, "written": 3.75})
+    assert known_usd(spec, usage, None) == pytest.approx(0.2 * 3 + 0.5 * 0.3 + 0.3 * 3.75)
+    rates = highest_rates(spec)
+    assert rates == (3.75 / 1_000_000, 15.0 / 1_000_000)
 
 
 def test_the_configured_price_goes_before_what_the_provider_charged() -> None:
