@@ -9,7 +9,7 @@ from functools import partial
 from auwgent.assembly.workbench import Key, Workbench, name_of
 from auwgent.config import Config, ToolEntry
 from auwgent.engine.agent import Remote
-from auwgent.tools.base import Tool
+from auwgent.tools import Tool
 from auwgent.tools.function import function_tool
 from auwgent.tools.mcp import McpServer, McpServers, McpTools
 

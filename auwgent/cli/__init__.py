@@ -16,8 +16,7 @@ from click.shell_completion import CompletionItem, shell_complete
 from auwgent.cli.options import COMPLETE, examples
 from auwgent.errors import AuwgentError, ConfigError
 from auwgent.imports import late
-from auwgent.render import problems
-from auwgent.render.terminal import harmless, paint, wants_colour
+from auwgent.render.terminal import harmless, paint, problems_text, wants_colour
 from auwgent.secrecy import scrubbed
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -25,28 +24,28 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a disk answe
 
 
 class Entry(NamedTuple):
-    """A command: the module that holds it as `command`, and its line in the help."""
+    """A command: where it is, as `module:name`, and its line in the help."""
 
     name: str
-    module: str
+    path: str
     help: str
 
 
 COMMANDS = (
-    Entry("run", "auwgent.cli.run", "Ask the agent, or chat with it."),
-    Entry("init", "auwgent.cli.init", "Write a config to start from."),
-    Entry("new", "auwgent.cli.new", "Write a middleware of your own to start from."),
-    Entry("check", "auwgent.cli.check", "Find what would stop a run, without running it."),
-    Entry("config", "auwgent.cli.config", "Show the effective config."),
-    Entry("schema", "auwgent.cli.schema", "Print the JSON Schema of the config file."),
-    Entry("providers", "auwgent.cli.providers", "List the providers, and which keys are there."),
-    Entry("sessions", "auwgent.cli.sessions", "List, read, search, copy and delete sessions."),
-    Entry("usage", "auwgent.cli.usage", "Show the tokens and cost of stored runs."),
-    Entry("db", "auwgent.cli.db", "Check, upgrade or encrypt the store's database."),
-    Entry("memory", "auwgent.cli.memory", "List and delete what is remembered of a user."),
-    Entry("index", "auwgent.cli.index", "Put files into the index that Retrieve searches."),
-    Entry("model", "auwgent.cli.model", "Fetch the weights of models that run in process."),
-    Entry("completion", "auwgent.cli.completion", "Print the completion script of a shell."),
+    Entry("run", "auwgent.cli.run:command", "Ask the agent, or chat with it."),
+    Entry("init", "auwgent.cli.init:command", "Write a config to start from."),
+    Entry("new", "auwgent.cli.new:command", "Write a middleware of your own to start from."),
+    Entry("check", "auwgent.cli.check:command", "Find what would stop a run, without running it."),
+    Entry("config", "auwgent.cli.config:command", "Show the effective config."),
+    Entry("schema", "auwgent.cli.config:schema", "Print the JSON Schema of the config file."),
+    Entry("providers", "auwgent.cli.providers:command", "List the providers, and which keys are there."),
+    Entry("sessions", "auwgent.cli.sessions:command", "List, read, search, copy and delete sessions."),
+    Entry("usage", "auwgent.cli.usage:command", "Show the tokens and cost of stored runs."),
+    Entry("db", "auwgent.cli.db:command", "Check, upgrade or encrypt the store's database."),
+    Entry("memory", "auwgent.cli.memory:command", "List and delete what is remembered of a user."),
+    Entry("index", "auwgent.cli.index:command", "Put files into the index that Retrieve searches."),
+    Entry("model", "auwgent.cli.model:command", "Fetch the weights of models that run in process."),
+    Entry("completion", "auwgent.cli.completion:command", "Print the completion script of a shell."),
 )
 
 
@@ -59,7 +58,7 @@ class Table(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         for entry in COMMANDS:
             if entry.name == cmd_name:
-                command: click.Command = late(f"{entry.module}:command")
+                command: click.Command = late(entry.path)
                 return command
         return None
 
@@ -155,7 +154,7 @@ def _tell(error: Exception) -> int:
         error.show()
         return error.exit_code
     if isinstance(error, ConfigError):
-        click.echo(problems.text(error.problems, colour=colour), err=True)
+        click.echo(problems_text(error.problems, colour=colour), err=True)
         return USAGE
     if isinstance(error, AuwgentError):
         click.echo(f"{label} {harmless(str(error))}", err=True)

@@ -19,8 +19,7 @@ from auwgent.cli.inventory import MARKS, Finding, Report, Status, take
 from auwgent.cli.probes import Probes
 from auwgent.config import examine, in_file_order
 from auwgent.errors import ConfigError
-from auwgent.render import problems
-from auwgent.render.terminal import Style, one_line, paint, wants_colour
+from auwgent.render.terminal import Style, one_line, paint, problems_text, wants_colour
 
 WIDEST = 40  # characters of a column
 COLOURS: dict[Status, Style] = {"ok": "green", "problem": "red", "unchecked": "dim"}
@@ -116,7 +115,7 @@ def _lines(report: Report, config: Path) -> Iterator[str]:
     for warning in report.warnings:
         yield one_line(f"warning: {warning}")
     if report.problems:
-        yield problems.text(report.problems, colour=colour)
+        yield problems_text(report.problems, colour=colour)
         yield ""
     count = len(report.problems)
     summary = f"{count or 'no'} problem{'s' * (count != 1)} found"

@@ -1,13 +1,14 @@
-"""`auwgent config`: what the config says, all things considered."""
+"""`auwgent config`: the effective config; `auwgent schema`: the JSON Schema of its file."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 from auwgent.cli import options
-from auwgent.config import load
+from auwgent.config import json_schema, load
 from auwgent.config.show import show as as_toml
 
 
@@ -30,3 +31,12 @@ def show(config: Path, profile: str | None, overrides: tuple[str, ...], origin: 
     """Print the effective config as TOML, defaults included, secrets masked."""
     loaded = load(config, profile=profile, overrides=overrides)
     click.echo(as_toml(loaded, origin=origin), nl=False)
+
+
+@click.command("schema", epilog=options.examples("auwgent schema > auwgent.schema.json"))
+def schema() -> None:
+    """Print the JSON Schema of the config file, for editors.
+
+    The line `#:schema ./auwgent.schema.json` at the top of a config tells most of them where it is.
+    """
+    click.echo(json.dumps(json_schema.schema(), indent=2, ensure_ascii=False))

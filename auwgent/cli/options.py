@@ -54,7 +54,7 @@ class Id(Text):
 
 
 class Known(Text):
-    """Text that a shell can complete, by a function of `auwgent.cli.complete`."""
+    """Text that a shell can complete, by a function of `auwgent.cli.completion`."""
 
     def __init__(self, name: str, function: str) -> None:
         self.name = name
@@ -63,7 +63,7 @@ class Known(Text):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        found: list[CompletionItem] = late(f"auwgent.cli.complete:{self._function}")(ctx, incomplete)
+        found: list[CompletionItem] = late(f"auwgent.cli.completion:{self._function}")(ctx, incomplete)
         return found
 
 

@@ -17,8 +17,7 @@ from auwgent.config import Config, load
 from auwgent.config.references import names_provider
 from auwgent.errors import ConfigError
 from auwgent.models.providers import IN_PROCESS, PROVIDERS, Provider, provider_of
-from auwgent.render import problems
-from auwgent.render.terminal import paint, wants_colour
+from auwgent.render.terminal import paint, problems_text, wants_colour
 
 EXAMPLES = """\b
 Examples:
@@ -96,7 +95,7 @@ def _readable(path: Path) -> Config | None:
     try:
         return load(path)
     except ConfigError as error:
-        click.echo(problems.text(error.problems, colour=wants_colour(sys.stderr)), err=True)
+        click.echo(problems_text(error.problems, colour=wants_colour(sys.stderr)), err=True)
         return None
 
 

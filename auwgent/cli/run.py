@@ -21,10 +21,8 @@ from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
 from auwgent.imports import late
 from auwgent.models.sent import watcher
-from auwgent.render.base import Outcome, Printer
-from auwgent.render.jsonl import JsonLines
+from auwgent.render.run import JsonLines, Outcome, Printer, Text
 from auwgent.render.sent import Requests
-from auwgent.render.text import Text
 from auwgent.runtime import Runtime, Stream, auwgent, user_of
 from auwgent.session import Usage
 

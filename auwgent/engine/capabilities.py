@@ -9,7 +9,7 @@ from typing import Any, Literal
 from auwgent.engine.agent import ANSWER, Agent
 from auwgent.engine.state import Frame
 from auwgent.models.base import ToolSpec
-from auwgent.tools.base import Approval
+from auwgent.tools import Approval
 
 Kind = Literal["tool", "workflow", "helper", "intent", "answer"]
 

@@ -19,7 +19,7 @@ from auwgent.hooks.context import Context
 from auwgent.models.base import ToolSpec
 from auwgent.outputs import Output, OutputError
 from auwgent.session import ToolCall, Turn, encodable, new_id
-from auwgent.tools.base import Tool
+from auwgent.tools import Tool
 from auwgent.words import describe
 
 REPAIRS = 2  # how often an answer that does not fit its schema is sent back

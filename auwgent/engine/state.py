@@ -38,7 +38,7 @@ from auwgent.session import (
     spoken_by,
     unknown_result,
 )
-from auwgent.tools.base import Tool
+from auwgent.tools import Tool
 from auwgent.words import describe
 
 log = logging.getLogger("auwgent.engine")

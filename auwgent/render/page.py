@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auwgent.render.brief import short
+from auwgent.render.run import short
 from auwgent.render.terminal import harmless
 from auwgent.session import Media, Session, Text, ToolCall, Turn, Usage, encodable
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable
 from typing import Literal, TextIO
+
+from auwgent.errors import Problem
 
 Style = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 
@@ -18,6 +21,8 @@ _CODES: dict[Style, str] = {
     "cyan": "36",
 }
 
+_CARET = re.compile(r"( +\| +)(\^+)")
+_HINT = "   = "
 _TURNS_DIRECTION = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # text would read otherwise than it is
 _UNSEEN = (  # no script needs them, and they hide words from whoever reads
     *(0xAD, 0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, 0x200B, 0x3164, 0xFEFF, 0xFFA0),
@@ -69,3 +74,25 @@ def paint(text: str, *styles: Style, on: bool) -> str:
     if not on or not text:
         return text
     return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
+
+
+def problems_text(found: Iterable[Problem], *, colour: bool) -> str:
+    """Return the problems of a config as `str(problem)` writes them, in colour, a blank line between two."""
+    return "\n\n".join(_one(problem, colour) for problem in found)
+
+
+def _one(problem: Problem, colour: bool) -> str:
+    head, *rest = harmless(str(problem)).split("\n")
+    if not problem.source:
+        head = f"{paint('error:', 'red', 'bold', on=colour)} {head}"
+    else:
+        head = paint(head, "bold", on=colour)
+    return "\n".join([head, *(_painted(line, colour) for line in rest)])
+
+
+def _painted(line: str, colour: bool) -> str:
+    if caret := _CARET.fullmatch(line):
+        return caret[1] + paint(caret[2], "red", "bold", on=colour)
+    if line.startswith(_HINT):
+        return paint(line, "cyan", on=colour)
+    return line

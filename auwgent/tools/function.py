@@ -20,8 +20,8 @@ from pydantic_core import PydanticSerializationError, to_json, to_jsonable_pytho
 from auwgent.errors import AuwgentError, ToolError
 from auwgent.models.base import ToolSpec
 from auwgent.session import Media, Part, Text
+from auwgent.tools import Approval, Tool
 from auwgent.tools.arguments import NAME, Arguments
-from auwgent.tools.base import Approval, Tool
 
 _PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
 

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from auwgent.intents import Intent
-from auwgent.render import brief
+from auwgent.render.run import step
 
 
 def line(name: str, /, *, agent: str = "Main", **value: Any) -> str | None:
-    return brief.line(Intent(name, value, agent, "run", 1, datetime.now(UTC)), root="Main")
+    return step(Intent(name, value, agent, "run", 1, datetime.now(UTC)), root="Main")
 
 
 @pytest.mark.parametrize(

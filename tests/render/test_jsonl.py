@@ -6,8 +6,7 @@ from typing import Any
 
 from auwgent.errors import ConfigError, LimitExceeded, Problem
 from auwgent.intents import Intent
-from auwgent.render.base import Outcome
-from auwgent.render.jsonl import JsonLines
+from auwgent.render.run import JsonLines, Outcome
 from auwgent.session import Session, Turn, Usage
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from auwgent.intents import Intent
-from auwgent.render.base import Outcome
-from auwgent.render.text import Text
+from auwgent.render.run import Outcome, Text
 
 
 class Screen:

@@ -23,7 +23,7 @@ import pytest_asyncio
 
 from auwgent.errors import ToolError
 from auwgent.session import Media, Text
-from auwgent.tools.base import Tool
+from auwgent.tools import Tool
 from auwgent.tools.mcp import McpFailure, McpServer, McpServers, McpTools
 from auwgent.tools.mcp.pins import Pins
 from tests.support.aimock import missing, running_aimock

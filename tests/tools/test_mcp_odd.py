@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from auwgent.session import Media, Text
-from auwgent.tools.base import Tool
+from auwgent.tools import Tool
 from auwgent.tools.mcp import Found, McpServer, McpServers, McpTools
 
 PROGRAM = Path(__file__).parent.parent / "support" / "odd_mcp_server.py"

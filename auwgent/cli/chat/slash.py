@@ -13,7 +13,7 @@ from rich.text import Text
 
 from auwgent.cli.chat.talk import Talk
 from auwgent.cli.chat.view import spent
-from auwgent.cli.complete import MOST, names_of_models
+from auwgent.cli.completion import MOST, names_of_models
 from auwgent.errors import SessionNotFound
 from auwgent.files import write_new
 from auwgent.render.terminal import harmless, one_line

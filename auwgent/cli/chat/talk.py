@@ -15,9 +15,8 @@ from auwgent.cli.chat.view import View
 from auwgent.cli.interrupt import cancels
 from auwgent.cli.run import Request, build, newest, user
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
-from auwgent.render import problems
-from auwgent.render.base import Outcome
-from auwgent.render.terminal import harmless
+from auwgent.render.run import Outcome
+from auwgent.render.terminal import harmless, problems_text
 from auwgent.runtime import Runtime, Stream
 from auwgent.session import Session, Usage, new_id
 
@@ -129,7 +128,7 @@ class Talk:
     def tell(self, error: AuwgentError) -> None:
         """Say what went wrong."""
         if isinstance(error, ConfigError):
-            self.console.print(Text(problems.text(error.problems, colour=False), style="red"))
+            self.console.print(Text(problems_text(error.problems, colour=False), style="red"))
         else:
             self.console.print(Text(f"error: {harmless(str(error))}", style="red"))
 

@@ -12,8 +12,7 @@ from rich.text import Text
 
 from auwgent.cli.chat.markdown import Stream
 from auwgent.intents import ANSWERS, Intent
-from auwgent.render.base import Outcome
-from auwgent.render.teller import Teller
+from auwgent.render.run import Outcome, Teller
 from auwgent.render.terminal import harmless
 from auwgent.session import Usage
 

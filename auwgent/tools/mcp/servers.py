@@ -20,8 +20,8 @@ from auwgent.models.fits import checker
 from auwgent.models.reading import read_json
 from auwgent.models.schema import tidy
 from auwgent.session import Media, Part, Text
+from auwgent.tools import Approval, Tool
 from auwgent.tools.arguments import NAME
-from auwgent.tools.base import Approval, Tool
 from auwgent.tools.mcp.connection import Connection, Lost, ended
 from auwgent.tools.mcp.pins import Pins
 from auwgent.tools.mcp.server import McpFailure, McpServer
