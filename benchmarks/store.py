@@ -16,7 +16,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from auwgent.middleware import SQLModelSessions
-from auwgent.testing.runs import Run
+from auwgent.testing.runs import StoreRun
 
 LENGTHS = (10, 1_000, 10_000)  # turns of the sessions that are gone on with
 SIZES = (10, 100, 200, 1_000, 2_000)  # turns of the sessions that are measured as they grow
@@ -62,7 +62,7 @@ class Ours:
         self.store = SQLModelSessions(f"sqlite:///{path}", window=window)
 
     async def go_on(self, session_id: str) -> None:
-        run = await Run(self.store, session_id).start()
+        run = await StoreRun(self.store, session_id).start()
         run.say(TEXT)
         run.say(TEXT, "assistant")
         await run.end()

@@ -23,7 +23,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a disk answers that takes no more
 
 
-class Entry(NamedTuple):
+class CommandRow(NamedTuple):
     """A command: where it is, as `module:name`, and its line in the help."""
 
     name: str
@@ -32,24 +32,24 @@ class Entry(NamedTuple):
 
 
 COMMANDS = (
-    Entry("run", "auwgent.cli.run:command", "Ask the agent, or chat with it."),
-    Entry("init", "auwgent.cli.init:command", "Write a config to start from."),
-    Entry("new", "auwgent.cli.new:command", "Write a middleware of your own to start from."),
-    Entry("check", "auwgent.cli.check:command", "Find what would stop a run, without running it."),
-    Entry("config", "auwgent.cli.config:command", "Show the effective config."),
-    Entry("schema", "auwgent.cli.config:schema", "Print the JSON Schema of the config file."),
-    Entry("providers", "auwgent.cli.providers:command", "List the providers, and which keys are there."),
-    Entry("sessions", "auwgent.cli.sessions:command", "List, read, search, copy and delete sessions."),
-    Entry("usage", "auwgent.cli.usage:command", "Show the tokens and cost of stored runs."),
-    Entry("db", "auwgent.cli.db:command", "Check, upgrade or encrypt the store's database."),
-    Entry("memory", "auwgent.cli.memory:command", "List and delete what is remembered of a user."),
-    Entry("index", "auwgent.cli.index:command", "Put files into the index that Retrieve searches."),
-    Entry("model", "auwgent.cli.model:command", "Fetch the weights of models that run in process."),
-    Entry("completion", "auwgent.cli.completion:command", "Print the completion script of a shell."),
+    CommandRow("run", "auwgent.cli.run:command", "Ask the agent, or chat with it."),
+    CommandRow("init", "auwgent.cli.init:command", "Write a config to start from."),
+    CommandRow("new", "auwgent.cli.new:command", "Write a middleware of your own to start from."),
+    CommandRow("check", "auwgent.cli.check:command", "Find what would stop a run, without running it."),
+    CommandRow("config", "auwgent.cli.config:command", "Show the effective config."),
+    CommandRow("schema", "auwgent.cli.config:schema", "Print the JSON Schema of the config file."),
+    CommandRow("providers", "auwgent.cli.providers:command", "List the providers, and which keys are there."),
+    CommandRow("sessions", "auwgent.cli.sessions:command", "List, read, search, copy and delete sessions."),
+    CommandRow("usage", "auwgent.cli.usage:command", "Show the tokens and cost of stored runs."),
+    CommandRow("db", "auwgent.cli.db:command", "Check, upgrade or encrypt the store's database."),
+    CommandRow("memory", "auwgent.cli.memory:command", "List and delete what is remembered of a user."),
+    CommandRow("index", "auwgent.cli.index:command", "Put files into the index that Retrieve searches."),
+    CommandRow("model", "auwgent.cli.model:command", "Fetch the weights of models that run in process."),
+    CommandRow("completion", "auwgent.cli.completion:command", "Print the completion script of a shell."),
 )
 
 
-class Table(click.Group):
+class CommandTable(click.Group):
     """A group that knows of its commands by `COMMANDS` alone, and imports the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -94,7 +94,7 @@ MORE = "auwgent COMMAND --help tells more of each. Set AUWGENT_DEBUG=1 to see th
 
 @click.group(
     "auwgent",
-    cls=Table,
+    cls=CommandTable,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"{EXAMPLES}\n\n{MORE}",
 )

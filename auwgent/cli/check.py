@@ -15,7 +15,7 @@ import click
 from auwgent.assembly import build, environ_of, models, unknown_providers
 from auwgent.cli import USAGE, options
 from auwgent.cli.interrupt import interruptible
-from auwgent.cli.inventory import MARKS, Finding, Report, Status, take
+from auwgent.cli.inventory import MARKS, InventoryItem, Report, Status, take
 from auwgent.cli.probes import Probes
 from auwgent.config import examine, in_file_order
 from auwgent.errors import ConfigError
@@ -128,5 +128,5 @@ def _lines(report: Report, config: Path) -> Iterator[str]:
     yield one_line(f"{config}: {summary}{note}")
 
 
-def _mark(finding: Finding, colour: bool) -> str:
+def _mark(finding: InventoryItem, colour: bool) -> str:
     return paint(MARKS[finding.status], COLOURS[finding.status], on=colour)

@@ -24,7 +24,7 @@ MARKS: Mapping[Status, str] = {"ok": "✓", "problem": "✗", "unchecked": "·"}
 
 
 @dataclass(slots=True)
-class Finding:
+class InventoryItem:
     """One thing that a run would use.
 
     `origin` is what set it: a place in the file, a variable's name, `--set …` or `default`. `key` is where a
@@ -49,11 +49,11 @@ class Finding:
 class Report:
     """What was looked at, and what is wrong."""
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[InventoryItem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def fault(self, config: Config, finding: Finding, message: str, hint: str = "") -> None:
+    def fault(self, config: Config, finding: InventoryItem, message: str, hint: str = "") -> None:
         """Mark the finding as a problem, and report it."""
         finding.status = "problem"
         finding.detail = finding.detail or "see below"
@@ -71,7 +71,7 @@ def take(config: Config, parts: Parts | None, report: Report) -> None:
         where = config.origin(("middleware", place))
         report.warnings.append(f"{where}: {why}; list it in its place")
     report.findings += [
-        Finding("mcp", name, config.origin(("mcp", name)), ("mcp", name)) for name in config.mcp
+        InventoryItem("mcp", name, config.origin(("mcp", name)), ("mcp", name)) for name in config.mcp
     ]
     tables: dict[str, tuple[Key, AgentConfig | Any]] = {config.agent.name: (("agent",), config.agent)}
     tables |= {name: (("helpers", name), table) for name, table in config.helpers.items()}
@@ -85,7 +85,7 @@ def take(config: Config, parts: Parts | None, report: Report) -> None:
         )
 
 
-def _context(config: Config, agent: Agent, report: Report) -> Iterator[Finding]:
+def _context(config: Config, agent: Agent, report: Report) -> Iterator[InventoryItem]:
     """Yield the values that a prompt needs. Those that the config lacks may come with the run, or from a hook."""
     key: Key = ("agent", "prompt") if agent.name == config.agent.name else ("helpers", agent.name, "prompt")
     missing: Sequence[str] = ()
@@ -97,20 +97,20 @@ def _context(config: Config, agent: Agent, report: Report) -> Iterator[Finding]:
         report.problems += [config.problem(key, problem.message, problem.hint) for problem in error.problems]
     for name in sorted(agent.prompt.names & config.context.keys()):
         place = ("context", name)
-        yield Finding("context", name, config.origin(place), place, "ok", f"of {agent.name}")
+        yield InventoryItem("context", name, config.origin(place), place, "ok", f"of {agent.name}")
     for name in missing:
-        yield Finding("context", name.removeprefix("ctx."), "nowhere", key, detail=f"of {agent.name}")
+        yield InventoryItem("context", name.removeprefix("ctx."), "nowhere", key, detail=f"of {agent.name}")
 
 
-def _middleware(config: Config, status: Status) -> Iterator[Finding]:
+def _middleware(config: Config, status: Status) -> Iterator[InventoryItem]:
     for index, entry in enumerate(config.middleware):
         key: Key = ("middleware", index)
-        yield Finding("middleware", str(entry.use), config.origin(key), key, status)
+        yield InventoryItem("middleware", str(entry.use), config.origin(key), key, status)
 
 
 def _tools(
     config: Config, agent: str, key: Key, entries: Sequence[ToolEntry], names: Sequence[str], status: Status
-) -> Iterator[Finding]:
+) -> Iterator[InventoryItem]:
     """Report an agent's tools. Functions are known once imported; an MCP server's tools are listed later."""
     remote = [index for index, entry in enumerate(entries) if is_mcp(entry)]
     yield from _entries(config, "tool", agent, key, entries, names, status, leave=remote)
@@ -127,7 +127,7 @@ def _entries(
     names: Sequence[str],
     status: Status,
     leave: Sequence[int] = (),
-) -> Iterator[Finding]:
+) -> Iterator[InventoryItem]:
     """Yield the functions under a key; `names` are theirs in the same order, where they were imported."""
     known = iter(names)
     for index, entry in enumerate(entries):
@@ -141,25 +141,25 @@ def _entries(
 
 def _entry(
     config: Config, kind: Kind, agent: str, key: Key, name: str, entry: ToolEntry | WorkflowEntry
-) -> Finding:
+) -> InventoryItem:
     facts = {"agent": agent, "use": str(entry.use)}
     detail = f"of {agent}" if name == entry.use else f"of {agent}, {entry.use}"
     if isinstance(entry, ToolEntry) and entry.approve != "allow":
         detail += " (asks first)" if entry.approve == "ask" else " (denied)"
-    return Finding(kind, name, config.origin(key), key, detail=detail, facts=facts)
+    return InventoryItem(kind, name, config.origin(key), key, detail=detail, facts=facts)
 
 
 def _keys_and_models(config: Config, report: Report, *, given: bool) -> None:
     """Report keys and models; a missing key is not a problem where a middleware may give it (`given`)."""
     catalog = models(config, os.environ)
-    in_use: list[tuple[Finding, ModelSpec]] = []
+    in_use: list[tuple[InventoryItem, ModelSpec]] = []
     for name, key in config.models_in_use().items():
         try:
             spec = catalog.spec(name)
         except ConfigError as error:  # of a named model whose table does not name one
             report.problems += [config.problem(key, problem.message) for problem in error.problems]
             continue
-        found = Finding("model", spec.name, config.origin(key), key, facts={"model": name})
+        found = InventoryItem("model", spec.name, config.origin(key), key, facts={"model": name})
         found.detail = f"as {name}" if name != spec.name else ""
         in_use.append((found, spec))
     report.problems += unknown_providers(config, catalog)
@@ -173,29 +173,29 @@ def _keys_and_models(config: Config, report: Report, *, given: bool) -> None:
             report.fault(config, found, trouble)
 
 
-def _keys(config: Config, specs: Sequence[ModelSpec], *, given: bool) -> Iterator[Finding]:
+def _keys(config: Config, specs: Sequence[ModelSpec], *, given: bool) -> Iterator[InventoryItem]:
     """Each key that is set or needed once, with where it is. The keys themselves go nowhere."""
     wanted: dict[str, ModelSpec] = {}
     for spec in specs:
         if spec.label and config.models[spec.label].api_key is not None:
             key: Key = ("models", spec.label, "api_key")
-            yield Finding("key", f"models.{spec.label}", config.origin(key), key, "ok", "set")
+            yield InventoryItem("key", f"models.{spec.label}", config.origin(key), key, "ok", "set")
         else:
             wanted.setdefault(spec.provider, spec)
     for name in config.api_keys:
         key = ("api_keys", name)
         detail = "set" if name in wanted else "set, no model in use needs it"
-        yield Finding("key", name, config.origin(key), key, "ok", detail)
+        yield InventoryItem("key", name, config.origin(key), key, "ok", detail)
     for name, spec in wanted.items():
         if name in config.api_keys or is_in_process(spec):
             continue
         variable = next((one for one in provider_of(name).env if os.environ.get(one)), None)
         if variable is not None:
-            yield Finding("key", name, variable, ("agent", "model"), "ok", "set")
+            yield InventoryItem("key", name, variable, ("agent", "model"), "ok", "set")
         elif missing_key(spec):
             status: Status = "unchecked" if given else "problem"
             detail = "missing, unless a middleware gives it" if given else "missing"
-            yield Finding("key", name, "nowhere", ("agent", "model"), status, detail)
+            yield InventoryItem("key", name, "nowhere", ("agent", "model"), status, detail)
 
 
 def _trouble(spec: ModelSpec) -> str | None:

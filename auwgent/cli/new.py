@@ -31,7 +31,7 @@ def command() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ClassPlace:
     """Where a class is to stand: `my_app.hooks.Brief` is `Brief` in `my_app/hooks.py`."""
 
     module: str
@@ -69,7 +69,7 @@ def middleware(name: str, config: Path) -> None:
     click.echo(f"Then:\n  auwgent check\n  pytest {shlex.quote(str(folder / place.test))}", err=True)
 
 
-def place_of(name: str) -> Place:
+def place_of(name: str) -> ClassPlace:
     """`Brief`, `brief`, `my_app.hooks` or `my_app.hooks.Brief` as a module and a class."""
     *before, last = name.replace(":", ".").split(".")
     if not last[:1].isupper():
@@ -80,7 +80,7 @@ def place_of(name: str) -> Place:
             raise click.BadParameter(f"{name!r} should be a name such as Brief, or my_app.hooks.Brief")
     if last in ("Context", "Middleware"):
         raise click.BadParameter(f"{last} is what the class is made with; give it a name of its own")
-    return Place(".".join(module), last)
+    return ClassPlace(".".join(module), last)
 
 
 def line_for(config: Path, use: str) -> str:

@@ -14,7 +14,7 @@ from auwgent.imports import late
 COMPLETE = "_AUWGENT_COMPLETE"  # set by a shell that wants completions
 
 
-class Text(click.ParamType[str]):
+class TextType(click.ParamType[str]):
     """Text as it was typed. A shell may pass any bytes; what is not UTF-8 can be neither sent nor stored."""
 
     name = "text"
@@ -28,7 +28,7 @@ class Text(click.ParamType[str]):
         return text
 
 
-class Pair(Text):
+class Pair(TextType):
     """`K=V`. The key is everything before the first `=`, the value is text, whatever it looks like."""
 
     name = "k=v"
@@ -41,7 +41,7 @@ class Pair(Text):
         return text
 
 
-class Id(Text):
+class Id(TextType):
     """The id of a session. An empty one is a shell variable that is not set."""
 
     name = "id"
@@ -53,7 +53,7 @@ class Id(Text):
         return text
 
 
-class Known(Text):
+class Known(TextType):
     """Text that a shell can complete, by a function of `auwgent.cli.completion`."""
 
     def __init__(self, name: str, function: str) -> None:
@@ -71,7 +71,7 @@ class KnownId(Known, Id):
     """The id of a session that a shell can complete."""
 
 
-TEXT = Text()
+TEXT = TextType()
 PAIR = Pair()
 ID = Id()
 SESSION = KnownId("session", "sessions")

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from auwgent.assembly import Parts
-from auwgent.cli.inventory import Finding, Report
+from auwgent.cli.inventory import InventoryItem, Report
 from auwgent.cli.progress import Progress
 from auwgent.config import Config
 from auwgent.errors import AuwgentError
@@ -57,7 +57,7 @@ class Probes:
             return
         found = self._found["middleware", index]
         if hasattr(instance, "schema"):  # as stores have, for `auwgent db`
-            found = Finding("database", found.name, found.origin, found.key)
+            found = InventoryItem("database", found.name, found.origin, found.key)
             self._report.findings.insert(self._report.findings.index(self._found[found.key]) + 1, found)
         try:
             with self._progress.step(found.name):
@@ -91,7 +91,7 @@ class Probes:
             if finding.kind == "tool" and str(finding.facts["use"]).split(":")[:2] == ["mcp", name]:
                 await self._remote(finding)
 
-    async def _remote(self, finding: Finding) -> None:
+    async def _remote(self, finding: InventoryItem) -> None:
         """Check an entry of an agent's tools against a server that has answered."""
         entry = McpTools.parse(str(finding.facts["use"]))
         if entry.tool is None:
@@ -114,7 +114,7 @@ class Probes:
                 await library()
         await asyncio.gather(*(self._model(finding, spec) for finding, spec in wanted))
 
-    async def _model(self, found: Finding, spec: ModelSpec) -> None:
+    async def _model(self, found: InventoryItem, spec: ModelSpec) -> None:
         alone = replace(spec, fallbacks=(), retries=0)
         limit = 2 * spec.timeout
         begun = time.monotonic()
@@ -130,7 +130,7 @@ class Probes:
             found.status = "ok"
             _tell(found, time.monotonic() - begun, reply)
 
-    async def _answer(self, found: Finding, spec: ModelSpec) -> Reply | None:
+    async def _answer(self, found: InventoryItem, spec: ModelSpec) -> Reply | None:
         """Send one tiny request and return the reply; a model that embeds gets a word to embed (None)."""
         if found.key[0] == "embedding":
             assert self._parts.embed is not None
@@ -143,7 +143,7 @@ class Probes:
                     return piece
         raise AssertionError("a model ends with a reply")
 
-    def _fault(self, found: Finding, message: str) -> None:
+    def _fault(self, found: InventoryItem, message: str) -> None:
         self._report.fault(self._config, found, message)
 
 
@@ -159,7 +159,7 @@ def _check_of(instance: Any) -> Callable[[], Awaitable[Any]] | None:
     return check
 
 
-def _tell(found: Finding, seconds: float, reply: Reply | None) -> None:
+def _tell(found: InventoryItem, seconds: float, reply: Reply | None) -> None:
     found.facts["seconds"] = round(seconds, 3)
     words = [f"answered in {seconds:.2f} s"]
     if reply is not None:

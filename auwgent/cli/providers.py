@@ -27,7 +27,7 @@ Examples:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class KeyRow:
     """A provider and its key. `key_from` says where the key is, and never what it is."""
 
     provider: str
@@ -61,11 +61,13 @@ def command(config: Path, as_json: bool) -> None:
         click.echo(f"{row.provider:<{name}}  {_variables(row):<{variables}}  {style}{note}")
 
 
-def found(config: Config | None, environ: Mapping[str, str]) -> Iterator[Row]:
+def found(config: Config | None, environ: Mapping[str, str]) -> Iterator[KeyRow]:
     """Yield every provider: the known ones in their order, then what else the config names."""
     for name in [*PROVIDERS, *(_others(config) if config is not None else ())]:
         provider = provider_of(name)
-        yield Row(name, provider.env, provider.needs_key, _origin(provider, config, environ), provider.note)
+        yield KeyRow(
+            name, provider.env, provider.needs_key, _origin(provider, config, environ), provider.note
+        )
 
 
 def _others(config: Config) -> list[str]:
@@ -99,11 +101,11 @@ def _readable(path: Path) -> Config | None:
         return None
 
 
-def _variables(row: Row) -> str:
+def _variables(row: KeyRow) -> str:
     return " or ".join(row.variables) or "-"
 
 
-def _told(row: Row) -> str:
+def _told(row: KeyRow) -> str:
     if row.key_from:
         return f"there, from {row.key_from}"
     return "missing" if row.needs_key else "not needed"

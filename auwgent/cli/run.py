@@ -21,7 +21,7 @@ from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
 from auwgent.imports import late
 from auwgent.models.sent import watcher
-from auwgent.render.run import JsonLines, Outcome, Printer, Text
+from auwgent.render.run import JsonLines, Outcome, PlainText, Printer
 from auwgent.render.sent import Requests
 from auwgent.runtime import Runtime, Stream, auwgent, user_of
 from auwgent.session import Usage
@@ -156,7 +156,7 @@ def _answered(request: Request, out: TextIO) -> int:
     if request.as_json:
         printer: Printer = JsonLines(out)
     else:
-        printer = Text(
+        printer = PlainText(
             out,
             sys.stderr,
             speaks=agent.speaks_to_user,

@@ -16,7 +16,7 @@ _KEYS = ("bare_key", "quoted_key", "dotted_key")
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TextSpan:
     """Part of a text, from `start` up to `end`, each a line and a column that count characters from 0."""
 
     start: tuple[int, int]
@@ -28,10 +28,10 @@ class Positions:
 
     def __init__(self, text: str) -> None:
         self._lines = text.encode().split(b"\n")
-        self._keys: dict[Key, Span] = {(): Span((0, 0), (0, 0))}
-        self._values: dict[Key, Span] = {}
+        self._keys: dict[Key, TextSpan] = {(): TextSpan((0, 0), (0, 0))}
+        self._values: dict[Key, TextSpan] = {}
         self._lists: dict[Key, int] = {}  # how many elements a [[list of tables]] has so far
-        self.scalars: list[tuple[Key, Span]] = []
+        self.scalars: list[tuple[Key, TextSpan]] = []
         for node in _parsed(text).named_children:
             if node.type == "pair":
                 self._add_pair((), node)
@@ -41,7 +41,7 @@ class Positions:
                 for pair in pairs:
                     self._add_pair(table, pair)
 
-    def find(self, key: Key, about: Aspect) -> Span:
+    def find(self, key: Key, about: Aspect) -> TextSpan:
         """Return the span of a key or its value; of the nearest table around it where the text has no such key."""
         while key not in self._keys and key not in self._values:
             key = key[:-1]
@@ -85,7 +85,7 @@ class Positions:
         else:
             self.scalars.append((key, self._span(node)))
 
-    def _parts(self, node: Node) -> Iterator[tuple[str, Span]]:
+    def _parts(self, node: Node) -> Iterator[tuple[str, TextSpan]]:
         if node.type == "dotted_key":
             for child in node.named_children:
                 yield from self._parts(child)
@@ -96,15 +96,15 @@ class Positions:
                 self._span(node),
             )
 
-    def _span(self, node: Node) -> Span:
-        return Span(self._place(*node.start_point), self._place(*node.end_point))
+    def _span(self, node: Node) -> TextSpan:
+        return TextSpan(self._place(*node.start_point), self._place(*node.end_point))
 
     def _place(self, line: int, column: int) -> tuple[int, int]:
         """tree-sitter counts bytes."""
         return line, len(self._lines[line][:column].decode())
 
 
-def head_ending_at(text: str, place: tuple[int, int]) -> Span | None:
+def head_ending_at(text: str, place: tuple[int, int]) -> TextSpan | None:
     """Return the key of the pair, or the name in the header, that ends at a place, in a text that need not be valid."""
     lines = text.encode().split(b"\n")
 
@@ -116,7 +116,7 @@ def head_ending_at(text: str, place: tuple[int, int]) -> Span | None:
         children = node.named_children
         head, end = (children[0], children[1:2]) if node.type == "pair" else (node, [node])
         if node.type in ("pair", *_KEYS) and any(at(*each.end_point) == place for each in end):
-            return Span(at(*head.start_point), at(*head.end_point))
+            return TextSpan(at(*head.start_point), at(*head.end_point))
         nodes += children
     return None
 

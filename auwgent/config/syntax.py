@@ -9,7 +9,7 @@ from auwgent.config.positions import head_ending_at
 from auwgent.secrecy import hidden, is_secret, masked_argument
 
 
-class Place(NamedTuple):
+class SourcePlace(NamedTuple):
     """A line and a column that count from 1, and how many characters are meant."""
 
     line: int
@@ -21,7 +21,7 @@ class Mistake(NamedTuple):
     """What is wrong, where, and what would be right."""
 
     message: str
-    place: Place
+    place: SourcePlace
     hint: str = ""
 
 
@@ -57,8 +57,8 @@ def mistake(text: str, lines: list[str], error: str) -> Mistake:
     """Return what the parser's `error` means. Places come from it: nothing else can be relied on in such a text."""
     said = _AT.sub("", error)
     place = _AT.search(error)
-    end = Place(len(lines), len(lines[-1]) + 1)
-    where = Place(int(place[1]), int(place[2])) if place and place[1] else end
+    end = SourcePlace(len(lines), len(lines[-1]) + 1)
+    where = SourcePlace(int(place[1]), int(place[2])) if place and place[1] else end
     known = next((words for start, words in _WORDS.items() if said.startswith(start)), None)
     message, hint = known or (said[:1].lower() + said[1:], "")
     if said == "Invalid value" and not lines[where.line - 1][where.column - 1 :].strip():
@@ -74,29 +74,29 @@ def mistake(text: str, lines: list[str], error: str) -> Mistake:
     return Mistake(message, where, hint)
 
 
-def _last_written(lines: list[str], where: Place) -> Place:
+def _last_written(lines: list[str], where: SourcePlace) -> SourcePlace:
     """Behind the last thing that was written before a place."""
     number = next((n for n in range(where.line, 0, -1) if lines[n - 1].strip()), where.line)
     line = lines[number - 1] if number < where.line else lines[number - 1][: where.column - 1]
-    return Place(number, len(line.rstrip()) + 1)
+    return SourcePlace(number, len(line.rstrip()) + 1)
 
 
-def _head(text: str, end: Place) -> Place | None:
+def _head(text: str, end: SourcePlace) -> SourcePlace | None:
     """Return the key, or the name in a header, of what ends at a place; None where there is nothing like that."""
     span = head_ending_at(text.replace("\r\n", "\n"), (end.line - 1, end.column - 1))
     if span is None:
         return None
     (line, column), (_, until) = span.start, span.end
-    return Place(line + 1, column + 1, until - column)
+    return SourcePlace(line + 1, column + 1, until - column)
 
 
-def _opening(text: str, said: str) -> Place | None:
+def _opening(text: str, said: str) -> SourcePlace | None:
     """Where a string begins that has no end in the whole text; None where it only has none in its line."""
     quote = '"""' if said.startswith("Unterminated") else said.removeprefix("Expected ").strip('"')
     if said.startswith("Illegal") or text.count(quote) % 2 == 0:
         return None
     before = text[: text.rindex(quote)]
-    return Place(before.count("\n") + 1, len(before) - before.rfind("\n"), len(quote))
+    return SourcePlace(before.count("\n") + 1, len(before) - before.rfind("\n"), len(quote))
 
 
 def shown(lines: list[str], number: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from auwgent.engine.failures import no_answer
 from auwgent.engine.state import Run
-from auwgent.hooks.answers import Asked, Failure
+from auwgent.hooks.answers import Failure, PromptText
 from auwgent.hooks.context import AgentState, Context
 from auwgent.hooks.metering import ASKING
 from auwgent.models.base import ModelRequest, Reply, Route
@@ -32,7 +32,7 @@ async def ask_aside(run: Run, agent: AgentState, prompt: str, model: str | None,
         "config": dict(spec.params),
     }
     ctx = Context(run, aside)
-    await run.chain.fire("onLLMStart", ctx, Asked(said.text), who="asides")
+    await run.chain.fire("onLLMStart", ctx, PromptText(said.text), who="asides")
     request = ModelRequest(system=system, turns=[said], stream=False, purse=run.paying(Context(run, agent)))
     try:
         reply = await _whole_answer(route, request)

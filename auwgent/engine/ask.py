@@ -12,7 +12,7 @@ from typing import Any
 
 from auwgent.engine.agent import Agent
 from auwgent.engine.capabilities import Capability, answers_as_text, with_answer
-from auwgent.engine.ends import Answer, finish_reason, read
+from auwgent.engine.ends import ReadReply, finish_reason, read
 from auwgent.engine.failures import as_ours, no_answer, of_a_hook
 from auwgent.engine.pieces import Partials
 from auwgent.engine.results import history, note_refused, shortened, with_reader
@@ -25,7 +25,7 @@ from auwgent.errors import (
     SessionConflict,
     SessionNotFound,
 )
-from auwgent.hooks.answers import Asked, Decision, Failure
+from auwgent.hooks.answers import Decision, Failure, PromptText
 from auwgent.hooks.context import CALL_SETTINGS
 from auwgent.models.base import ModelRequest, Reply, Retry, Route
 from auwgent.models.resilience import GivenModel
@@ -47,7 +47,7 @@ class Reported(Exception):
         self.decision = decision
 
 
-async def ask(frame: Frame, own: Mapping[str, Capability]) -> Answer:
+async def ask(frame: Frame, own: Mapping[str, Capability]) -> ReadReply:
     """Ask the agent's model once, offering the agent's `own`; where an `onError` hook forces a start, again."""
     while True:
         try:
@@ -106,7 +106,7 @@ async def may_restart(frame: Frame) -> bool:
     return True
 
 
-async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answer:
+async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> ReadReply:
     run, agent = frame.run, frame.agent
     run.count_call()
     frame.system_prompt = render_prompt(agent, run.values)
@@ -121,7 +121,7 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> Answer:
     with frame.may_set("final"):
         question = _question(frame, frame.messages)
         await run.chain.fire(
-            "onLLMStart", frame.ctx, Asked(question.text if question is not None else ""), who="watchers"
+            "onLLMStart", frame.ctx, PromptText(question.text if question is not None else ""), who="watchers"
         )
     if frame is run.base:
         run.session.system_prompt = frame.system_prompt
@@ -181,7 +181,7 @@ async def _prepared(frame: Frame, turns: Sequence[Turn]) -> dict[str, Any]:
     if run.chain.listens("onLLMStart"):
         values, rendered = run.values, frame.system_prompt
         with frame.may_set("onLLMStart"):
-            prompt = (await run.chain.fire("onLLMStart", frame.ctx, Asked(asked), who="others")).prompt
+            prompt = (await run.chain.fire("onLLMStart", frame.ctx, PromptText(asked), who="others")).prompt
         if run.values is not values and frame.system_prompt == rendered:
             frame.system_prompt = render_prompt(frame.agent, run.values)
         if frame.messages is not turns:

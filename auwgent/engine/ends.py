@@ -18,7 +18,7 @@ _FINISHED: Mapping[str, FinishReason] = {"length": "length", "filtered": "filter
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReadReply:
     """What a reply says: a message that goes on with calls, an answer that ends the turn, or both."""
 
     offered: dict[str, Capability]  # what the model could call
@@ -27,7 +27,7 @@ class Answer:
     failure: ProviderError | None  # why the answer is not a whole one; asking again for its form cannot help
 
 
-def read(frame: Frame, reply: Reply, offered: dict[str, Capability], partials: Partials) -> Answer:
+def read(frame: Frame, reply: Reply, offered: dict[str, Capability], partials: Partials) -> ReadReply:
     """Make turns of a reply. One that ended before it said anything that can be shown or done is an error.
 
     A call of the final-answer tool becomes an answer like any other, so that a history looks the same whatever
@@ -64,11 +64,11 @@ def read(frame: Frame, reply: Reply, offered: dict[str, Capability], partials: P
         provider_data=reply.provider_data,
     )
     if not answers:
-        return Answer(offered, turn, None, failure) if calls else Answer(offered, None, turn, failure)
+        return ReadReply(offered, turn, None, failure) if calls else ReadReply(offered, None, turn, failure)
     if calls or turn.text:
-        return Answer(offered, turn, Turn(role="assistant", content=answers[0].arguments), failure)
+        return ReadReply(offered, turn, Turn(role="assistant", content=answers[0].arguments), failure)
     turn.content = encodable(answers[0].arguments)
-    return Answer(offered, None, turn, failure)
+    return ReadReply(offered, None, turn, failure)
 
 
 def finish_reason(reply: Reply) -> FinishReason:

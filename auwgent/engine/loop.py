@@ -11,7 +11,7 @@ from auwgent.engine.agent import ANSWER, Agent, Workflow
 from auwgent.engine.ask import Reported, ask, ask_hooks
 from auwgent.engine.calls import plan, settle, settle_calls
 from auwgent.engine.capabilities import Capability, Ending, nothing_to_run
-from auwgent.engine.ends import Answer
+from auwgent.engine.ends import ReadReply
 from auwgent.engine.results import with_reader
 from auwgent.engine.state import Frame
 from auwgent.errors import LimitExceeded, ProviderError, ToolError, goes_through
@@ -91,7 +91,7 @@ async def _go_on(frame: Frame, offered: Mapping[str, Capability], turn: Turn) ->
     return await settle_calls(frame, offered, turn.tool_calls or [])
 
 
-async def _finish(frame: Frame, said: Answer, turn: Turn) -> Ending | None:
+async def _finish(frame: Frame, said: ReadReply, turn: Turn) -> Ending | None:
     """End the turn with this answer, or ask for a repair where it does not fit its schema."""
     output, speaker = frame.agent.output, frame.agent.name
     if output is None:

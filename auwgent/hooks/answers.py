@@ -32,7 +32,7 @@ IGNORED = ("paused", "model_call", "error")
 
 
 @dataclass(slots=True)
-class Asked:
+class PromptText:
     """The user's text that a model call answers, as the hooks left it."""
 
     prompt: str
@@ -127,7 +127,7 @@ def _valid(who: str, kind: type[Valid], value: Any, place: str = "") -> Valid:
         ) from None
 
 
-def prompted(who: str, asked: Asked, returned: Any) -> None:
+def prompted(who: str, asked: PromptText, returned: Any) -> None:
     """Let the model read what `onLLMStart` returned."""
     if isinstance(returned, str):
         asked.prompt = returned

@@ -137,7 +137,7 @@ class Seal:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verified:
     """What `verify` found: how many records are in order, the last one's hash, and the first thing that is wrong.
 
     The end of a log may be cut off without a trace in it: keep `head` elsewhere, and ask for it later.
@@ -153,7 +153,7 @@ class Verdict:
         return not self.problem
 
 
-def verify(path: str | os.PathLike[str], *, secret: str | None = None, head: str | None = None) -> Verdict:
+def verify(path: str | os.PathLike[str], *, secret: str | None = None, head: str | None = None) -> Verified:
     """Read an audit log and check every record; `head` is a hash that must be in it.
 
     Raises `OSError` where the file cannot be read. Lines that broke off when a process was killed or a disk was
@@ -169,14 +169,14 @@ def verify(path: str | os.PathLike[str], *, secret: str | None = None, head: str
                 continue
             problem = _wrong(record, last, _digest(torn), records + 1, seal)
             if problem:
-                return Verdict(records, last, problem, number - len(torn))
+                return Verified(records, last, problem, number - len(torn))
             records, last, torn = records + 1, record["hash"], []
             seen = seen or last == head
     if torn:
-        return Verdict(records, last, "the log does not end with a record: writing it was broken off")
+        return Verified(records, last, "the log does not end with a record: writing it was broken off")
     if not seen:
-        return Verdict(records, last, f"the record with hash {head} is missing: the end was cut off")
-    return Verdict(records, last)
+        return Verified(records, last, f"the record with hash {head} is missing: the end was cut off")
+    return Verified(records, last)
 
 
 def _wrong(record: dict[str, Any], last: str, torn: str, number: int, seal: Seal) -> str:

@@ -89,7 +89,7 @@ class Budget(Kept, Meter):
         await super().open()
         await self._job(limits.forget, "run", self.clock() - KEPT)
 
-    async def reserve(self, outlay: Outlay, ctx: Context) -> Held:
+    async def reserve(self, outlay: Outlay, ctx: Context) -> HeldBudget:
         """Set aside what the request may use, in every scope; `LimitExceeded` where one has not enough left."""
         self._targets = ",".join(sorted(outlay.targets or ()))
         quote, whose = outlay.quote, self._whose(ctx)
@@ -112,7 +112,7 @@ class Budget(Kept, Meter):
         own = [what for what in whose.values() if what not in counted]
         counted.update(dict.fromkeys(whose.values(), amount))
         is_bounded = any(cap.usd is not None or cap.tokens is not None for cap in self._caps.values())
-        return Held(self, counted, own, within.output_tokens if is_bounded else None)
+        return HeldBudget(self, counted, own, within.output_tokens if is_bounded else None)
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
         """Count a tool call, before it is made."""
@@ -227,7 +227,7 @@ class Budget(Kept, Meter):
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class HeldBudget:
     """What is set aside for one request. Of several entries that count together, the first holds it."""
 
     budget: Budget

@@ -15,7 +15,7 @@ from auwgent.middleware.chunks import chunks
 from auwgent.middleware.kept import Count, Kept
 from auwgent.session import Session, Text
 from auwgent.store.side import passages
-from auwgent.store.side.passages import Found, Passage, Source
+from auwgent.store.side.passages import NearPassage, Passage, Source
 
 log = logging.getLogger("auwgent.middleware")
 
@@ -61,7 +61,7 @@ class Retrieve(Kept):
         if ctx.get(self.run_key) is None:
             await self._fill(ctx)
 
-    async def search(self, words: str, embed: EmbedTexts, *, model: str = "") -> list[Found]:
+    async def search(self, words: str, embed: EmbedTexts, *, model: str = "") -> list[NearPassage]:
         """Return the passages nearest to some words, the nearest first; `model` is the one that embeds."""
         if not words.strip():
             return []
@@ -135,7 +135,7 @@ async def _embedded(words: str, embed: EmbedTexts) -> list[float]:
     raise failure
 
 
-def shown(found: Sequence[Found]) -> str:
+def shown(found: Sequence[NearPassage]) -> str:
     """Return the passages as a prompt shows them."""
     return "\n\n".join(f"[{number}] {one.source}\n{one.text}" for number, one in enumerate(found, 1))
 

@@ -19,7 +19,7 @@ from auwgent.models.base import (
     Reply,
     TextPiece,
 )
-from auwgent.models.ends import End, Ending, end_of
+from auwgent.models.ends import End, ProviderEnd, end_of
 from auwgent.models.faults import broken_off, garbled
 from auwgent.models.spoken import Kind, Spoken, Tools
 from auwgent.models.wire import ECHOED, SERVER_CALLS, SERVER_RESULTS, THOUGHTS
@@ -53,7 +53,7 @@ class Answer:
         self._tools = tools or {}  # those that were offered
         self._texts: list[str] = []  # joined at the end: adding to a long text copies it each time
         self.finish_reason = ""
-        self.ending = Ending()
+        self.ending = ProviderEnd()
         self.usage: Any = None
         self._calls: list[_Call] = []
         self._open: dict[int | None, _Call] = {}  # the provider's index -> the call its fragments belong to

@@ -44,7 +44,7 @@ def end_of(word: str) -> End | None:
     return ENDS.get(word.lower().replace("-", "_"))
 
 
-class Ending:
+class ProviderEnd:
     """What a provider says of the end of one answer, found in what it sent, in any wire format.
 
     `word` is its own word for the end, `details` what it says about it; `is_gemini` whether it speaks Gemini's format.

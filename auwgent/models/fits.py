@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-from auwgent.models.schema import LISTS, OF_SCHEMAS, SINGLE, Document, address_in, subschemas
+from auwgent.models.schema import LISTS, OF_SCHEMAS, SINGLE, SchemaDocument, address_in, subschemas
 from auwgent.words import cut
 
 SHOWN = 80  # characters of a wrong value that the model is shown
@@ -61,7 +61,7 @@ def _parts(data: Any) -> int:
 
 
 def _refuse_outside(schema: Mapping[str, Any]) -> None:
-    document = Document(schema)
+    document = SchemaDocument(schema)
     todo: list[tuple[Any, str]] = [(schema, "")]
     while todo:
         one, base = todo.pop()

@@ -46,7 +46,7 @@ watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 @dataclass(slots=True)
-class Asked:
+class Exchange:
     """A request and the head of its answer."""
 
     path: str
@@ -57,7 +57,7 @@ class Asked:
     watch: Watch | None
 
     @classmethod
-    def of(cls, request: Any, response: Any) -> Asked:
+    def of(cls, request: Any, response: Any) -> Exchange:
         path = request.url.path
         try:
             sent = bytes(request.content)
@@ -101,7 +101,7 @@ class Asked:
 
 async def checked(request: Any, response: Any) -> Any:
     """Return the response as LiteLLM may have it: never a redirect, and of a body that can be read in `mended`."""
-    asked = Asked.of(request, response)
+    asked = Exchange.of(request, response)
     if 300 <= asked.status < 400:
         await response.aclose()
         error = redirected(response.headers.get("location", ""))
@@ -116,7 +116,7 @@ async def checked(request: Any, response: Any) -> Any:
     return response
 
 
-async def mended(chunks: AsyncGenerator[bytes, None], asked: Asked) -> AsyncGenerator[bytes, None]:
+async def mended(chunks: AsyncGenerator[bytes, None], asked: Exchange) -> AsyncGenerator[bytes, None]:
     """Yield the body of a response, in the form in which LiteLLM's client for its format can read it."""
     async with aclosing(_watched(chunks, asked.watch)) as chunks:
         if asked.is_packed:

@@ -54,7 +54,7 @@ def subschemas(schema: Mapping[str, Any]) -> Iterator[Any]:
             yield value
 
 
-class Document:
+class SchemaDocument:
     """A schema with all that references in it can name: definitions, any other place, anchors, ids."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ class _Definition:
 
 class _Tidy:
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._document = Document(schema)
+        self._document = SchemaDocument(schema)
         self._lone = bool(_LONE_REFERENCES.search(str(schema.get("$schema", ""))))
         self._definitions: dict[int, _Definition] = {}  # by the identity of their schemas
         self._root = _Definition("", schema, "")

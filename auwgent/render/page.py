@@ -99,7 +99,7 @@ class Bar:
 
 
 @dataclass(slots=True)
-class Spent:
+class Totals:
     """What a model was asked for in all, and how many of its calls have no known price."""
 
     calls: int = 0
@@ -117,10 +117,10 @@ def page(session: Session) -> str:
     agents = list(dict.fromkeys([*session.stack[:1], *(turn.agent for turn in session.turns if turn.agent)]))
     colours = {agent: index % COLOURS for index, agent in enumerate(agents)}
     asked = [(turn, turn.usage) for turn in session.turns if turn.usage is not None]
-    total, models = Spent(), dict[str, Spent]()
+    total, models = Totals(), dict[str, Totals]()
     for turn, usage in asked:
         total.add(usage)
-        models.setdefault(turn.model or "?", Spent()).add(usage)
+        models.setdefault(turn.model or "?", Totals()).add(usage)
     most = max((usage.input_tokens + usage.output_tokens for _, usage in asked), default=0)
     dearest = max((usage.usd or 0.0 for _, usage in asked), default=0.0)
     return _template().render(

@@ -193,7 +193,7 @@ class Teller(ABC):
         self.settle()
 
 
-class Text(Teller):
+class PlainText(Teller):
     """Writes the answer to `out` and notes to `err`, or no notes if `quiet`.
 
     Nothing that a terminal would obey gets through, also into a pipe: it may well end in a terminal. Programs

@@ -67,19 +67,19 @@ class Vector(TypeDecorator[Sequence[float]]):
         return None if value is None else array("f", value)
 
 
-class Clock(FunctionElement[int]):
+class DatabaseClock(FunctionElement[int]):
     """The database's own clock in microseconds: the one clock that all processes share."""
 
     type = BigInteger()
     inherit_cache = True
 
 
-@compiles(Clock, "sqlite")
+@compiles(DatabaseClock, "sqlite")
 def _sqlite_clock(*_: Any, **__: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
 
-@compiles(Clock, "postgresql")
+@compiles(DatabaseClock, "postgresql")
 def _postgresql_clock(*_: Any, **__: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
 

@@ -154,7 +154,7 @@ class Look:
     silent: float = 0.0
 
 
-class Watch:
+class BeatWatch:
     """Looks at other processes' beats. Who is looked at again and again without moving is dead."""
 
     def __init__(self) -> None:

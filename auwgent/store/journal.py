@@ -22,7 +22,7 @@ from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow
 from auwgent.store.database import Database
 from auwgent.store.dialects import dialect_of
-from auwgent.store.heart import Heart, Watch
+from auwgent.store.heart import BeatWatch, Heart
 from auwgent.store.history import copy, opening, session_of
 from auwgent.store.tables import COUNTS, check_ids, micros, seated, to_json, turn_row
 
@@ -115,7 +115,7 @@ class Journal:
         self._window = window
         self._read = None if window is None else window + 1  # the one before tells whether a run began there
         self._heart = Heart(database)
-        self._watch = Watch()
+        self._watch = BeatWatch()
 
     def claim(self, hold: Hold, *, queue: bool) -> Stored | None:
         """Try to get the session; None while another run holds it. The first try enters the `queue`."""

@@ -10,7 +10,7 @@ from auwgent.store.base import Schema
 from auwgent.store.database import Database
 from auwgent.store.dialects import lock
 from auwgent.store.rows import Row
-from auwgent.store.schema import STEPS, Place, Steps, newest
+from auwgent.store.schema import STEPS, DatabasePlace, Steps, newest
 from auwgent.store.tables import TABLES, schema
 
 LOCK = 0x61757767656E74  # "auwgent"
@@ -23,14 +23,14 @@ def found(connection: Connection) -> int | None:
     return connection.execute(select(schema.c.version)).scalar()
 
 
-def place_of(database: Database) -> Place:
+def place_of(database: Database) -> DatabasePlace:
     """Return the database as what is surveyed."""
 
     def version() -> int | None:
         database.refuse_unusable()
         return database.read(found)
 
-    return Place(database.path, database.shown, version)
+    return DatabasePlace(database.path, database.shown, version)
 
 
 def look(database: Database, steps: Steps = STEPS) -> Schema:

@@ -34,7 +34,7 @@ def newest(steps: Steps = STEPS) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DatabasePlace:
     """Where a database is: its file, if it is one, how that is shown, and how to ask for the schema's version."""
 
     path: Path | None
@@ -88,10 +88,10 @@ def file_of(url: str | None) -> str | None:
     return found[1] if found and found[1] != ":memory:" else None
 
 
-def place_of(file: str, folder: Path) -> Place:
+def place_of(file: str, folder: Path) -> DatabasePlace:
     """Return the place of a SQLite file that is not encrypted. A relative one is looked for in the folder."""
     path = folder / Path(file).expanduser()
-    return Place(path, str(path), lambda: _version(path))
+    return DatabasePlace(path, str(path), lambda: _version(path))
 
 
 def _version(path: Path) -> int | None:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from auwgent.store.base import UsageBy
-from auwgent.store.dialects import Clock, Dialect
+from auwgent.store.dialects import DatabaseClock, Dialect
 from auwgent.store.tables import COUNTS, TURN_COLUMNS, calls, runs, sessions, turns, workers
 
 LIVING = ("queued", "running")  # what a process has in its hands, or will have
@@ -31,7 +31,7 @@ ENDLESS = 2**62  # above every run's number
 LEASE, DAY = 4_000_000, 86_400_000_000  # microseconds
 RUN_IDS = 30 * DAY  # for how long they outlive their session
 
-CLOCK = Clock()
+CLOCK = DatabaseClock()
 
 # Processes.
 

@@ -10,7 +10,7 @@ from auwgent.hooks.context import AgentState, Context, RunState
 from auwgent.session import Session, ToolCall, Turn, new_id, paired
 
 
-class Run:
+class StoreRun:
     """One run of agent Main on a store. `say` adds to the conversation, `save` is a checkpoint.
 
     The store is a middleware: some of the hooks, `async` or plain.
@@ -28,7 +28,7 @@ class Run:
     def session(self) -> Session:
         return self.state.session
 
-    async def start(self) -> Run:
+    async def start(self) -> StoreRun:
         """Load the session, and take it over healed, as the engine does."""
         stored = await self._call("onRunStart")
         if isinstance(stored, Mapping):
@@ -70,7 +70,7 @@ class Run:
 
 async def talk(store: Any, text: str, session_id: str | None = None, user_id: str = "u1") -> Session:
     """Go through a whole run: the text, a checkpoint, an answer."""
-    run = await Run(store, session_id, user_id).start()
+    run = await StoreRun(store, session_id, user_id).start()
     run.say(text)
     await run.save()
     run.say(f"You said: {text}", "assistant")
@@ -79,6 +79,6 @@ async def talk(store: Any, text: str, session_id: str | None = None, user_id: st
 
 async def stored(store: Any, session_id: str, user_id: str = "u1") -> Session:
     """Return the session as another run finds it."""
-    run = await Run(store, session_id, user_id).start()
+    run = await StoreRun(store, session_id, user_id).start()
     await run.end()
     return run.session

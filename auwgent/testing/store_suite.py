@@ -28,7 +28,7 @@ import pytest
 
 from auwgent.errors import SessionConflict
 from auwgent.session import Session, ToolCall
-from auwgent.testing.runs import Run, talk
+from auwgent.testing.runs import StoreRun, talk
 
 Make = Callable[[str], Any]
 
@@ -75,14 +75,14 @@ class StoreSuite:
 
     async def test_every_field_comes_back(self, place: str) -> None:
         async with opened(self.make, place) as store:
-            run = await Run(store, "s1").start()
+            run = await StoreRun(store, "s1").start()
             call = ToolCall(id="1", name="f", args={"x": [1.5, None, "é"]})
             run.say("Hi")
             run.ask(call).provider_data = {"signature": "abc"}
             run.answer(call, "ok")
             run.session.stack, run.session.system_prompt = ["Main", "Joker"], "Be funny."
             saved = await run.end()
-            again = Run(store, "s1")
+            again = StoreRun(store, "s1")
             await again.start()
         assert again.session.model_copy(update={"stack": saved.stack}) == saved
 
@@ -90,23 +90,23 @@ class StoreSuite:
         async with opened(self.make, place) as store:
             await talk(store, "mine", "s1", "u1")
             for user in ("u2", "", "u1\x1f"):
-                assert (await Run(store, "s1", user).start()).session.turns == []
+                assert (await StoreRun(store, "s1", user).start()).session.turns == []
 
     async def test_users_and_sessions_do_not_run_into_one_another(self, place: str) -> None:
         async with opened(self.make, place) as store:
             await talk(store, "mine", "c", "a/b")
             for user, session in (("a", "b/c"), ("a/b/c", ""), ("../a/b", "c"), ("A/B", "C")):
-                assert (await Run(store, session or "s", user).start()).session.turns == []
+                assert (await StoreRun(store, session or "s", user).start()).session.turns == []
 
     @pytest.mark.parametrize("text", ["nul \0 inside", "half \ud800 a character", "x" * 5_000_000])
     async def test_any_text_can_be_said(self, place: str, text: str) -> None:
         """NUL and halves of characters may be replaced, but a run never fails of them."""
         async with opened(self.make, place) as store:
-            run = await Run(store, "s1").start()
+            run = await StoreRun(store, "s1").start()
             run.say(text)
             await run.save()
             await run.end()
-            session = (await Run(store, "s1").start()).session
+            session = (await StoreRun(store, "s1").start()).session
         assert [len(turn.text) for turn in session.turns] == [len(text)]
 
     async def test_the_bytes_stored_are_in_proportion(self, place: str) -> None:
@@ -125,7 +125,7 @@ class StoreSuite:
     async def test_a_failed_save_is_never_a_success(self, place: str) -> None:
         with pytest.raises(Exception):  # noqa: B017, PT011, PT012
             async with opened(self.make, place) as store:
-                run = await Run(store, "s1").start()
+                run = await StoreRun(store, "s1").start()
                 run.say("precious")
                 self.break_storage(place)
                 await run.end()
@@ -175,13 +175,13 @@ class StoreSuite:
 
     async def _load(self, place: str) -> Session:
         async with opened(self.make, place) as store:
-            return (await Run(store, "s1").start()).session
+            return (await StoreRun(store, "s1").start()).session
 
     async def _try(self, place: str, text: str) -> bool:
         """A run with a store of its own; whether it was saved."""
         async with opened(self.make, place) as store:
             try:
-                run = await Run(store, "s1").start()
+                run = await StoreRun(store, "s1").start()
                 run.say(text)
                 await asyncio.sleep(0.05)
                 await run.end()

@@ -51,7 +51,7 @@ def function_tool(
     return Tool(
         spec=ToolSpec(name, about if description is None else description, arguments.schema),
         check=arguments.check,
-        call=_Call(function, name, arguments.contexts, timeout),
+        call=_FunctionCall(function, name, arguments.contexts, timeout),
         approve=approve,
         idempotent=idempotent,
         timeout=timeout,
@@ -155,7 +155,7 @@ def _docstring(source: Any) -> tuple[str, dict[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class _FunctionCall:
     """Calls the function with checked arguments. Whatever goes wrong in it becomes a `ToolError`."""
 
     function: Callable[..., Any]

@@ -45,7 +45,7 @@ def test_every_kind_of_mistake_is_in_one_report(wrong: Wrong) -> None:
         retries = -1
         [models.n]
         use = "openai/n"
-        base_url = "https://llm.example?x=1"
+        base_url = "https://llm.example#x"
         [intents.Loud.fields]
         reason = "strng"
         [limits]
@@ -70,7 +70,7 @@ def test_every_kind_of_mistake_is_in_one_report(wrong: Wrong) -> None:
         (9, "no such module"),
         (12, "`models.m.fallbacks[0]` closes a circle"),
         (13, "`models.m.retries` should be greater than or equal to 0"),
-        (16, "the base_url of n may not hold a query"),
+        (16, "the base_url of n may not hold a #"),
         (18, "`intents.Loud.fields.reason`"),
         (20, "`limits.seconds` should be a number, not a string"),
         (22, "`mcp.x` needs exactly one of `command` and `url`"),

@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from auwgent.cli.chat.markdown import REDRAW, Stream, rendered
+from auwgent.cli.chat.markdown import REDRAW, GrowingText, rendered
 
 ANSWER = """\
 # Cats
@@ -71,7 +71,7 @@ def written(on: Console) -> str:
 
 async def told(text: str, on: Console, size: int = 7) -> list[str]:
     """The screen after the text came in pieces of this size, each with time to be drawn."""
-    stream = Stream(on)
+    stream = GrowingText(on)
     for start in range(0, len(text), size):
         stream.add(text[start : start + size])
         await asyncio.sleep(REDRAW * 1.2 if start % (4 * size) == 0 else 0)
@@ -121,7 +121,7 @@ async def test_no_line_reaches_the_margin_where_the_terminal_echoes_ctrl_c() -> 
 
 async def test_a_pause_before_the_end_leaves_nothing_undrawn() -> None:
     on = console()
-    stream = Stream(on)
+    stream = GrowingText(on)
     stream.add("so far")
     await asyncio.sleep(REDRAW * 2)
     assert screen(written(on)) == ["so far"]

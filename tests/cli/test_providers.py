@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from auwgent.cli.providers import Row, found
+from auwgent.cli.providers import KeyRow, found
 from auwgent.config import load
 from auwgent.models.providers import PROVIDERS
 from tests.support.command import Command
@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def rows(config: Path | None = None, **environ: str) -> dict[str, Row]:
+def rows(config: Path | None = None, **environ: str) -> dict[str, KeyRow]:
     loaded = None if config is None else load(config, environ=environ)
     return {row.provider: row for row in found(loaded, environ)}
 
@@ -33,7 +33,7 @@ def rows(config: Path | None = None, **environ: str) -> dict[str, Row]:
 def test_every_provider_is_there_with_the_variables_of_its_key() -> None:
     listed = rows()
     assert list(listed) == list(PROVIDERS)
-    assert listed["openai"] == Row("openai", ("OPENAI_API_KEY",), True, None, "")
+    assert listed["openai"] == KeyRow("openai", ("OPENAI_API_KEY",), True, None, "")
     assert not listed["ollama"].needs_key
 
 
@@ -61,7 +61,7 @@ def test_a_provider_that_only_the_config_names_is_there_as_well(config: Path) ->
     config.write_text(CONFIG.replace("scripted/echo", "own/model") + 'gateway = "sk-canary"\n')
     listed = rows(config)
     assert list(listed)[len(PROVIDERS) :] == ["gateway", "own"]
-    assert listed["own"] == Row("own", ("OWN_API_KEY",), False, None, "")
+    assert listed["own"] == KeyRow("own", ("OWN_API_KEY",), False, None, "")
     assert listed["gateway"].key_from == f"{config}:8"
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auwgent.config.keys import Aspect, Key, lookup
-from auwgent.config.positions import Positions, Span
+from auwgent.config.positions import Positions, TextSpan
 
 TEXT = '''\
 #:schema ./x.json
@@ -38,7 +38,7 @@ k = 2
 '''
 
 
-def cut(text: str, span: Span) -> str:
+def cut(text: str, span: TextSpan) -> str:
     """The text of a span."""
     lines = text.split("\n")[span.start[0] : span.end[0] + 1]
     lines[-1] = lines[-1][: span.end[1]]

@@ -19,7 +19,7 @@ from auwgent.errors import (
     StoreError,
     ToolError,
 )
-from auwgent.hooks.answers import Asked, Decision, Failure, Piece, Verdict
+from auwgent.hooks.answers import Decision, Failure, Piece, PromptText, Verdict
 from auwgent.hooks.context import HOOKS, AgentState, Context, Middleware, RunState
 from auwgent.hooks.pipeline import Chain, Installed, Pipeline
 from auwgent.session import Session, Turn
@@ -66,7 +66,7 @@ async def started(*installed: Installed, ctx: Context | None = None) -> Chain:
 
 
 async def prompt_of(chain: Chain, prompt: str, ctx: Context | None = None) -> str:
-    return (await chain.fire("onLLMStart", ctx or context(), Asked(prompt))).prompt
+    return (await chain.fire("onLLMStart", ctx or context(), PromptText(prompt))).prompt
 
 
 async def judge(chain: Chain, name: str, value: dict[str, Any], ctx: Context | None = None) -> Verdict:

@@ -14,7 +14,7 @@ import pytest
 from auwgent.errors import ConfigError, SessionConflict, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.session import Media, Session, Text, ToolCall, Turn, Usage
-from auwgent.testing.runs import Run, stored, talk
+from auwgent.testing.runs import StoreRun, stored, talk
 
 
 def texts(session: Session) -> list[str]:
@@ -29,12 +29,12 @@ async def test_a_session_goes_on_where_it_was(store: SQLModelSessions) -> None:
 
 
 async def test_a_new_session_is_none(store: SQLModelSessions) -> None:
-    run = Run(store, "new")
+    run = StoreRun(store, "new")
     assert await store.onRunStart(run.session, run.ctx) is None
 
 
 async def test_every_field_of_a_session_comes_back(store: SQLModelSessions) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.session.system_prompt = 'Say "hi"\n'
     run.session.stack = ["Main", "Joker"]
     run.session.turns.append(
@@ -67,11 +67,11 @@ async def test_every_field_of_a_session_comes_back(store: SQLModelSessions) -> N
 
 
 async def test_the_stack_and_the_prompt_are_those_of_the_last_save(store: SQLModelSessions) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.session.stack, run.session.system_prompt = ["Main", "Joker"], "Be funny."
     run.say("Hi")
     await run.save()
-    again = Run(store, "s1")
+    again = StoreRun(store, "s1")
     await run.end()
     session = await store.onRunStart(again.session, again.ctx)
     assert session is not None
@@ -82,7 +82,7 @@ async def test_the_stack_and_the_prompt_are_those_of_the_last_save(store: SQLMod
     "text", ["nul \0", "lone \ud800 surrogate", "\u2028 é 漢 🐈", '"\\', "x" * 5_000_000]
 )
 async def test_any_text_survives(store: SQLModelSessions, text: str) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     call = ToolCall(id="1", name="f", args={"x": text})
     run.say(text)
     run.ask(call)
@@ -97,7 +97,7 @@ async def test_any_text_survives(store: SQLModelSessions, text: str) -> None:
 async def test_what_was_said_is_there_after_every_checkpoint(url: str) -> None:
     """A second store sees it while the run goes on: nothing waits for the end."""
     writer, reader = SQLModelSessions(url), SQLModelSessions(url)
-    run = await Run(writer, "s1").start()
+    run = await StoreRun(writer, "s1").start()
     for number in range(3):
         run.say(str(number))
         await run.save()
@@ -109,7 +109,7 @@ async def test_what_was_said_is_there_after_every_checkpoint(url: str) -> None:
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 async def test_a_run_that_did_not_succeed_is_kept_too(store: SQLModelSessions, status: str) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.say("Hi")
     await run.end(status, RuntimeError("no \0 luck"))
     assert texts(await stored(store, "s1")) == ["Hi"]
@@ -118,7 +118,7 @@ async def test_a_run_that_did_not_succeed_is_kept_too(store: SQLModelSessions, s
 async def test_results_of_calls_side_by_side_come_back_in_the_order_of_the_calls(
     store: SQLModelSessions,
 ) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     one, two = ToolCall(id="1", name="slow"), ToolCall(id="2", name="quick")
     run.ask(one, two)
     await run.save()
@@ -135,7 +135,7 @@ async def test_results_of_calls_side_by_side_come_back_in_the_order_of_the_calls
 async def test_a_call_without_a_result_gets_one_and_the_history_stays_as_it_is_then(
     store: SQLModelSessions,
 ) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.ask(ToolCall(id="1", name="f"))
     await run.end("cancelled")
     healed = await stored(store, "s1")
@@ -145,7 +145,7 @@ async def test_a_call_without_a_result_gets_one_and_the_history_stays_as_it_is_t
 
 async def test_a_shorter_session_changes_nothing_that_is_stored(store: SQLModelSessions) -> None:
     await talk(store, "one", "s1")
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.session.turns = run.session.turns[-1:]
     run.say("two")
     await run.end()
@@ -153,7 +153,7 @@ async def test_a_shorter_session_changes_nothing_that_is_stored(store: SQLModelS
 
 
 async def test_a_turn_is_stored_as_it_was_first(store: SQLModelSessions) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     turn = run.say("before")
     await run.save()
     turn.content = "after"
@@ -169,7 +169,7 @@ async def test_a_session_belongs_to_its_user(store: SQLModelSessions) -> None:
 
 
 async def test_one_that_took_no_part_in_the_run_saves_nothing(store: SQLModelSessions) -> None:
-    run = Run(store, "s1")
+    run = StoreRun(store, "s1")
     run.say("Hi")
     await run.save()
     await run.end()
@@ -178,7 +178,7 @@ async def test_one_that_took_no_part_in_the_run_saves_nothing(store: SQLModelSes
 
 async def test_two_instances_in_one_run_do_not_mix(tmp_path: Path) -> None:
     stores = [SQLModelSessions(f"sqlite:///{tmp_path / name}") for name in ("a.db", "b.db")]
-    run = await Run(stores[0], "s1").start()
+    run = await StoreRun(stores[0], "s1").start()
     run.say("Hi")
     for store in stores:
         run.store = store
@@ -202,7 +202,7 @@ async def test_runs_on_one_session_follow_one_another(store: SQLModelSessions) -
 
 
 async def test_runs_get_the_session_in_the_order_in_which_they_came(store: SQLModelSessions) -> None:
-    first = await Run(store, "s1").start()
+    first = await StoreRun(store, "s1").start()
     waiting = []
     for number in range(5):
         waiting.append(asyncio.create_task(talk(store, str(number), "s1")))
@@ -213,8 +213,8 @@ async def test_runs_get_the_session_in_the_order_in_which_they_came(store: SQLMo
 
 
 async def test_a_run_that_is_cancelled_while_it_waits_holds_up_nobody(store: SQLModelSessions) -> None:
-    first = await Run(store, "s1").start()
-    waiting = asyncio.create_task(Run(store, "s1").start())
+    first = await StoreRun(store, "s1").start()
+    waiting = asyncio.create_task(StoreRun(store, "s1").start())
     await asyncio.sleep(0.1)
     waiting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -226,9 +226,9 @@ async def test_a_run_that_is_cancelled_while_it_waits_holds_up_nobody(store: SQL
 
 async def test_reject_refuses_a_session_that_is_held(url: str) -> None:
     store = SQLModelSessions(url, on_busy="reject")
-    first = await Run(store, "s1").start()
+    first = await StoreRun(store, "s1").start()
     with pytest.raises(SessionConflict, match="'s1' is held by another run"):
-        await Run(store, "s1").start()
+        await StoreRun(store, "s1").start()
     await first.end()
     await talk(store, "now it is free", "s1")
     await store.close()
@@ -237,7 +237,7 @@ async def test_reject_refuses_a_session_that_is_held(url: str) -> None:
 async def test_fork_goes_on_with_a_copy(url: str) -> None:
     store = SQLModelSessions(url, on_busy="fork")
     await talk(store, "one", "s1")
-    first = await Run(store, "s1").start()
+    first = await StoreRun(store, "s1").start()
     first.say("not answered yet")
     await first.save()
     second = await talk(store, "two", "s1")
@@ -251,7 +251,7 @@ async def test_fork_goes_on_with_a_copy(url: str) -> None:
 
 async def test_a_save_under_way_ends_when_the_run_is_cancelled(store: SQLModelSessions) -> None:
     for attempt in range(20):
-        run = await Run(store, f"s{attempt}").start()
+        run = await StoreRun(store, f"s{attempt}").start()
         for number in range(50):
             run.say(str(number))
         save = asyncio.create_task(run.save())
@@ -259,7 +259,7 @@ async def test_a_save_under_way_ends_when_the_run_is_cancelled(store: SQLModelSe
         save.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await save
-        other = await Run(store, f"other{attempt}").start()  # the store still works
+        other = await StoreRun(store, f"other{attempt}").start()  # the store still works
         await other.end()
         await run.end("cancelled")
         assert len((await stored(store, f"s{attempt}")).turns) == 50
@@ -303,7 +303,7 @@ async def test_the_default_file_stands_beside_the_config(tmp_path: Path) -> None
 
 async def test_a_session_id_that_no_database_can_hold_is_refused(store: SQLModelSessions) -> None:
     with pytest.raises(ConfigError, match="session id"):
-        await Run(store, "a\0b").start()
+        await StoreRun(store, "a\0b").start()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no file modes")
@@ -328,7 +328,7 @@ async def test_a_failed_read_is_never_a_new_session(tmp_path: Path) -> None:
     (tmp_path / "sessions.db").write_bytes(b"not a database, but precious" * 100)
     store = SQLModelSessions(f"sqlite:///{tmp_path / 'sessions.db'}")
     with pytest.raises(StoreError, match="not a SQLite database"):
-        await Run(store, "s1").start()
+        await StoreRun(store, "s1").start()
     assert (tmp_path / "sessions.db").read_bytes() == b"not a database, but precious" * 100
 
 
@@ -340,13 +340,13 @@ async def test_a_stored_turn_that_cannot_be_read_is_never_left_out(tmp_path: Pat
     damage(tmp_path / "sessions.db", "UPDATE auwgent_turns SET body = '{'")
     again = SQLModelSessions(url)
     with pytest.raises(StoreError, match="session 's1'"):
-        await Run(again, "s1").start()
+        await StoreRun(again, "s1").start()
     await again.close()
 
 
 async def test_a_failed_save_is_never_silent(tmp_path: Path) -> None:
     store = SQLModelSessions(f"sqlite:///{tmp_path / 'sessions.db'}")
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     damage(tmp_path / "sessions.db", "DROP TABLE auwgent_turns")
     run.say("Hi, my name is Canary")
     with pytest.raises(StoreError, match="auwgent_turns") as raised:
@@ -358,14 +358,14 @@ async def test_a_failed_save_is_never_silent(tmp_path: Path) -> None:
 async def test_a_database_that_cannot_be_reached_is_named_without_its_password() -> None:
     store = SQLModelSessions("postgresql://me:canary@127.0.0.1:1/nothing")
     with pytest.raises(StoreError, match=r"me:\*\*\*@127\.0\.0\.1:1/nothing") as raised:
-        await Run(store, "s1").start()
+        await StoreRun(store, "s1").start()
     assert "canary" not in f"{raised.value} {raised.value.__cause__}"
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     store = SQLModelSessions(f"sqlite:////dev/null/{tmp_path.name}/sessions.db")
     with pytest.raises(StoreError, match=r"/dev/null/.*cannot be created"):
-        await Run(store, "s1").start()
+        await StoreRun(store, "s1").start()
 
 
 def damage(path: Path, statement: str) -> None:

@@ -14,7 +14,7 @@ from auwgent.middleware.compaction.shortening import (
     KEY,
     LEFT_OUT,
     Conversation,
-    Mark,
+    Shortened,
     Size,
     estimate,
 )
@@ -84,11 +84,11 @@ def conversation(turns: Sequence[Turn]) -> Conversation:
 
 
 @st.composite
-def cuts(draw: st.DrawFn) -> tuple[list[Turn], Mark]:
+def cuts(draw: st.DrawFn) -> tuple[list[Turn], Shortened]:
     turns = draw(messages())
     ids = [turn.id for turn in turns]
     places = st.sampled_from(["", "gone", *ids])
-    mark = Mark(
+    mark = Shortened(
         cut=draw(places),
         short=draw(places | st.just(EVERYTHING)),
         summary=draw(st.sampled_from(["", "Sum."])),
@@ -98,7 +98,7 @@ def cuts(draw: st.DrawFn) -> tuple[list[Turn], Mark]:
 
 @settings(max_examples=300)
 @given(cuts(), st.sampled_from(MODELS))
-def test_any_cut_is_a_valid_history_on_every_wire(made: tuple[list[Turn], Mark], model: str) -> None:
+def test_any_cut_is_a_valid_history_on_every_wire(made: tuple[list[Turn], Shortened], model: str) -> None:
     turns, mark = made
     sent = conversation(turns).shortened(mark)
     check_pairs(sent)
@@ -130,7 +130,7 @@ def check_pairs(sent: Sequence[Turn]) -> None:
 
 @settings(max_examples=300)
 @given(cuts())
-def test_what_must_stay_stays(made: tuple[list[Turn], Mark]) -> None:
+def test_what_must_stay_stays(made: tuple[list[Turn], Shortened]) -> None:
     turns, mark = made
     sent = conversation(turns).shortened(mark)
     ids = [turn.id for turn in sent]
@@ -153,10 +153,10 @@ def test_it_goes_as_far_as_it_must_and_stays_there(turns: list[Turn], tokens: in
     def fits(size: Size) -> bool:
         return size.tokens <= tokens
 
-    before = one.size(Mark())
-    mark = one.truncated(Mark(), fits) if how == "truncated" else one.cut(Mark(), fits)
+    before = one.size(Shortened())
+    mark = one.truncated(Shortened(), fits) if how == "truncated" else one.cut(Shortened(), fits)
     if fits(before):
-        assert mark == Mark()
+        assert mark == Shortened()
     again = one.truncated(mark, fits) if how == "truncated" else one.cut(mark, fits)
     assert again == mark
     last = one.shortened(mark)[-1]
@@ -166,9 +166,9 @@ def test_it_goes_as_far_as_it_must_and_stays_there(turns: list[Turn], tokens: in
 @given(messages())
 def test_sizes_are_sums(turns: list[Turn]) -> None:
     one = conversation(turns)
-    assert one.size(Mark()).turns == len(turns)
-    assert one.shortened(Mark()) == turns
-    assert one.size(Mark(short=EVERYTHING)).tokens <= one.size(Mark()).tokens + 20 * len(turns)
+    assert one.size(Shortened()).turns == len(turns)
+    assert one.shortened(Shortened()) == turns
+    assert one.size(Shortened(short=EVERYTHING)).tokens <= one.size(Shortened()).tokens + 20 * len(turns)
 
 
 def test_only_beginning_and_end_of_a_long_result_are_left() -> None:
@@ -179,7 +179,7 @@ def test_only_beginning_and_end_of_a_long_result_are_left() -> None:
         Turn(role="tool", tool_call_id="c", name="read", content="begin " + "x" * 1000 + " end"),
         Turn(role="assistant", content="Done"),
     ]
-    sent = conversation(turns).shortened(Mark(short=turns[-1].id))
+    sent = conversation(turns).shortened(Shortened(short=turns[-1].id))
     assert sent[2].text.startswith("begin x")
     assert sent[2].text.endswith("x end")
     assert "[… 961 characters left out …]" in sent[2].text
@@ -190,9 +190,9 @@ def test_only_beginning_and_end_of_a_long_result_are_left() -> None:
 
 def test_what_was_left_out_is_said_once() -> None:
     turns = [Turn(role=role, content=f"{n}") for n in range(4) for role in ("user", "assistant")]
-    sent = conversation(turns).shortened(Mark(cut=turns[4].id))
+    sent = conversation(turns).shortened(Shortened(cut=turns[4].id))
     assert [turn.text for turn in sent] == ["0", LEFT_OUT, "2", "2", "3", "3"]
-    summed = conversation(turns).shortened(Mark(cut=turns[4].id, summary="They counted."))
+    summed = conversation(turns).shortened(Shortened(cut=turns[4].id, summary="They counted."))
     assert summed[1].text.endswith("They counted.")
 
 
@@ -202,7 +202,7 @@ def test_a_note_of_ours_is_no_thought() -> None:
         *(Turn(role="assistant", content=f"{n}", provider_data={KEY: {}}) for n in range(4)),
     ]
     one = Conversation(turns, pinned=(), question=turns[0].id, chars=50)
-    assert [turn.text for turn in one.shortened(Mark(cut=turns[4].id))] == ["Go", LEFT_OUT, "3"]
+    assert [turn.text for turn in one.shortened(Shortened(cut=turns[4].id))] == ["Go", LEFT_OUT, "3"]
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("abcd", 1), ("abcde", 2), ("日本語の文章", 5)])

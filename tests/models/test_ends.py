@@ -8,7 +8,7 @@ import pytest
 from auwgent.errors import ProviderError
 from auwgent.models.base import ModelSpec, Route, TextPiece
 from auwgent.models.direct import DirectModel
-from auwgent.models.ends import Ending, end_of
+from auwgent.models.ends import ProviderEnd, end_of
 from auwgent.models.litellm import LiteLLMModel
 from tests.models.asking import asked, hear, user
 from tests.support.raw_server import STREAM_END, Step, piece, raw_server, stream_head, whole
@@ -254,7 +254,7 @@ def test_words_of_others() -> None:
         ),
         ({"choices": [{"finish_reason": "stop", "native_finish_reason": "completed"}]}, "stop"),
     ):
-        found = Ending()
+        found = ProviderEnd()
         found.hear(sent)
         assert found.end == word, sent
 
@@ -263,7 +263,7 @@ def test_words_of_others() -> None:
     "sent", [None, 3, [], {"choices": 3}, {"candidates": [None]}, {"type": "message_delta"}, {}]
 )
 def test_what_is_no_answer_has_no_end(sent: Any) -> None:
-    found = Ending()
+    found = ProviderEnd()
     found.hear(sent)
     assert (found.end, found.said) == (None, "")
 

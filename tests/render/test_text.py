@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from auwgent.intents import Intent
-from auwgent.render.run import Outcome, Text
+from auwgent.render.run import Outcome, PlainText
 
 
 class Screen:
-    """A `Text` with what it wrote."""
+    """A `PlainText` with what it wrote."""
 
     def __init__(self, **options: Any) -> None:
         self.out, self.err = io.StringIO(), io.StringIO()
-        self.text = Text(self.out, self.err, **options)
+        self.text = PlainText(self.out, self.err, **options)
 
     def show(self, name: str, agent: str = "Main", /, *, partial: bool = False, **value: Any) -> None:
         self.text.show(Intent(name, value, agent, "run", 1, datetime.now(UTC), partial))

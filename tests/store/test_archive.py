@@ -16,7 +16,7 @@ from auwgent.middleware import SQLModelSessions
 from auwgent.session import Session, ToolCall, Turn, Usage, now
 from auwgent.store.base import SessionStore
 from auwgent.store.sessions import SEARCHED
-from auwgent.testing.runs import Run, stored, talk
+from auwgent.testing.runs import StoreRun, stored, talk
 
 
 def test_the_default_store_offers_all_that_the_commands_need() -> None:
@@ -34,13 +34,13 @@ async def test_the_latest_session_is_the_one_used_last(store: SQLModelSessions) 
 
 
 async def test_a_session_in_which_nothing_was_said_is_not_listed(store: SQLModelSessions) -> None:
-    await (await Run(store, "s1").start()).end()
+    await (await StoreRun(store, "s1").start()).end()
     assert await store.list_sessions("u1") == []
 
 
 async def test_the_list_tells_what_a_session_is_about(store: SQLModelSessions) -> None:
     await talk(store, "Three names\nfor a cat, please", "s1")
-    run = await Run(store, "s2").start()
+    run = await StoreRun(store, "s2").start()
     run.say("x" * 200)
     await run.end("failed")
     second, first = await store.list_sessions("u1")
@@ -54,7 +54,7 @@ async def test_the_list_tells_what_a_session_is_about(store: SQLModelSessions) -
 
 async def test_a_run_that_nobody_speaks_for_is_interrupted(tmp_path: Path) -> None:
     store, other = (SQLModelSessions(f"sqlite:///{tmp_path / 'sessions.db'}") for _ in range(2))
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.say("Hi")
     await run.save()
     assert await other.run_status("u1", "s1") == "running"
@@ -86,7 +86,7 @@ async def test_a_session_of_another_user_is_not_found(store: SQLModelSessions, u
 
 
 async def test_a_session_that_was_interrupted_is_valid_when_it_is_read(store: SQLModelSessions) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.ask(ToolCall(id="1", name="f"))
     await run.save()
     assert [turn.outcome for turn in (await store.get("u1", "s1")).turns] == [None, "unknown"]
@@ -129,7 +129,7 @@ async def test_search_finds_any_text(store: SQLModelSessions, said: str, words: 
 
 
 async def test_search_looks_at_what_was_said_not_at_how_it_is_stored(store: SQLModelSessions) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.say("é\n")
     run.ask(ToolCall(id="c1", name="needle", args={"needle": "needle"}))
     await run.end()
@@ -247,7 +247,7 @@ async def test_a_renamed_session_goes_on_under_its_new_id(store: SQLModelSession
 async def test_a_session_that_a_run_holds_is_neither_renamed_nor_deleted_nor_pruned(
     store: SQLModelSessions,
 ) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.say("Hi")
     await run.save()
     for attempt in (store.rename("u1", "s1", "s2"), store.delete("u1", "s1")):
@@ -286,7 +286,7 @@ async def test_nothing_of_a_deleted_session_stays_in_the_files(tmp_path: Path) -
     store = SQLModelSessions(f"sqlite:///{tmp_path / 'sessions.db'}")
     await talk(store, "canary " * 5000, "s1")
     await talk(store, "sparrow", "s2")
-    run = await Run(store, "s3").start()
+    run = await StoreRun(store, "s3").start()
     run.say("tool")
     await run.save(at="tool_start", call_id="canary", name="canary", idempotent=False)
     await run.end()
@@ -314,7 +314,7 @@ def content(folder: Path) -> bytes:
 
 
 async def test_usage_is_counted_by_model_agent_day_and_session(store: SQLModelSessions) -> None:
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     for model, usd in [("a/x", 0.5), ("a/x", None), ("b/y", 0.25)]:
         usage = Usage(input_tokens=100, output_tokens=10, cached_tokens=5, reasoning_tokens=1, usd=usd)
         run.say("…", "assistant", model=model, usage=usage)
@@ -339,7 +339,7 @@ async def test_usage_is_counted_by_model_agent_day_and_session(store: SQLModelSe
 async def test_calls_that_came_from_elsewhere_are_not_told_as_open(url: str, how: str) -> None:
     """Of a session whose run died, only the one that the run itself wrote may have its calls made."""
     store = SQLModelSessions(url)
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.say("Hi")
     run.ask(ToolCall(id="c1", name="wipe", args={"path": "/"}))
     await run.save()
@@ -351,7 +351,7 @@ async def test_calls_that_came_from_elsewhere_are_not_told_as_open(url: str, how
         await store.fork("u1", "s1", "s2")
     else:
         await store.rename("u1", "s1", "s2")
-    again = await Run(store, "s2").start()
+    again = await StoreRun(store, "s2").start()
     known = {"call_id": "c1", "name": "wipe", "args": {"path": "/"}, "begun": False, "idempotent": False}
     assert again.ctx["interrupted"] == ({"c1": known} if how == "renamed" else {})
     await again.end()

@@ -19,7 +19,7 @@ from sqlcipher3 import dbapi2 as sqlcipher
 from auwgent.errors import ConfigError, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.store.migrations import copy
-from auwgent.testing.runs import Run, stored, talk
+from auwgent.testing.runs import StoreRun, stored, talk
 from auwgent.testing.store_suite import StoreSuite
 from tests.support.worker import worker
 
@@ -80,7 +80,7 @@ async def test_nothing_in_the_folder_can_be_read(file: Path) -> None:
     store = of(file)
     await talk(store, "canary " * 5000, "canary", "canary")
     await asyncio.to_thread(copy, (await store.journal()).database, 1)
-    run = await Run(store, "s2").start()
+    run = await StoreRun(store, "s2").start()
     run.say("canary")
     await run.save(at="tool_start", call_id="canary", name="canary", idempotent=False)
     names = {path.name for path in file.parent.iterdir()}
@@ -117,7 +117,7 @@ async def test_a_key_that_does_not_fit_is_never_a_new_database(
     before = content(file.parent)
     store = of(file, key)
     for attempt in (
-        Run(store, "s1").start(),
+        StoreRun(store, "s1").start(),
         store.latest("u1"),
         store.check(),
         store.schema(),
@@ -176,7 +176,7 @@ async def test_runs_keep_their_numbers_when_a_file_is_encrypted(file: Path) -> N
     await plain.close()
     store = of(file)
     await store.encrypt()
-    run = await Run(store, "s3").start()
+    run = await StoreRun(store, "s3").start()
     with contextlib.closing(sqlcipher.connect(file)) as connection:
         connection.execute("PRAGMA key = '{}'".format(KEY.replace("'", "''")))
         assert connection.execute("SELECT max(no) FROM auwgent_runs").fetchone() == (3,)

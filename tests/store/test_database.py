@@ -20,7 +20,7 @@ from auwgent.errors import ConfigError, MiddlewareError, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.store.database import Database
 from auwgent.store.dialects import parse_url
-from auwgent.testing.runs import Run, stored, talk
+from auwgent.testing.runs import StoreRun, stored, talk
 from tests.support.bench import Hook, short
 from tests.support.databases import POSTGRES, database
 
@@ -78,7 +78,7 @@ async def test_a_lock_of_another_program_is_waited_for(tmp_path: Path) -> None:
 
 async def test_a_dropped_connection_is_made_again(postgres: str) -> None:
     store = SQLModelSessions(postgres)
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     for number in range(3):
         run.say(str(number))
         assert end_connections(postgres) > 0
@@ -90,7 +90,7 @@ async def test_a_dropped_connection_is_made_again(postgres: str) -> None:
 
 async def test_a_connection_that_drops_in_mid_transaction_loses_and_repeats_nothing(postgres: str) -> None:
     store = SQLModelSessions(postgres)
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     stop = threading.Event()
     ended: list[int] = []
 
@@ -157,7 +157,7 @@ async def test_a_run_pauses_while_the_server_starts_again(postgres: str) -> None
     relay = Relay()
     await relay.up()
     store = SQLModelSessions(re.sub(r":5432\b", f":{relay.port}", postgres))
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.say("Hi")
     await relay.down()
     save = asyncio.create_task(run.save())

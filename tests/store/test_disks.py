@@ -15,7 +15,7 @@ from auwgent import auwgent
 from auwgent.errors import StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.store.disks import network_of, warning_of
-from auwgent.testing.runs import Run, talk
+from auwgent.testing.runs import StoreRun, talk
 
 
 def remove(file: Path) -> None:
@@ -70,11 +70,13 @@ async def test_a_run_under_way_fails_when_its_file_is_lost_and_touches_no_other(
 ) -> None:
     file = tmp_path / "data" / "sessions.db"
     store = SQLModelSessions(f"sqlite:///{file}")
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.say("one")
     await run.save()
     lose(file)
-    other = await Run(store, "s2").start()  # on the new file, where it has the numbers that the lost one had
+    other = await StoreRun(
+        store, "s2"
+    ).start()  # on the new file, where it has the numbers that the lost one had
     other.say("mine")
     await other.save()
     run.say("two")

@@ -14,7 +14,7 @@ import pytest
 
 from auwgent import auwgent
 from auwgent.middleware import SQLModelSessions
-from auwgent.testing.runs import Run
+from auwgent.testing.runs import StoreRun
 
 PATIENCE = 30  # seconds
 context = multiprocessing.get_context("fork")
@@ -81,7 +81,7 @@ def test_run_sync_works_in_the_child_while_the_parent_has_it_open(url: str) -> N
 
 async def test_a_fork_in_the_middle_of_a_run_leaves_the_run_to_the_parent(url: str) -> None:
     store = SQLModelSessions(url)
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.say("Hi")
     await run.save()
     child = asyncio.to_thread(in_child, lambda: asyncio.run(store.run_status("u1", "s1")))
@@ -101,7 +101,7 @@ def test_a_run_of_a_child_shows_that_it_is_alive(url: str, tmp_path: Path) -> No
 
     def work() -> int:
         async def run() -> int:
-            run = await Run(agent.middleware[0], "s1").start()
+            run = await StoreRun(agent.middleware[0], "s1").start()
             run.say("from the child")
             await run.save()
             begun.set()
@@ -115,7 +115,7 @@ def test_a_run_of_a_child_shows_that_it_is_alive(url: str, tmp_path: Path) -> No
         assert begun.wait(PATIENCE)
 
         async def wait() -> int:
-            start = asyncio.create_task(Run(agent.middleware[0], "s1").start())
+            start = asyncio.create_task(StoreRun(agent.middleware[0], "s1").start())
             finished, _ = await asyncio.wait([start], timeout=6)
             assert not finished
             done.set()

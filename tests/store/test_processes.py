@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from auwgent.middleware import SQLModelSessions
-from auwgent.testing.runs import Run, stored
+from auwgent.testing.runs import StoreRun, stored
 from tests.support.databases import database
 from tests.support.worker import worker
 
@@ -80,7 +80,7 @@ async def test_a_tool_that_was_running_is_known_as_interrupted(url: str) -> None
         owner.all_ok("start s1", "say one", "tool c1 pay", "tool c2 look")
         owner.signal(signal.SIGKILL)
     store = SQLModelSessions(url)
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     assert run.ctx["interrupted"] == {
         "c1": {"call_id": "c1", "name": "pay", "args": {}, "begun": True, "idempotent": False},
         "c2": {"call_id": "c2", "name": "look", "args": {}, "begun": True, "idempotent": True},
@@ -98,7 +98,9 @@ async def test_nobody_hears_that_the_database_is_locked(tmp_path: Path) -> None:
         store = SQLModelSessions(url)
         for number in range(20):
             await store.put(
-                (await Run(store, f"own{number}").start()).session.model_copy(update={"id": f"i{number}"})
+                (await StoreRun(store, f"own{number}").start()).session.model_copy(
+                    update={"id": f"i{number}"}
+                )
             )
             await store.delete("u1", f"i{number}")  # VACUUM among all the writing
             await asyncio.sleep(0.01)

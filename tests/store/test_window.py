@@ -15,7 +15,7 @@ from auwgent.errors import LimitExceeded
 from auwgent.middleware import Budget, Compaction, SQLModelSessions
 from auwgent.session import Session, ToolCall, Turn
 from auwgent.store.history import opening
-from auwgent.testing.runs import Run, stored, talk
+from auwgent.testing.runs import StoreRun, stored, talk
 from tests.support.bench import asks_helper, bench, check_history, short
 
 
@@ -100,7 +100,7 @@ async def test_a_run_reads_the_newest_turns_and_the_rest_stays_stored(windowed: 
 
 async def test_a_run_longer_than_the_window_is_read_whole(windowed: SQLModelSessions) -> None:
     await talk(windowed, "before", "s1")
-    run = await Run(windowed, "s1").start()
+    run = await StoreRun(windowed, "s1").start()
     run.say("work")
     for number in range(9):
         call = ToolCall(id=f"c{number}", name="f")
@@ -113,7 +113,7 @@ async def test_a_run_longer_than_the_window_is_read_whole(windowed: SQLModelSess
 async def test_what_is_put_before_the_window_is_stored_right_before_it(windowed: SQLModelSessions) -> None:
     for number in range(4):
         await talk(windowed, str(number), "s1")
-    run = await Run(windowed, "s1").start()
+    run = await StoreRun(windowed, "s1").start()
     run.session.turns.insert(0, Turn(role="user", content="summary"))
     await run.save()
     run.say("next")
@@ -127,7 +127,7 @@ async def test_the_whole_history_put_back_is_not_stored_twice(windowed: SQLModel
     for number in range(4):
         await talk(windowed, str(number), "s1")
     whole = await windowed.get("u1", "s1")
-    run = await Run(windowed, "s1").start()
+    run = await StoreRun(windowed, "s1").start()
     run.session.turns[:] = whole.turns
     run.say("next")
     await run.end()
@@ -136,17 +136,17 @@ async def test_the_whole_history_put_back_is_not_stored_twice(windowed: SQLModel
 
 async def test_an_interrupted_call_in_the_window_is_known(windowed: SQLModelSessions, url: str) -> None:
     await talk(windowed, "before", "s1")
-    run = await Run(windowed, "s1").start()
+    run = await StoreRun(windowed, "s1").start()
     run.say("work")
     for number in range(3):
         run.ask(ToolCall(id=f"c{number}", name="pay"))
         await run.save(at="tool_start", call_id=f"c{number}", name="pay", idempotent=False)
     other = SQLModelSessions(url, window=3, on_busy="fork")  # a copy of a session whose run is not over
-    copy = await Run(other, "s1").start()
+    copy = await StoreRun(other, "s1").start()
     assert texts(copy.session) == ["before", "You said: before"]
     await copy.end()
     await run.end("failed")
-    again = await Run(windowed, "s1").start()
+    again = await StoreRun(windowed, "s1").start()
     assert [turn.outcome for turn in again.session.turns if turn.role == "tool"] == ["unknown"] * 3
     assert texts(again.session)[0] == "work"
     assert sorted(again.ctx["interrupted"]) == ["c0", "c1", "c2"]
@@ -160,19 +160,19 @@ async def test_a_call_before_the_window_with_the_same_id_is_another_one(
     windowed: SQLModelSessions, begins: bool
 ) -> None:
     """Models that start numbering their calls again in each answer cannot know of those that they are not sent."""
-    run = await Run(windowed, "s1").start()
+    run = await StoreRun(windowed, "s1").start()
     run.ask(ToolCall(id="c0", name="look"))
     await run.save(at="tool_start", call_id="c0", name="look", idempotent=True)
     await run.end("failed")
     for number in range(4):
         await talk(windowed, str(number), "s1")
-    run = await Run(windowed, "s1").start()
+    run = await StoreRun(windowed, "s1").start()
     run.say("work")
     run.ask(ToolCall(id="c0", name="pay"))
     if begins:
         await run.save(at="tool_start", call_id="c0", name="pay", idempotent=False)
     await run.end("failed")
-    again = await Run(windowed, "s1").start()
+    again = await StoreRun(windowed, "s1").start()
     known = {"c0": {"call_id": "c0", "name": "pay", "idempotent": False}}
     assert again.ctx["interrupted"] == (known if begins else {})
     await again.end()
@@ -282,7 +282,7 @@ async def test_a_run_on_a_long_session_reads_no_more_than_on_a_short_one(url: st
         for number in range(length):
             await talk(store, f"{number}", session_id)
         with rows_read() as counts:
-            run = await Run(store, session_id).start()
+            run = await StoreRun(store, session_id).start()
             run.say("next")
             await run.save()
             await run.end()

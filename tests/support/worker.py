@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, cast
 from auwgent.errors import AuwgentError
 from auwgent.middleware import SQLModelSessions
 from auwgent.session import ToolCall
-from auwgent.testing.runs import Run, talk
+from auwgent.testing.runs import StoreRun, talk
 from tests.support.processes import forked
 
 Commands: TypeAlias = "Connection[str, str]"
@@ -27,25 +27,25 @@ Commands: TypeAlias = "Connection[str, str]"
 async def serve(commands: Commands, url: str, on_busy: Any) -> None:
     """Do what is asked."""
     store = SQLModelSessions(url, on_busy=on_busy)
-    run: Run | None = None
+    run: StoreRun | None = None
     while True:
         command, *arguments = (await asyncio.to_thread(commands.recv)).split()
         try:
             if command == "start":
-                run = await Run(store, arguments[0]).start()
+                run = await StoreRun(store, arguments[0]).start()
                 commands.send(f"ok {len(run.session.turns)} {run.session.id}")
             elif command == "talk":
                 for number in range(int(arguments[1])):
                     await talk(store, f"{arguments[2]}-{number}", arguments[0])
                 commands.send("ok")
             else:
-                await step(cast(Run, run), command, arguments)
+                await step(cast(StoreRun, run), command, arguments)
                 commands.send("ok")
         except AuwgentError as error:
             commands.send(f"{type(error).__name__} {error}")
 
 
-async def step(run: Run, command: str, arguments: list[str]) -> None:
+async def step(run: StoreRun, command: str, arguments: list[str]) -> None:
     """One step of a run that has started."""
     if command == "say":
         run.say(arguments[0])

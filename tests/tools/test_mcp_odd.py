@@ -15,7 +15,7 @@ from aiohttp import web
 
 from auwgent.session import Media, Text
 from auwgent.tools import Tool
-from auwgent.tools.mcp import Found, McpServer, McpServers, McpTools
+from auwgent.tools.mcp import FoundTools, McpServer, McpServers, McpTools
 
 PROGRAM = Path(__file__).parent.parent / "support" / "odd_mcp_server.py"
 OBJECT = {"type": "object", "properties": {"x": {"type": "string"}}}
@@ -32,7 +32,7 @@ async def odd(**script: Any) -> AsyncIterator[McpServers]:
         await servers.close()
 
 
-async def listing(servers: McpServers) -> Found:
+async def listing(servers: McpServers) -> FoundTools:
     return await servers.tools([McpTools(name) for name in servers.names])
 
 

@@ -19,7 +19,7 @@ MARGIN = (
 )
 
 
-class Answer(Markdown):
+class AnswerMarkdown(Markdown):
     """Markdown as models write it: HTML is text like any other, and a line break is meant."""
 
     parser: ClassVar = MarkdownIt("commonmark", {"html": False}).enable("table").enable("strikethrough")
@@ -34,7 +34,7 @@ class Answer(Markdown):
                     child.type = "hardbreak"
 
 
-class Stream:
+class GrowingText:
     """Shows one text as it grows. `add` pieces, then `end`."""
 
     def __init__(self, console: Console) -> None:
@@ -62,7 +62,7 @@ class Stream:
 
     def _settle(self) -> None:
         """Print the blocks that nothing can change any more: all but the last."""
-        start = last_block(Answer.parser.parse(self._tail))
+        start = last_block(AnswerMarkdown.parser.parse(self._tail))
         if start:
             lines = self._tail.split("\n")
             self._print("\n".join(lines[:start]))
@@ -107,7 +107,7 @@ Line = list[Segment]
 def rendered(console: Console, text: str) -> list[Line]:
     """Return the lines of a Markdown text, without empty ones around it and spaces behind them."""
     options = console.options.update_width(max(10, console.width - MARGIN))
-    lines = [_stripped(line) for line in console.render_lines(Answer(text), options, pad=False)]
+    lines = [_stripped(line) for line in console.render_lines(AnswerMarkdown(text), options, pad=False)]
     while lines and not lines[-1]:
         lines.pop()
     while lines and not lines[0]:

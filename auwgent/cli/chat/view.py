@@ -10,7 +10,7 @@ from rich.control import Control
 from rich.segment import ControlType
 from rich.text import Text
 
-from auwgent.cli.chat.markdown import Stream
+from auwgent.cli.chat.markdown import GrowingText
 from auwgent.intents import ANSWERS, Intent
 from auwgent.render.run import Outcome, Teller
 from auwgent.render.terminal import harmless
@@ -24,7 +24,7 @@ class View(Teller):
         super().__init__(speaks, root)
         self.steps: list[Intent] = []
         self._console = console
-        self._stream = Stream(console)
+        self._stream = GrowingText(console)
 
     def show(self, intent: Intent) -> None:
         if not intent.partial and intent.name not in (*ANSWERS, "model_call"):

@@ -11,7 +11,15 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from auwgent.errors import LimitExceeded, ProviderError
 from auwgent.hooks.context import Context
-from auwgent.middleware.compaction.shortening import KEY, Conversation, Fits, Mark, Size, estimate, transcript
+from auwgent.middleware.compaction.shortening import (
+    KEY,
+    Conversation,
+    Fits,
+    Shortened,
+    Size,
+    estimate,
+    transcript,
+)
 from auwgent.middleware.compaction.sizes import Limit, Measure
 from auwgent.middleware.compaction.summaries import CHUNK, TOKENS_A_WORD, WORDS, summed_up
 from auwgent.middleware.kept import Configured, Count, Given, option
@@ -31,14 +39,14 @@ _ORDER = (
     Field(strict=False, min_length=1),
     BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
 )
-_MARKS: TypeAdapter[dict[str, Mark]] = TypeAdapter(dict[str, Mark])
+_MARKS: TypeAdapter[dict[str, Shortened]] = TypeAdapter(dict[str, Shortened])
 
 
 @dataclass(slots=True)
 class Notes:
     """What is known in one run, by agent, and whether it is new."""
 
-    marks: dict[str, Mark] = field(default_factory=dict)
+    marks: dict[str, Shortened] = field(default_factory=dict)
     is_new: bool = False
     futile: dict[str, int] = field(default_factory=dict)
     learned: dict[str, int] = field(default_factory=dict)  # windows, from providers that refused
@@ -95,7 +103,7 @@ class Compaction(Configured):
         """Send less, if it is too much."""
         notes, agent = self._notes(ctx), ctx.activeAgent
         conversation = self._conversation(ctx, prompt)
-        mark = notes.marks.get(agent, Mark())
+        mark = notes.marks.get(agent, Shortened())
         size = Measure.of(ctx, conversation, mark)
         window = self.window or ctx.contextWindow
         learned = notes.learned.get(str(ctx.model))
@@ -115,10 +123,10 @@ class Compaction(Configured):
                     "its prompt, tools or last messages are too long",
                     key="Compaction",
                 )
-            notes.is_new = notes.is_new or mark != notes.marks.get(agent, Mark())
+            notes.is_new = notes.is_new or mark != notes.marks.get(agent, Shortened())
             notes.marks[agent] = mark
             ctx["compaction"] = {"agent": agent, "before": size.real(before), "after": size.real(after)}
-        if mark != Mark():
+        if mark != Shortened():
             ctx.messages = conversation.shortened(mark)
 
     async def onError(self, error: Exception, session: Session, ctx: Context) -> Any:
@@ -130,7 +138,7 @@ class Compaction(Configured):
             return None
         notes.refused.add(last)
         conversation = self._conversation(ctx, "")
-        sent = Measure.of(ctx, conversation, Mark()).real(conversation.size(Mark())).tokens
+        sent = Measure.of(ctx, conversation, Shortened()).real(conversation.size(Shortened())).tokens
         notes.learned[model] = min(int(sent * LEARNED), notes.learned.get(model, sent))
         return {"forceStart": "llm_start"}
 
@@ -158,8 +166,8 @@ class Compaction(Configured):
         )
 
     async def _shorter(
-        self, ctx: Context, conversation: Conversation, mark: Mark, limit: Limit, size: Measure
-    ) -> Mark:
+        self, ctx: Context, conversation: Conversation, mark: Shortened, limit: Limit, size: Measure
+    ) -> Shortened:
         """A mark with which the conversation has the size to keep, or comes as near to it as can be."""
         target = limit.part(self.keep)
 
@@ -179,8 +187,14 @@ class Compaction(Configured):
         return mark
 
     async def _summarised(
-        self, ctx: Context, conversation: Conversation, mark: Mark, fits: Fits, limit: Limit, size: Measure
-    ) -> Mark:
+        self,
+        ctx: Context,
+        conversation: Conversation,
+        mark: Shortened,
+        fits: Fits,
+        limit: Limit,
+        size: Measure,
+    ) -> Shortened:
         """Cut, with a summary of what is left out, unless there would be no room for one."""
         words = (
             WORDS if limit.tokens is None else min(WORDS, int(limit.tokens * SUMMARY_SHARE / TOKENS_A_WORD))
@@ -204,7 +218,7 @@ class Compaction(Configured):
             summary = summary[: len(summary) * room // estimate(summary)].rstrip() + " …"
         return cut.model_copy(update={"summary": summary})
 
-    def _room(self, conversation: Conversation, cut: Mark, limit: Limit, size: Measure) -> int | None:
+    def _room(self, conversation: Conversation, cut: Shortened, limit: Limit, size: Measure) -> int | None:
         """Return tokens that a summary may have; None: as many as it likes."""
         if limit.tokens is None:
             return None
@@ -212,7 +226,7 @@ class Compaction(Configured):
         return int((limit.tokens - used) / max(1.0, size.ratio)) - MARGIN
 
 
-def _left_by_earlier_runs(turns: Sequence[Turn]) -> dict[str, Mark]:
+def _left_by_earlier_runs(turns: Sequence[Turn]) -> dict[str, Shortened]:
     """How far the conversation was shortened before. What is not of its form came from elsewhere, and is nothing."""
     for turn in reversed(turns):
         if turn.provider_data and KEY in turn.provider_data:

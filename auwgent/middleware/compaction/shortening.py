@@ -21,7 +21,7 @@ KEY = "compaction"  # under which a turn's provider_data says how far a conversa
 EVERYTHING = "everything"  # as `short`: no result is sent whole
 
 
-class Mark(BaseModel):
+class Shortened(BaseModel):
     """How far a conversation was shortened. Ids are of turns; empty: not at all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,7 +72,7 @@ class Conversation:
         self._whole = [_size(group) for group in self._groups]
         self._short = [_size(self._cut_results(group)) for group in self._groups]
 
-    def shortened(self, mark: Mark) -> list[Turn]:
+    def shortened(self, mark: Shortened) -> list[Turn]:
         """Return the messages as they are sent. A summary is, also where what it sums up is not here any more."""
         cut, short = self._places(mark)
         sent: list[Turn] = []
@@ -86,11 +86,11 @@ class Conversation:
                 sent += self._cut_results(group) if index < short else group
         return sent
 
-    def size(self, mark: Mark) -> Size:
+    def size(self, mark: Shortened) -> Size:
         """Return how long the messages are as they are sent."""
         return _size(self.shortened(mark))
 
-    def truncated(self, mark: Mark, fits: Fits, *, everything: bool = False) -> Mark:
+    def truncated(self, mark: Shortened, fits: Fits, *, everything: bool = False) -> Shortened:
         """Cut older results, the oldest first, until it fits; `everything`: those the model has not read yet, too."""
         cut, short = self._places(mark)
         size = self.size(mark)
@@ -101,7 +101,7 @@ class Conversation:
             short += 1
         return self._mark(cut, short, mark.summary)
 
-    def cut(self, mark: Mark, fits: Fits) -> Mark:
+    def cut(self, mark: Shortened, fits: Fits) -> Shortened:
         """Leave out more of the oldest groups until it fits, and then up to where the user speaks again."""
         cut, short = self._places(mark)
         size, end = self.size(mark), len(self._groups) - 1
@@ -116,7 +116,7 @@ class Conversation:
             cut += 1
         return self._mark(cut, max(cut, short), mark.summary)
 
-    def between(self, old: Mark, new: Mark) -> list[Turn]:
+    def between(self, old: Shortened, new: Shortened) -> list[Turn]:
         """Return what the new mark leaves out in addition, with what now must stay but later need not."""
         begin, end = self._places(old)[0], self._places(new)[0]
         return [turn for group in self._groups[begin:end] for turn in self._cut_results(group)]
@@ -127,7 +127,7 @@ class Conversation:
         earlier._stays = self._stays[: len(earlier._groups)]
         return earlier
 
-    def knows(self, mark: Mark) -> bool:
+    def knows(self, mark: Shortened) -> bool:
         """Return whether the mark's places are in this conversation."""
         return all(place in ("", EVERYTHING) or place in self._index for place in (mark.cut, mark.short))
 
@@ -137,16 +137,18 @@ class Conversation:
             return True
         return index > self._active and any((turn.provider_data or {}).keys() - {KEY} for turn in group)
 
-    def _places(self, mark: Mark) -> tuple[int, int]:
+    def _places(self, mark: Shortened) -> tuple[int, int]:
         """Return the mark as numbers of groups; an id that is gone is none."""
         short = len(self._groups) if mark.short == EVERYTHING else self._index.get(mark.short, 0)
         return self._index.get(mark.cut, 0), short
 
-    def _mark(self, cut: int, short: int, summary: str) -> Mark:
+    def _mark(self, cut: int, short: int, summary: str) -> Shortened:
         whole = EVERYTHING if short >= len(self._groups) else self._groups[short][0].id
-        return Mark(cut=self._groups[cut][0].id if cut else "", short=whole if short else "", summary=summary)
+        return Shortened(
+            cut=self._groups[cut][0].id if cut else "", short=whole if short else "", summary=summary
+        )
 
-    def _notice(self, mark: Mark) -> Turn:
+    def _notice(self, mark: Shortened) -> Turn:
         words = f"{SUMMARY}\n\n{mark.summary}" if mark.summary else LEFT_OUT
         return Turn(id=NOTICE, role="user", content=words, agent=self.messages[-1].agent)
 

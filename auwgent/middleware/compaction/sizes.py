@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from auwgent.hooks.context import Context
-from auwgent.middleware.compaction.shortening import Conversation, Mark, Size, estimate
+from auwgent.middleware.compaction.shortening import Conversation, Shortened, Size, estimate
 
 # The provider's tokens to ours, in text: none has more tokens than bytes, nor one for more than 32 bytes on average.
 DENSEST, THINNEST = 4.0, 0.125
@@ -46,7 +46,7 @@ class Measure:
     more: int = 0  # tokens that the provider adds
 
     @classmethod
-    def of(cls, ctx: Context, conversation: Conversation, mark: Mark) -> Measure:
+    def of(cls, ctx: Context, conversation: Conversation, mark: Shortened) -> Measure:
         """With the last request whose size was reported as the measure, where there is one."""
         beside = estimate(ctx.systemPrompt, ctx.toolSpecs, ctx.outputSchema)
         messages = conversation.messages

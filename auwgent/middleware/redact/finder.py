@@ -17,7 +17,7 @@ PLACEHOLDER = regex.compile(r"\[[A-Z][A-Z_]*_\d+\]")  # what stands for a secret
 BLANK = regex.compile(r"\$\{?\w+\}?|\$\(.*\)|\{\{.*\}\}|%\w+%|<[^<>]*>|[*•…]+")  # a variable, or nothing yet
 
 
-class Finding(NamedTuple):
+class FoundSecret(NamedTuple):
     """A secret in a text. `begin` and `end` are those of the match, which may be more than the secret."""
 
     begin: int
@@ -55,11 +55,11 @@ class Finder:
         ]
         return found[0].kind if found else None
 
-    def spans(self, text: str, begin: int = 0) -> list[Finding]:
+    def spans(self, text: str, begin: int = 0) -> list[FoundSecret]:
         """What is found from there on, in order; of two that overlap the one that begins first, or else the longer."""
         return _apart(span for span in self._matches(text, begin, []) if span.kind)
 
-    def settled(self, text: str, begin: int) -> tuple[list[Finding], int]:
+    def settled(self, text: str, begin: int) -> tuple[list[FoundSecret], int]:
         """What is found for sure in a text under way, and up to where: behind it a match may be incomplete."""
         open_at: list[int] = []
         matches = list(self._matches(text, begin, open_at))
@@ -69,7 +69,7 @@ class Finder:
                 end = match.begin
         return _apart(match for match in matches if match.kind and match.end <= end), end
 
-    def _matches(self, text: str, begin: int, open_at: list[int]) -> Iterator[Finding]:
+    def _matches(self, text: str, begin: int, open_at: list[int]) -> Iterator[FoundSecret]:
         """All matches; those without a kind are none after all. `open_at` gets where more text could change them."""
         base = max(0, begin - BEHIND)
         seen = plain(text[base:])
@@ -85,7 +85,7 @@ class Finder:
                         continue
                     first, last = self._secret(kind, match)
                     is_one = first < last and self.is_secret(text[base + first : base + last])
-                    yield Finding(
+                    yield FoundSecret(
                         base + start, base + stop, base + first, base + last, kind if is_one else ""
                     )
             except TimeoutError:
@@ -112,9 +112,9 @@ class Finder:
         return match.span("secret") if "secret" in match.re.groupindex else match.span()
 
 
-def _apart(spans: Iterable[Finding]) -> list[Finding]:
+def _apart(spans: Iterable[FoundSecret]) -> list[FoundSecret]:
     """Return the spans in order, without those that overlap an earlier one."""
-    chosen: list[Finding] = []
+    chosen: list[FoundSecret] = []
     for span in sorted(spans, key=lambda span: (span.first, -span.last)):
         if not chosen or span.first >= chosen[-1].last:
             chosen.append(span)

@@ -77,7 +77,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NearPassage:
     """A passage that is near; `score` is the cosine of the angle between the vectors, 1 at most."""
 
     source: str
@@ -151,14 +151,14 @@ def remove(database: Database, collection: str, names: Collection[str]) -> int:
 
 def search(
     database: Database, collection: str, vector: Sequence[float], limit: int, model: str = ""
-) -> list[Found]:
+) -> list[NearPassage]:
     """Return the passages that are nearest, the nearest first. `StoreError` where the vectors do not compare.
 
     `model` has made the vector; empty: it is not known.
     """
     wanted = unit(vector)
 
-    def work(connection: Connection) -> list[Found]:
+    def work(connection: Connection) -> list[NearPassage]:
         others = (sources.c.collection == collection) & sources.c.model.not_in(("", model))
         other = connection.execute(select(sources.c.model).where(others).limit(1)).scalar() if model else None
         if other is not None:
@@ -174,7 +174,7 @@ def search(
         rows = connection.execute(select(passages.c.source, passages.c.body, passages.c.vector).where(mine))
         scored = ((_score(wanted, kept), source, body) for source, body, kept in rows)
         best = heapq.nlargest(limit, scored, key=operator.itemgetter(0))
-        return [Found(_text(source), _text(body), score) for score, source, body in best]
+        return [NearPassage(_text(source), _text(body), score) for score, source, body in best]
 
     return database.read(work)
 
@@ -213,7 +213,7 @@ def _score(wanted: Sequence[float], vector: Sequence[float]) -> float:
 
 def _search_pgvector(
     connection: Connection, collection: str, wanted: Sequence[float], limit: int
-) -> list[Found]:
+) -> list[NearPassage]:
     one = select(passages.c.vector).where(passages.c.collection == collection).limit(1)
     _score(wanted, connection.execute(one).scalar() or list(wanted))  # or tell that they do not compare
     statement = text(
@@ -223,7 +223,7 @@ def _search_pgvector(
     rows = connection.execute(
         statement, {"wanted": to_json(list(wanted)), "collection": collection, "limit": limit}
     )
-    return [Found(_text(source), _text(body), float(score)) for source, body, score in rows]
+    return [NearPassage(_text(source), _text(body), float(score)) for source, body, score in rows]
 
 
 def _text(stored: str) -> str:

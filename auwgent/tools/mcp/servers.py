@@ -60,7 +60,7 @@ class McpTools:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundTools:
     """The tools of some entries by name, and why others are not there."""
 
     tools: dict[str, Tool]
@@ -109,7 +109,7 @@ class McpServers:
 
     async def tools(
         self, entries: Sequence[McpTools], *, taken: Container[str] = (), remember: bool = True
-    ) -> Found:
+    ) -> FoundTools:
         """Return the tools of these entries; each server is waited for as long as its timeout says.
 
         A tool keeps its name, unless some provider would refuse it, or it is in `taken` or was listed before:
@@ -117,7 +117,7 @@ class McpServers:
         themselves, so that who only looks does not take the warning from who uses them.
         """
         listings = await asyncio.gather(*(self._listed(entry) for entry in entries))
-        found = Found({}, [])
+        found = FoundTools({}, [])
         for entry, listing in zip(entries, listings, strict=True):
             if isinstance(listing, McpFailure):
                 found.failures.append(listing)
