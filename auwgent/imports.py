@@ -262,7 +262,7 @@ def _home(found: Any) -> str:
 
 
 def _refuse_clash(name: str) -> None:
-    """Python would silently give this config the module of another one."""
+    """Refuse a module name that another config uses: Python would silently give this config that module."""
     from importlib.machinery import PathFinder
     from pathlib import Path
 
@@ -279,7 +279,7 @@ def _refuse_clash(name: str) -> None:
 
 
 def _failed(module: str, error: BaseException) -> ModuleFailed:
-    """Told with the traceback from the user's first line on."""
+    """Return the failure, with the traceback from the user's first line on."""
     import traceback
 
     trace = error.__traceback__

@@ -1,4 +1,4 @@
-"""What a run is given by its caller, as the content of a turn: a text, or typed parts with the bytes of files."""
+"""Turns the input of a run into the content of a turn: a text, or typed parts with the bytes of files."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 
 class KeyedLock:
-    """One line for each key: whoever comes first goes first, and alone."""
+    """One queue for each key: first come, first served, one at a time."""
 
     def __init__(self) -> None:
         self._last: dict[Hashable, Future[None]] = {}  # in each line; done when it is over
@@ -18,7 +18,7 @@ class KeyedLock:
 
     @asynccontextmanager
     async def turn(self, key: Hashable | None) -> AsyncIterator[None]:
-        """Wait until all who came before with this key are done; nobody waits where it is None."""
+        """Wait until all earlier holders of this key are done; do not wait where it is None."""
         if key is None:
             yield
             return

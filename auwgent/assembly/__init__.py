@@ -1,4 +1,4 @@
-"""From a config to live objects: middleware, models, tools, agents. What is wrong is found here, before a run."""
+"""Builds live objects from a config: middleware, models, tools, agents. Finds what is wrong before a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a config describes, alive but not opened."""
+    """The live objects of a config, not opened yet."""
 
     root: str
     agents: Mapping[str, Agent]

@@ -74,7 +74,7 @@ def _agent(
 
 
 def _distinct(bench: Workbench, key: Key, agent: Agent) -> None:
-    """The model calls tools, workflows, helpers and intents by name: no name twice."""
+    """Refuse two tools, workflows, helpers or intents with one name: the model calls them by it."""
     seen: dict[str, str] = {}
     for kind, names in (
         ("tools", agent.tools),
@@ -101,7 +101,7 @@ def _distinct(bench: Workbench, key: Key, agent: Agent) -> None:
 
 
 def _inherited(bench: Workbench, agents: Mapping[str, Agent]) -> None:
-    """A helper can inherit only what some caller of it has; tools of MCP servers are not known yet."""
+    """Check that a helper inherits only what some caller has; tools of MCP servers are not known yet."""
     if bench.known:
         return
     for name, helper in bench.config.helpers.items():

@@ -1,4 +1,4 @@
-"""API keys that a run would miss, found before it begins."""
+"""Finds API keys that a run would need and that are missing, before it begins."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def names_bundled(use: Any, kind: type) -> bool:
 
 
 def odd_orders(installed: Sequence[Installed]) -> Iterator[tuple[int, str]]:
-    """Tell of middleware that stands where it cannot do what it looks like: its place in the list, and why."""
+    """Yield middleware listed where it cannot do its job: its index, and why."""
     for place, one in enumerate(installed):
         if not isinstance(one.instance, Configured):
             continue

@@ -1,4 +1,4 @@
-"""The models of a config, with their keys, fallbacks and prices."""
+"""Builds the models of a config, with their keys, fallbacks and prices."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _own(bench: Workbench, label: str) -> Any:
 
 
 def unknown_providers(config: Config, catalog: Catalog) -> Iterator[Problem]:
-    """Providers that do not exist. The config's code has to be imported before: it may bring some into LiteLLM."""
+    """Yield problems for providers that do not exist. Import the config's code first: it may add some to LiteLLM."""
     for key, name in _named(config):
         if not catalog.can_reach(name):
             spec = catalog.spec(name)
@@ -78,7 +78,7 @@ def _is_whole(name: str) -> bool:
 
 
 def _all_priced(bench: Workbench, catalog: Catalog) -> None:
-    """A limit in USD can be kept only where it is known what each call has cost."""
+    """Refuse a limit in USD where the cost of a model's calls is not known."""
     for name, key in bench.config.models_in_use().items():
         spec: ModelSpec | None = bench.attempt(key, partial(catalog.spec, name))
         if spec is None or key[0] == "embedding" or not catalog.can_reach(name):

@@ -1,4 +1,4 @@
-"""What all builders share: the config, where problems are put, and how dotted paths become objects."""
+"""Shared by all builders: the config, the list of problems, and the resolving of dotted paths."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Key = tuple[str | int, ...]
 
 @dataclass(slots=True)
 class Workbench:
-    """A config being built. What is wrong is gathered, so that all of it can be told at once.
+    """A config being built. Collects all problems, so that they are reported together.
 
-    Where something was `known` to be wrong before, what that may have left without sense is not looked at.
+    Parts that depend on something already `known` to be wrong are not looked at.
     """
 
     config: Config

@@ -71,7 +71,7 @@ def command(
 def check(
     report: Report, path: Path, profile: str | None, overrides: tuple[str, ...], *, static: bool, online: bool
 ) -> int:
-    """Put into the report what there is and what is wrong. Gives the exit code of what interrupted it, else 0."""
+    """Fill the report. Return the exit code of the signal that interrupted it, else 0."""
     config, wrong = examine(path, profile=profile, overrides=overrides)
     if config is None:
         raise ConfigError(wrong)

@@ -1,4 +1,4 @@
-"""Which files of a folder are documents: what is private, ignored or hidden is none."""
+"""Finds the documents of a folder: files that are not private, ignored or hidden."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ PRIVATE_KEY = "PRIVATE KEY-----"  # in the first line of one
 
 
 class Documents:
-    """The documents below a config's folder and elsewhere. `private` are files that are none whatever their names."""
+    """The documents below a config's folder and elsewhere. `private` lists files to leave out whatever their names."""
 
     def __init__(self, private: Sequence[Path]) -> None:
         self._private = {path.resolve() for path in private}

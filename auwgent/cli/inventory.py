@@ -1,4 +1,4 @@
-"""What a config names, a finding each: where it was said, and what can be told of it without opening anything."""
+"""Lists what a config names, one finding each: where it was set, and what is known without opening anything."""
 
 from __future__ import annotations
 

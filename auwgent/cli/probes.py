@@ -1,6 +1,6 @@
-"""Whether what a config names can be reached: databases, MCP servers and, on demand, models.
+"""Probes whether what a config names can be reached: databases, MCP servers and, on demand, models.
 
-Nothing is made or changed by it. A middleware that can tell whether it would work has an async method `check`
+Nothing is created or changed. A middleware that can tell whether it would work has an async method `check`
 without arguments: what it returns is shown, what it raises is a problem.
 """
 
@@ -31,7 +31,7 @@ PROMPT = "Answer with the one word OK."
 
 
 class Probes:
-    """Asks everything at once; what each says goes into the report."""
+    """Probes everything at once; each result goes into the report."""
 
     def __init__(self, config: Config, parts: Parts, report: Report) -> None:
         self._config, self._parts, self._report = config, parts, report

@@ -1,4 +1,4 @@
-"""What is being waited for, on one line of a terminal that is gone in the end."""
+"""Shows what is being waited for, on one terminal line that is removed at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the agent is asked: the PROMPT of the command line, standard input, and attached files."""
+"""Gathers the input of a run: the PROMPT of the command line, standard input, and attached files."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Request:
 
     @property
     def is_chat(self) -> bool:
-        """Whether somebody sits there and wants to talk."""
+        """Return whether to chat: a person is at the terminal and gave no prompt."""
         alone = self.prompt is None and self.stdin and not (self.as_json or self.attach or self.resume)
         return alone and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
@@ -191,7 +191,7 @@ def build(request: Request, on_approval: Approver | None = None) -> Runtime:
 
 
 def data_folder() -> Path:
-    """Where what belongs to no config is kept: the user's own folder for data."""
+    """Return the user's own folder for data that belongs to no config."""
     match sys.platform:
         case "win32":
             base = Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local")
@@ -259,5 +259,5 @@ async def check_unfinished(agent: Runtime, request: Request, session_id: str) ->
 
 
 def user(agent: Runtime, request: Request) -> str:
-    """Whose run this is going to be."""
+    """Return the user that the run belongs to."""
     return user_of({**agent.config.context, **request.context_values}, request.user)

@@ -1,4 +1,4 @@
-"""What `auwgent init` knows of providers: a model to begin with, and where a server of one's own would be."""
+"""What `auwgent init` knows about providers: a model to start with, and the address of a local server."""
 
 from __future__ import annotations
 

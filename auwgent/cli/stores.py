@@ -33,7 +33,7 @@ Kept = TypeVar("Kept", bound=Opened)
 
 
 class Since(click.ParamType[datetime]):
-    """A time: so long ago, as in `7d`, or a date."""
+    """A point in time: an age such as `7d`, or a date."""
 
     name = "when"
 

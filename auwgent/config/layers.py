@@ -1,4 +1,4 @@
-"""The layers of a config, highest first, and what becomes of them when they are laid over one another."""
+"""The layers of a config, highest first, and how they are merged."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Part:
 
 @dataclass
 class Layers:
-    """One load under way: the layers, and what was noticed while they were merged."""
+    """A config being loaded: its layers, and what was found while merging them."""
 
     all: Sequence[Overrides | Part]
     beside: Mapping[str, str] = field(default_factory=dict, repr=False)  # variables of the env_file
@@ -58,7 +58,7 @@ class Layers:
         return self.layer_of(finding.key, finding.about).problem(finding)
 
     def problems(self, findings: Iterable[Finding]) -> Iterator[Problem]:
-        """Yield the findings with their places: a key that should not be there is one in every layer that has it."""
+        """Yield the findings with their places: an unknown key is reported once per layer that sets it."""
         for finding in findings:
             stray = (
                 [layer for layer in self.all if lookup(layer.tree, finding.key)[0]]
@@ -111,7 +111,7 @@ class Layers:
         return value
 
     def leave_out(self, key: Key, *, is_lacking: bool) -> None:
-        """Go on without what is wrong at a key, or without what lacks it, where nothing can stand in for it."""
+        """Leave out what is wrong at a key, or the table that needs it, so that the rest can be checked."""
         if is_lacking and _stand_in(key) is None:
             key = key[:-1]
         while key and (not isinstance(key[-1], str) or key in self.left_out):
@@ -136,7 +136,7 @@ class Layers:
         self.unset.append(Finding(key, message, hint))
 
     def _standing(self, name: str, tables: Any, in_use: Used) -> Any:
-        """Tables of a kind, without unused ones that lack something vital for want of a variable."""
+        """Drop unused tables whose required value depends on an unset variable."""
         lacking = {key[1] for key in self.dropped if len(key) == 3 and key[0] == name and key[2] in _VITAL}
         idle = {table for table in lacking if not in_use.needs((name, table))}
         return {table: value for table, value in tables.items() if table not in idle} if idle else tables

@@ -1,4 +1,4 @@
-"""From a file or a dict to a `Config`: read, parse, lay over, expand, validate, check."""
+"""Makes a `Config` of a file or a dict: read, parse, merge, expand, validate, check."""
 
 from __future__ import annotations
 
@@ -156,5 +156,5 @@ def _follows_from_unset(loc: Key, kind: str, layers: Layers) -> bool:
 
 
 def in_file_order(problem: Problem) -> tuple[bool, int, int]:
-    """To sort problems by: those in the file first, as they stand there."""
+    """Sort key for problems: those in the file first, in the file's order."""
     return problem.line is None, problem.line or 0, problem.column or 0

@@ -18,7 +18,7 @@ from auwgent.spans import Span
 
 
 def show(config: Config, *, origin: bool = False) -> str:
-    """Return every key with its value, defaults included. With `origin`, a comment behind each says what set it."""
+    """Return every key with its value, defaults included. With `origin`, a comment after each says what set it."""
     names = [name for name in Config.model_fields if name != "profiles"]  # the selected one is in it already
     plain = {name: _plain(getattr(config, name), (name,)) for name in names}
     tree = {name: value for name, value in plain.items() if value not in (None, {})}

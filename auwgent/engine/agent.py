@@ -1,4 +1,4 @@
-"""What an agent is to the engine: live objects only, built once, shared by all runs."""
+"""An agent as the engine sees it: live objects only, built once, shared by all runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CustomIntent:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Tools that are known only once their servers have answered, and why others are not there."""
+    """Tools that are known only once their servers have answered, and why others are missing."""
 
     tools: Mapping[str, Tool] = field(default_factory=dict)
     failures: Sequence[str] = ()

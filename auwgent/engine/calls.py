@@ -22,7 +22,7 @@ DENIED = "This call was denied: the user did not approve it. Go on without it."
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of one call: the intent that says so, what the model reads, and an end of the turn, if it is one."""
+    """The outcome of a call: its intent, what the model reads, and the ending if the call ended the turn."""
 
     event: str | None  # None: nobody is told
     value: dict[str, Any]
@@ -33,7 +33,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One call and what is to happen with it: it runs, unless it is settled already."""
+    """One call and what to do with it: run it, unless it is settled already."""
 
     call: ToolCall
     settled: Settled | None = None
@@ -122,7 +122,7 @@ async def _permitted(
 
 
 async def _approved(frame: Frame, capability: Capability, call: ToolCall, args: dict[str, Any]) -> bool | str:
-    """Whether the call may happen, or why not. A yes that a hook was given holds, but only for what was asked."""
+    """Return whether the call may be made, or why not. A yes given to a hook counts, but only for what was asked."""
     approved = frame.run.approved.pop(call.id, None)
     if capability.approve == "deny" or approved not in (None, (call.name, args)):
         return False

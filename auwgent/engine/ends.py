@@ -1,4 +1,4 @@
-"""How an answer ended, looked at before anything in it is called an answer or a call."""
+"""Checks how a reply ended before anything in it is treated as an answer or a call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FINISHED: Mapping[str, FinishReason] = {"length": "length", "filtered": "filter
 
 @dataclass(frozen=True, slots=True)
 class ReadReply:
-    """What a reply says: a message that goes on with calls, an answer that ends the turn, or both."""
+    """The content of a reply: a message that goes on with calls, an answer that ends the turn, or both."""
 
     offered: dict[str, Capability]  # what the model could call
     message: Turn | None
@@ -72,7 +72,7 @@ def read(frame: Frame, reply: Reply, offered: dict[str, Capability], partials: P
 
 
 def finish_reason(reply: Reply) -> FinishReason:
-    """Say in the session's words how a reply ended."""
+    """Return the session's word for how a reply ended."""
     return _FINISHED.get(reply.finish_reason, "tool_calls" if reply.calls else "stop")
 
 

@@ -22,7 +22,7 @@ from auwgent.words import describe
 
 @asynccontextmanager
 async def deadline(limits: Limits, began: float) -> AsyncIterator[None]:
-    """What is done within is cancelled when the run that began then, by the loop's clock, is over its limit."""
+    """Cancel the block when the run that began at `began` (by the loop's clock) is over its time limit."""
     try:
         async with asyncio.timeout_at(None if limits.seconds is None else began + limits.seconds) as clock:
             yield

@@ -49,7 +49,7 @@ async def converse(frame: Frame) -> Ending:
         frame.run.ended.add(frame)
 
 
-async def take_up(frame: Frame, calls: Sequence[ToolCall]) -> Ending | None:
+async def make_open_calls(frame: Frame, calls: Sequence[ToolCall]) -> Ending | None:
     """Make the calls that an interrupted run left open, before asking its agent again; they may end its turn."""
     own = with_reader(frame, capabilities(frame, await frame.tools()))
     ending = await settle_calls(frame, own, calls)
@@ -59,7 +59,7 @@ async def take_up(frame: Frame, calls: Sequence[ToolCall]) -> Ending | None:
     return ending
 
 
-async def recall(frame: Frame) -> Ending | None:
+async def repeat_answer(frame: Frame) -> Ending | None:
     """Show the last answer again if the interrupted run had nothing else to do; None where there is more to do."""
     turn, output, speaker = frame.run.session.turns[-1], frame.agent.output, frame.agent.name
     # What was said of an answer that broke off comes from no model that has answered.
@@ -249,11 +249,11 @@ async def call_helper(caller: Frame, agent: Agent, task: str) -> Any:
         )
     frame = run.frame(agent, (*caller.stack, agent.name), caller)
     frame.record(Turn(role="user", content=task))
-    ending = await help_out(frame)
+    ending = await finish_helper(frame)
     return ending if ending.stack else ending.value
 
 
-async def help_out(frame: Frame, ending: Ending | None = None) -> Ending:
+async def finish_helper(frame: Frame, ending: Ending | None = None) -> Ending:
     """Run a helper's turn to its end; its `handoff` may end the run, too. A failure of its own is a `ToolError`.
 
     With an `ending` its turn is over already.

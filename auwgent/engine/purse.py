@@ -1,4 +1,4 @@
-"""What a run may spend: `limits.usd` and `limits.tokens`, and what middleware counts. Each request passes here."""
+"""Enforces `limits.usd`, `limits.tokens` and the meters of middleware: every request is paid for here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROUNDING = 1e-9  # a sum of cents may be that much less than it is
 
 @dataclass(slots=True)
 class RunPurse:
-    """What one run has spent and set aside, over all its agents."""
+    """The spent and reserved amounts of one run, over all its agents."""
 
     limits: Limits
     chain: Chain
@@ -35,15 +35,15 @@ class RunPurse:
 
     @property
     def counts(self) -> bool:
-        """Whether anybody minds what a request uses."""
+        """Whether any limit or meter counts what a request uses."""
         return self.is_bounded or self.chain.has_meters
 
     @property
     def is_bounded(self) -> bool:
         return self.limits.tokens is not None or self.limits.usd is not None
 
-    def take_up(self, session: Session, run_id: str) -> None:
-        """Count what the run has used before it was interrupted or paused."""
+    def count_earlier(self, session: Session, run_id: str) -> None:
+        """Count what the run used before it was interrupted or paused."""
         for turn in session.turns:
             if turn.run_id == run_id and turn.usage is not None:
                 self.tokens += turn.usage.input_tokens + turn.usage.output_tokens
@@ -101,7 +101,7 @@ class RunPurse:
 
 @dataclass(slots=True, eq=False)
 class CallPurse:
-    """Pays for one call: its tries, too."""
+    """Reserves and settles what one call uses, its retries included."""
 
     run: RunPurse
     ctx: Context
@@ -129,7 +129,7 @@ class CallPurse:
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """What is set aside for one request."""
+    """The amount reserved for one request."""
 
     run: RunPurse
     quote: Quote

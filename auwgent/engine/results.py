@@ -1,4 +1,4 @@
-"""How much of a result a model is sent and how it reads the rest; what is left of a conversation that is too long."""
+"""Cuts long results and lets the model read the rest; shortens a conversation that is too long."""
 
 from __future__ import annotations
 

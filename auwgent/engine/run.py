@@ -12,7 +12,7 @@ from auwgent.engine.aside import ask_aside
 from auwgent.engine.ask import FINAL, Reported, ask_hooks, may_overrule, may_restart, render_prompt
 from auwgent.engine.capabilities import Ending
 from auwgent.engine.failures import as_ours, deadline
-from auwgent.engine.loop import converse, help_out, recall, take_up
+from auwgent.engine.loop import converse, finish_helper, make_open_calls, repeat_answer
 from auwgent.engine.state import Frame, Run, Services, Start
 from auwgent.errors import (
     AuwgentError,
@@ -68,14 +68,14 @@ async def _go(run: Run, root: Frame) -> None:
                     run.start, still_open = await _start(run, root)
                     check_prompts(run)
                     if still_open:
-                        ending = await take_up(_frames(run), still_open)
+                        ending = await make_open_calls(_frames(run), still_open)
                     if run.input is not None:
                         run.record(Turn(role="user", content=run.input, agent=run.session.stack[-1]))
                     elif not run.session.turns:
                         raise SessionNotFound(
                             f"there is nothing to go on with: session {run.session.id!r} has no turns yet"
                         )
-                    ending = ending or await recall(_frames(run))
+                    ending = ending or await repeat_answer(_frames(run))
                 if run.input is not None:
                     ending = None  # the user has said more
                 await _go_down_the_stack(run, ending)
@@ -106,7 +106,7 @@ async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
 
     with root.may_set("onRunStart"):
         await run.chain.start(run.session, root.ctx, adopt)
-        run.purse.take_up(run.session, run.run_id)
+        run.purse.count_earlier(run.session, run.run_id)
     _settle_in(run, root)
     still_open = run.open_calls()
     session = run.session
@@ -157,7 +157,7 @@ async def _go_down_the_stack(run: Run, ending: Ending | None) -> None:
     while frame.caller is not None:
         run.base, caller = frame, frame.caller
         try:
-            ending = await help_out(frame, ending)
+            ending = await finish_helper(frame, ending)
             if ending.stack:
                 run.session.stack = list(ending.stack)
                 return

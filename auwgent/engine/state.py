@@ -64,7 +64,7 @@ class ModelSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every run of an agent shares."""
+    """Shared by all runs of an agent."""
 
     agents: Mapping[str, Agent]
     root: str
@@ -80,7 +80,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a caller wants of one run."""
+    """The caller's settings for one run."""
 
     input: str | list[Part] | None  # None: go on with an interrupted session, without new input
     session_id: str | None = None
@@ -271,7 +271,7 @@ class Run(RunState):
         return vectors
 
     def paying(self, ctx: Context, *, is_call: bool = True) -> CallPurse | None:
-        """Who pays for a call; None where nobody counts."""
+        """Return what pays for a call; None where nothing is counted."""
         return CallPurse(self.purse, ctx, is_call) if self.purse.counts else None
 
 
@@ -317,7 +317,7 @@ class Frame(AgentState):
                 self.reply = replace(self.reply, text=turn.text, calls=calls, raw="", provider_data=None)
 
     def view(self) -> list[Turn]:
-        """What its model is shown: the turns it took part in, but for those of the same agent called beside it."""
+        """The turns its model is shown: those it took part in, without those of parallel calls of the same agent."""
         authors = self.run.authors
         return [
             turn
@@ -369,9 +369,9 @@ class Frame(AgentState):
         return await self.run.chain.fire("onIntent", self.ctx, Verdict(name, value))
 
     async def ask_user(self, call: Mapping[str, Any]) -> bool | str:
-        """Ask whether a call, as a `*_call` intent describes it, may happen: yes, no, or a text that says why not.
+        """Ask the user whether the call of a `*_call` intent may happen: yes, no, or a text that says why not.
 
-        Nobody there is a no, and so is an approver that fails; that is told as an `error`.
+        Without an approver the answer is no, as it is when the approver fails; that is emitted as an `error`.
         """
         approver = self.run.services.approver
         if approver is None:

@@ -1,4 +1,4 @@
-"""What hooks return: checked, and what it does."""
+"""Checks what hooks return, and applies it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Verdict:
-    """What the hooks made of an intent: its value as it is now, and whether the call still happens."""
+    """An intent after the hooks: its value now, and whether the call still happens."""
 
     name: str
     value: dict[str, Any]
@@ -136,7 +136,7 @@ def prompted(who: str, asked: PromptText, returned: Any) -> None:
 
 
 def judged(who: str, verdict: Verdict, returned: Any) -> None:
-    """Put what `onIntent` returned into the verdict. A skip holds against a later result."""
+    """Put what `onIntent` returned into the verdict. A skip wins over a later result."""
     name = verdict.name
     if returned is None or name in IGNORED:
         return
@@ -165,7 +165,7 @@ def judged(who: str, verdict: Verdict, returned: Any) -> None:
 
 
 def decided(who: str, failure: Failure, returned: Any) -> None:
-    """Heed what `onError` returned. All hooks are told; the first decision holds."""
+    """Apply what `onError` returned. All hooks are called; the first decision wins."""
     made = _decision(who, returned)
     failure.decision = failure.decision or made
 

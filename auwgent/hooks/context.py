@@ -123,7 +123,7 @@ class AskUser(Protocol):
 
 @dataclass(slots=True)
 class RunState:
-    """What is true of a whole run, as far as hooks may see it: shared by the ctx of all its agents."""
+    """The part of a run's state that hooks may see, shared by the ctx of all its agents."""
 
     run_id: str
     root_agent: str
@@ -161,7 +161,7 @@ class RunState:
 
 @dataclass(slots=True, eq=False)
 class AgentState:
-    """Where in a run one agent stands, as far as hooks may see it. Agents that run side by side have one each."""
+    """The part of one agent's state that hooks may see. Agents that run side by side have one each."""
 
     active: str  # the agent that hooks are told of
     stack: tuple[str, ...] = ()

@@ -94,7 +94,7 @@ def _targets(name: str, target: Any) -> frozenset[str] | None:
 
 
 def _refuse_silent(instance: Any) -> None:
-    """A guard whose hook never fires guards nothing, and nobody would know."""
+    """Refuse a guard whose hook never fires: it would silently guard nothing."""
     kind = type(instance).__name__
     problems = [
         Problem(

@@ -55,7 +55,7 @@ class Approve(Configured):
     text, or their JSON where they are not text. Where no rule matches a call, `default` holds.
 
     What is denied, or not approved, is skipped; the model is told and goes on. An answer of the user counts for
-    that call, with those arguments, once. What a tool's own `approve` says holds as well. List it behind
+    that call, with those arguments, once. What a tool's own `approve` says holds as well. List it after
     middleware that changes arguments: a call that is changed after it was approved does not happen.
     """
 

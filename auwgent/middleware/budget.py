@@ -115,7 +115,7 @@ class Budget(Kept, Meter):
         return HeldBudget(self, counted, own, within.output_tokens if is_bounded else None)
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
-        """Count a tool call, before it is made."""
+        """Count a tool call before it is made."""
         if name != "tool_call" or all(cap.tool_calls is None for cap in self._caps.values()):
             return
         whose = self._whose(ctx)

@@ -1,4 +1,4 @@
-"""Answers kept: the same request gets the same answer, and the model is not asked again."""
+"""Caches answers: the same request gets the same answer, and the model is not asked again."""
 
 from __future__ import annotations
 

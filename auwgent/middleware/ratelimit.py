@@ -47,12 +47,12 @@ class RateLimit(Kept, Meter):
         super().__post_init__()
 
     async def onRunStart(self, session: Session, ctx: Context) -> None:
-        """Let the run pass: once, however many legs it has."""
+        """Count the run, once for all its legs, and wait for a place."""
         if self.runs is not None and ctx.leg == 1:
             await self._let_pass("runs", self.runs, "", ctx, ctx.setdefault("rate limits", {}))
 
     async def reserve(self, outlay: Outlay, ctx: Context) -> None:
-        """Let a model call pass, those of other middleware too; its retries are the same call."""
+        """Count a model call, also one of other middleware; its retries belong to it."""
         if self.calls is not None and outlay.call:
             targets = ",".join(sorted(outlay.targets or ()))
             await self._let_pass("calls", self.calls, targets, ctx, outlay.quote.counted)
@@ -77,7 +77,7 @@ class RateLimit(Kept, Meter):
             await asyncio.sleep(wait.total_seconds())
 
     def _counted(self, ctx: Context) -> str:
-        """Whose runs or calls are counted together."""
+        """Return the key under which runs or calls are counted together."""
         match self.by:
             case "user":
                 return str(ctx.userId or "")

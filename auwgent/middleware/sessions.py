@@ -98,7 +98,7 @@ class SQLModelSessions(Sessions, InFolder):
             await journal.database.run(journal.append, hold, snapshot(session), None)
 
     async def onRunComplete(self, session: Session, ctx: Context) -> None:
-        """Store the rest and how the run ended, and let the next one have the session."""
+        """Store the rest and how the run ended, and release the session."""
         held: Held | None = ctx.get(self._note)
         if held is not None:
             journal, hold = held
@@ -130,13 +130,13 @@ class SQLModelSessions(Sessions, InFolder):
 
 
 class Waiting:
-    """Runs of this process that wait for one another, so that they need not wait for their next look."""
+    """Lets waiting runs of this process wake each other, so that they need not wait for their next look."""
 
     def __init__(self) -> None:
         self._runs: dict[Hold, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
 
     async def wait(self, hold: Hold, seconds: float) -> None:
-        """Wait so long, or until a run of this process that held the session has ended."""
+        """Wait that long, or until a run of this process that held the session has ended."""
         woken = asyncio.Event()
         self._runs[hold] = asyncio.get_running_loop(), woken
         try:
@@ -156,7 +156,7 @@ class Waiting:
 
 
 def user_of(ctx: Context) -> str:
-    """Whose session it is, as text."""
+    """Return the session's user, as text."""
     return "" if ctx.userId is None else str(ctx.userId)
 
 

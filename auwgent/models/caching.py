@@ -1,4 +1,4 @@
-"""What is marked for a provider's cache: the tools, the system prompt and the two newest turns of the user.
+"""Marks what a provider should cache: the tools, the system prompt and the two newest turns of the user.
 
 With the next request the provider finds all that stood before the older of these two, and reads only what is new.
 Anthropic takes four marks; LiteLLM turns them into Bedrock's and Vertex's.

@@ -1,4 +1,4 @@
-"""All models of an agent: from a name in the config to an object that can be asked."""
+"""The models of an agent: finds the object to ask for a name in the config."""
 
 from __future__ import annotations
 

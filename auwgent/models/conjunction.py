@@ -1,4 +1,4 @@
-"""Two JSON Schemas as one: what fits both, written so that no part closes what another opens."""
+"""Merges two JSON Schemas into one that accepts what fits both, with no part closing what another opens."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class DirectModel:
         )
 
     async def aclose(self) -> None:
-        """Nothing to do: connections are shared by all models of a loop and closed at its end."""
+        """Do nothing: connections are shared by all models of a loop and closed at its end."""
 
     async def _chunks(self, request: ModelRequest) -> AsyncGenerator[Json, None]:
         """Yield what the provider sends: the pieces of an answer, or the whole of it."""

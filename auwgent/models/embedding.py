@@ -1,4 +1,4 @@
-"""Texts as vectors, by the provider of the `[embedding]` model."""
+"""Makes vectors of texts with the model under `[embedding]`."""
 
 from __future__ import annotations
 

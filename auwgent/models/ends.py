@@ -1,4 +1,4 @@
-"""How an answer ended: every provider's word for it, made one of ours.
+"""Maps every provider's word for how an answer ended to one of ours.
 
 Words are those of OpenAI (chat and Responses), Anthropic, Gemini, Bedrock, Cohere, Mistral, DeepSeek, Zhipu, Ollama,
 vLLM, SGLang, TGI and llama.cpp.

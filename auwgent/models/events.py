@@ -85,7 +85,7 @@ class Events:
         return received.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def close(self) -> Iterator[Event]:
-        """Some forget to end the last one."""
+        """Yield the last event, which some servers do not end."""
         return self.feed(b"\n\n")
 
 

@@ -1,4 +1,4 @@
-"""What went wrong at a provider, told from LiteLLM's exceptions: one fault, one sentence, no secret.
+"""Explains LiteLLM's exceptions: one fault, one sentence, no secret.
 
 LiteLLM's status codes cannot be trusted: an overload (529), a refused connection, a missing key and a web page
 all may arrive as 500. What really came over HTTP stands at the end of an exception's chain of causes; where

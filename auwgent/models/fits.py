@@ -1,4 +1,4 @@
-"""Whether data fits a JSON Schema, and where not, in words for a model.
+"""Checks data against a JSON Schema, and says in words for a model where it does not fit.
 
 A schema may come from strangers: nothing is fetched for it, and nothing in it can hold the interpreter.
 """

@@ -1,4 +1,4 @@
-"""What stands between the network and LiteLLM's clients, so that these read what the direct route reads.
+"""A layer between the network and LiteLLM's clients, so that they read the same as the direct route.
 
 LiteLLM knows nothing of it: its one HTTP transport is given answers that are bounded and in the form that its clients
 understand. What is not an answer is raised here, and remembered for the one who made the call.
@@ -28,7 +28,7 @@ BESIDE = ("native_finish_reason", "content_filter_results", "error")  # said of 
 
 
 class Watch:
-    """What whoever makes a call wants to know of it: what was wrong on the way, and that something comes."""
+    """Tells the maker of a call what went wrong on the way, and that data arrives."""
 
     def __init__(self, seconds: float, *, extends: bool) -> None:
         self.seconds = seconds  # of silence that are waited
@@ -100,7 +100,7 @@ class Exchange:
 
 
 async def checked(request: Any, response: Any) -> Any:
-    """Return the response as LiteLLM may have it: never a redirect, and of a body that can be read in `mended`."""
+    """Return the response as LiteLLM may have it: never a redirect, and of a body that can be read in `repaired`."""
     asked = Exchange.of(request, response)
     if 300 <= asked.status < 400:
         await response.aclose()
@@ -116,7 +116,7 @@ async def checked(request: Any, response: Any) -> Any:
     return response
 
 
-async def mended(chunks: AsyncGenerator[bytes, None], asked: Exchange) -> AsyncGenerator[bytes, None]:
+async def repaired(chunks: AsyncGenerator[bytes, None], asked: Exchange) -> AsyncGenerator[bytes, None]:
     """Yield the body of a response, in the form in which LiteLLM's client for its format can read it."""
     async with aclosing(_watched(chunks, asked.watch)) as chunks:
         if asked.is_packed:

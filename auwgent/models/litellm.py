@@ -21,7 +21,7 @@ from auwgent.models import wire
 from auwgent.models.answer import Answer, answer_to, reported, to_go_on, together, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.faults import broken_off, explained
-from auwgent.models.guard import Watch, checked, mended, watch
+from auwgent.models.guard import Watch, checked, repaired, watch
 from auwgent.models.prices import known_usd
 from auwgent.models.providers import base_url_for, provider, wants_placeholder
 from auwgent.models.tap import listener, overheard
@@ -169,7 +169,7 @@ def _heard(received: Callable[[Any], Any]) -> Callable[[Any], Any]:
         asked = getattr(stream, "asked", None)
         if asked is None:
             return overheard(received(stream), stream._aiohttp_response.headers)
-        return overheard(mended(received(stream), asked), asked.headers)
+        return overheard(repaired(received(stream), asked), asked.headers)
 
     return read
 
@@ -262,7 +262,7 @@ class LiteLLMModel:
         yield answer.reply(self.spec.name, usage.model_copy(update={"usd": usd}))
 
     async def aclose(self) -> None:
-        """Nothing to do: connections are shared by all models of a loop and closed at its end."""
+        """Do nothing: connections are shared by all models of a loop and closed at its end."""
 
     async def _in_time(
         self, awaitable: Awaitable[T], answer: Answer, seen: Watch, beforehand: float = 0.0
@@ -342,7 +342,7 @@ class LiteLLMModel:
 
 @asynccontextmanager
 async def _closed_at_last(response: Any) -> AsyncIterator[None]:
-    """Give up the connection of a stream, whatever became of it.
+    """Close the connection of a stream, however it ended.
 
     Where an answer broke off in order, LiteLLM 1.106 leaves it to the garbage collector.
     """

@@ -38,9 +38,9 @@ def look(database: Database, steps: Steps = STEPS) -> Schema:
     return place_of(database).look(steps)
 
 
-def survey(database: Database, steps: Steps = STEPS) -> str:
+def check(database: Database, steps: Steps = STEPS) -> str:
     """Whether a run could use the database, and what the first one would do to it. Nothing is made or changed."""
-    return place_of(database).survey(steps)
+    return place_of(database).check(steps)
 
 
 def prepare(database: Database, steps: Steps = STEPS) -> None:

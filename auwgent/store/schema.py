@@ -41,7 +41,7 @@ class DatabasePlace:
     shown: str
     version: Callable[[], int | None]
 
-    def survey(self, steps: Steps = STEPS) -> str:
+    def check(self, steps: Steps = STEPS) -> str:
         """Return whether a run could use it, and what the first one would do to it. Nothing is made or changed.
 
         `StoreError` where it cannot be read or written, or was made by a later release.

@@ -106,8 +106,8 @@ class Sessions(SessionStore):
     async def check(self) -> str:
         """Return what a run would find there, for `auwgent check`. Nothing is made or changed; raises `StoreError`."""
         if self._file is not None and self._key is None:
-            return await asyncio.to_thread(place_of(self._file, self.folder or Path.cwd()).survey)
-        return await self._at_once(store.migrations.survey)
+            return await asyncio.to_thread(place_of(self._file, self.folder or Path.cwd()).check)
+        return await self._at_once(store.migrations.check)
 
     async def encrypt(self) -> bool:
         """Encrypt the SQLite file, which nobody has open, if it was made without a key; False if not."""

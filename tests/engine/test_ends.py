@@ -100,7 +100,7 @@ RUNS: dict[str, tuple[str, Make]] = {
         "completed",
         lambda *by: bench([calls(("Bye", {"reason": "late"}))], middleware=by, intents=BYE),
     ),
-    "data that is mended": (
+    "data that is repaired": (
         "completed",
         lambda *by: bench(['{"number": "x"}', '{"number": 1}'], middleware=by, output=NUMBER),
     ),
@@ -123,7 +123,7 @@ RUNS: dict[str, tuple[str, Make]] = {
         ),
     ),
     "a model that fails": ("failed", lambda *by: bench([DOWN], middleware=by)),
-    "data that cannot be mended": (
+    "data that cannot be repaired": (
         "failed",
         lambda *by: bench(['{"number": "x"}'] * 3, middleware=by, output=NUMBER),
     ),

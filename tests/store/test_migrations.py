@@ -14,7 +14,7 @@ from auwgent.middleware import SQLModelSessions
 from auwgent.session import ToolCall, Usage
 from auwgent.store.database import Database
 from auwgent.store.dialects import parse_url
-from auwgent.store.migrations import found, prepare, survey
+from auwgent.store.migrations import check, found, prepare
 from auwgent.store.schema import newest
 from auwgent.testing.runs import talk
 
@@ -88,12 +88,12 @@ async def test_a_sqlite_file_is_copied_before_it_is_changed(tmp_path: Path) -> N
 
 
 def test_a_survey_tells_what_a_run_would_do(database: Database) -> None:
-    assert survey(database) == f"{database.shown}: not there yet, the first run makes it"
+    assert check(database) == f"{database.shown}: not there yet, the first run makes it"
     assert database.path is None or not database.path.exists()
     prepare(database)
-    assert survey(database) == f"{database.shown}: version {newest()}, up to date"
+    assert check(database) == f"{database.shown}: version {newest()}, up to date"
     older = f"{database.shown}: version {newest()}, the first run makes it {newest() + 1}"
-    assert survey(database, NEXT) == older
+    assert check(database, NEXT) == older
     assert database.read(found) == newest()
 
 
@@ -101,14 +101,14 @@ def test_a_survey_refuses_what_no_run_could_use(database: Database) -> None:
     prepare(database, NEXT)
     database.write(lambda connection: connection.execute(text("UPDATE auwgent_schema SET version = 99")))
     with pytest.raises(StoreError, match="its schema has version 99"):
-        survey(database)
+        check(database)
 
 
 async def test_a_survey_finds_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     database = Database(parse_url("sqlite:///file/deeper/s.db"), folder=tmp_path)
     with pytest.raises(StoreError, match=r"file is not a folder$"):
-        survey(database)
+        check(database)
     await database.close()
 
 

@@ -28,10 +28,10 @@ async def by_both(folder: Path) -> str:
     """What a survey says of the file, which is the same with SQLAlchemy and without."""
     database = Database(parse_url(f"sqlite:///{FILE}"), folder=folder)
     try:
-        by_sqlalchemy = await database.run(told, lambda: migrations.survey(database))
+        by_sqlalchemy = await database.run(told, lambda: migrations.check(database))
     finally:
         await database.close()
-    assert told(place_of(FILE, folder).survey) == by_sqlalchemy
+    assert told(place_of(FILE, folder).check) == by_sqlalchemy
     return by_sqlalchemy
 
 

@@ -42,7 +42,7 @@ class Talk:
 
     @property
     def user_id(self) -> str:
-        """Whose conversation it is."""
+        """The user that the conversation belongs to."""
         return self.session.user_id if self.session is not None else user(self.agent, self.request)
 
     @property
@@ -126,14 +126,14 @@ class Talk:
         return await self.exchange(replace(self.request, model=model))
 
     def tell(self, error: AuwgentError) -> None:
-        """Say what went wrong."""
+        """Print an error."""
         if isinstance(error, ConfigError):
             self.console.print(Text(problems_text(error.problems, colour=False), style="red"))
         else:
             self.console.print(Text(f"error: {harmless(str(error))}", style="red"))
 
     def note(self, text: str) -> None:
-        """A quiet line."""
+        """Print a dim line."""
         self.console.print(Text(harmless(text), style="dim"))
 
     async def _show(self, stream: Stream) -> None:

@@ -43,8 +43,8 @@ _MARKS: TypeAdapter[dict[str, Shortened]] = TypeAdapter(dict[str, Shortened])
 
 
 @dataclass(slots=True)
-class Notes:
-    """What is known in one run, by agent, and whether it is new."""
+class CompactionState:
+    """What compaction knows in one run, by agent, and whether it is new."""
 
     marks: dict[str, Shortened] = field(default_factory=dict)
     is_new: bool = False
@@ -53,7 +53,7 @@ class Notes:
     refused: set[str] = field(default_factory=set)  # ids of the last turns of requests that were too long
 
     def leave_on(self, turn: Turn) -> None:
-        """Leave word for later runs of how far it got, on the next turn that is recorded."""
+        """Store how far it got with the next recorded turn, for later runs."""
         if self.is_new:
             turn.provider_data = {**(turn.provider_data or {}), KEY: _MARKS.dump_python(self.marks)}
             self.is_new = False
@@ -100,7 +100,7 @@ class Compaction(Configured):
             raise ValueError('`model` is for the strategy "summarise"')
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> None:
-        """Send less, if it is too much."""
+        """Shorten the request if it is too long."""
         notes, agent = self._notes(ctx), ctx.activeAgent
         conversation = self._conversation(ctx, prompt)
         mark = notes.marks.get(agent, Shortened())
@@ -130,7 +130,7 @@ class Compaction(Configured):
             ctx.messages = conversation.shortened(mark)
 
     async def onError(self, error: Exception, session: Session, ctx: Context) -> Any:
-        """Have a request that was too long sent again, shorter; once for each."""
+        """Send a request that was too long once more, shorter."""
         if not isinstance(error, ProviderError) or error.fault != "context" or not ctx.messages:
             return None
         notes, last, model = self._notes(ctx), ctx.messages[-1].id, str(ctx.model)
@@ -142,13 +142,13 @@ class Compaction(Configured):
         notes.learned[model] = min(int(sent * LEARNED), notes.learned.get(model, sent))
         return {"forceStart": "llm_start"}
 
-    def _notes(self, ctx: Context) -> Notes:
-        notes: Notes | None = ctx.get(self.run_key)
+    def _notes(self, ctx: Context) -> CompactionState:
+        notes: CompactionState | None = ctx.get(self.run_key)
         if notes is None:
             # A store that reads the newest turns alone may not read the one that the marks were left on again.
             marks = _left_by_earlier_runs(ctx.session.turns)
             is_new = bool(marks) and ctx.get("unreadUsage") is not None
-            ctx[self.run_key] = notes = Notes(marks, is_new)
+            ctx[self.run_key] = notes = CompactionState(marks, is_new)
             ctx.changeTurns(notes.leave_on)
         return notes
 

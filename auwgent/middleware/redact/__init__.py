@@ -45,7 +45,7 @@ class Redact(Configured):
     history does not. The values are in memory; with a `vault`, a database URL or `true` for
     `.auwgent/secrets.db` beside the config file, they outlive the process, unencrypted.
 
-    List it behind the store of sessions and before everything else. It is for all agents: give it no `target`.
+    List it after the store of sessions and before everything else. It is for all agents: give it no `target`.
     """
 
     name = "redact"

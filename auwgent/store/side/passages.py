@@ -27,7 +27,7 @@ from auwgent.store.tables import micros, to_json
 EXACT = 2000  # passages
 CANDIDATES = 40  # for each passage that is wanted, of a larger collection
 
-MEND = "rebuild the index with `auwgent index --renew`"
+REBUILD = "rebuild the index with `auwgent index --renew`"
 
 
 class SourceRow(Row, table=True):
@@ -163,7 +163,7 @@ def search(
         other = connection.execute(select(sources.c.model).where(others).limit(1)).scalar() if model else None
         if other is not None:
             raise StoreError(
-                f"the index has vectors of {other}, and the model under [embedding] is {model} now: {MEND}"
+                f"the index has vectors of {other}, and the model under [embedding] is {model} now: {REBUILD}"
             )
         mine = passages.c.collection == collection
         if dialect_of(connection).finds_vectors(connection):
@@ -206,7 +206,7 @@ def _score(wanted: Sequence[float], vector: Sequence[float]) -> float:
     if len(vector) != len(wanted):
         raise StoreError(
             f"the index has vectors of {len(vector)} numbers, and the model under [embedding] now gives "
-            f"{len(wanted)}: {MEND}"
+            f"{len(wanted)}: {REBUILD}"
         )
     return float(sum(map(operator.mul, wanted, vector)))
 

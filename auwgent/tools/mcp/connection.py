@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 from auwgent.errors import ToolError
-from auwgent.tools.mcp.mending import MANY, Mended, bounded
+from auwgent.tools.mcp.repair import MANY, Repaired, bounded
 from auwgent.tools.mcp.server import McpFailure, McpServer
 from auwgent.words import describe
 
@@ -180,7 +180,7 @@ class Connection:
 
         async with AsyncExitStack() as stack:
             client = Client(
-                self._mended(transport),
+                self._repaired(transport),
                 read_timeout_seconds=self._server.timeout,
                 message_handler=self._heard,
             )
@@ -189,11 +189,11 @@ class Connection:
             await self._stop.wait()
 
     @asynccontextmanager
-    async def _mended(
+    async def _repaired(
         self, transport: Callable[[], AbstractAsyncContextManager[Streams]]
     ) -> AsyncIterator[Streams]:
         async with transport() as (reading, writing):
-            streams = Mended(reading, writing, lambda words: self.odd.setdefault(words))
+            streams = Repaired(reading, writing, lambda words: self.odd.setdefault(words))
             yield streams.reading, streams.writing
 
     @asynccontextmanager

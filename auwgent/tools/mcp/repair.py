@@ -16,7 +16,7 @@ class TooLong(Exception):
     """A server sends something that does not end."""
 
 
-class Mended:
+class Repaired:
     """The two streams of a connection: what is sent is remembered, what comes is repaired.
 
     `odd` is told of what had to be left out.
@@ -34,7 +34,7 @@ class Mended:
         if getattr(message, "id", None) is not None and getattr(message, "method", None):
             self._methods[message.id] = message.method
 
-    def mended(self, item: Any) -> Any:
+    def repaired(self, item: Any) -> Any:
         """Return the answer as the protocol wants it."""
         message: Any = getattr(item, "message", None)
         method = self._methods.pop(getattr(message, "id", None), "")
@@ -86,18 +86,18 @@ class Mended:
 
 
 class _Reading:
-    def __init__(self, inner: Any, mended: Mended) -> None:
+    def __init__(self, inner: Any, repaired: Repaired) -> None:
         self._inner = inner
-        self._mended = mended
+        self._repaired = repaired
 
     async def receive(self) -> Any:
-        return self._mended.mended(await self._inner.receive())
+        return self._repaired.repaired(await self._inner.receive())
 
     def __aiter__(self) -> _Reading:
         return self
 
     async def __anext__(self) -> Any:
-        return self._mended.mended(await self._inner.__anext__())
+        return self._repaired.repaired(await self._inner.__anext__())
 
     async def __aenter__(self) -> Self:
         await self._inner.__aenter__()
@@ -111,12 +111,12 @@ class _Reading:
 
 
 class _Writing:
-    def __init__(self, inner: Any, mended: Mended) -> None:
+    def __init__(self, inner: Any, repaired: Repaired) -> None:
         self._inner = inner
-        self._mended = mended
+        self._repaired = repaired
 
     async def send(self, item: Any) -> None:
-        self._mended.sent(item)
+        self._repaired.sent(item)
         await self._inner.send(item)
 
     async def __aenter__(self) -> Self:
@@ -136,16 +136,16 @@ def _with_properties(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(properties, Mapping):
         return None
     tables: dict[bool, dict[str, Any]] = {True: {}, False: {"not": {}}}
-    mended = {
+    repaired = {
         name: tables[one] if isinstance(one, bool) else one
         for name, one in properties.items()
         if isinstance(one, (bool, Mapping))
     }
-    if len(mended) < len(properties):
+    if len(repaired) < len(properties):
         return None
     required = schema.get("required", [])
     names = [one for one in required if isinstance(one, str)] if isinstance(required, list) else []
-    return {**schema, "properties": mended, "required": names}
+    return {**schema, "properties": repaired, "required": names}
 
 
 def _wrong_keys(model: Any, value: Mapping[str, Any]) -> set[str]:
@@ -165,17 +165,19 @@ def _content(result: Mapping[str, Any]) -> dict[str, Any]:
 
     content = result.get("content")
     blocks = content if isinstance(content, list) else [] if content is None else [content]
-    mended = {**result, "content": [_block(one) for one in blocks], "isError": bool(result.get("isError"))}
-    if "structuredContent" in mended and not isinstance(mended["structuredContent"], Mapping):
-        mended["content"] = mended["content"] or [_words(mended["structuredContent"])]
-        del mended["structuredContent"]
-    if not mended["content"] and "toolResult" in mended:  # of the first edition of the protocol
-        mended["content"] = [_words(mended["toolResult"])]
+    repaired = {**result, "content": [_block(one) for one in blocks], "isError": bool(result.get("isError"))}
+    if "structuredContent" in repaired and not isinstance(repaired["structuredContent"], Mapping):
+        repaired["content"] = repaired["content"] or [_words(repaired["structuredContent"])]
+        del repaired["structuredContent"]
+    if not repaired["content"] and "toolResult" in repaired:  # of the first edition of the protocol
+        repaired["content"] = [_words(repaired["toolResult"])]
     try:
-        CallToolResult.model_validate(mended, by_name=False)
+        CallToolResult.model_validate(repaired, by_name=False)
     except ValidationError:
-        mended = {key: mended[key] for key in ("content", "isError", "structuredContent") if key in mended}
-    return mended
+        repaired = {
+            key: repaired[key] for key in ("content", "isError", "structuredContent") if key in repaired
+        }
+    return repaired
 
 
 def _block(block: Any) -> dict[str, Any]:
