@@ -1,4 +1,4 @@
-"""What one run may use: the table [limits], as the engine heeds it."""
+"""What one run may use: the table [limits], which the engine enforces."""
 
 from __future__ import annotations
 

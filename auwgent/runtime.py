@@ -30,7 +30,7 @@ Source = str | Path | Mapping[str, Any]
 
 
 class RunOptions(TypedDict, total=False):
-    """What a run may be given beside its input. All of it may be left out."""
+    """The optional settings of a run."""
 
     session_id: str | None  # runs with the same one follow one another
     user_id: str | None  # whose session; else the context value `userId`, else the empty user
@@ -374,7 +374,7 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def user_of(values: Mapping[str, Any], user_id: str | None) -> str:
-    """Whose run it is: the user's that was named, else of the context value `userId`."""
+    """Return the user of a run: the one that was named, else the context value `userId`."""
     return str(values.get("userId") or "") if user_id is None else user_id
 
 

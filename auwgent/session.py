@@ -353,7 +353,7 @@ def _stands_for(turn: Turn, call: ToolCall, words: str, outcome: Outcome) -> Tur
 
 
 def place_of_result(result: Turn, turns: Sequence[Turn]) -> int:
-    """Where a tool's result belongs: behind what is there, but before the results of its later siblings."""
+    """Return the place of a tool's result: at the end, but before the results of its later siblings."""
     for index in range(len(turns) - 1, -1, -1):
         order = [call.id for call in turns[index].tool_calls or ()]
         if result.tool_call_id in order:

@@ -37,7 +37,7 @@ def tools(bench: Workbench, key: Key, entries: Sequence[ToolEntry]) -> dict[str,
 def remote(
     bench: Workbench, servers: McpServers, key: Key, entries: Sequence[ToolEntry], taken: Mapping[str, Tool]
 ) -> Callable[[], Awaitable[Remote]] | None:
-    """Where an agent's tools of MCP servers come from, once these have answered."""
+    """Return the source of an agent's MCP tools, which are known once the servers have answered."""
     wanted: list[McpTools] = []
     for entry in entries:
         options = entry.model_dump(

@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(args: list[str]) -> object:
-    """What `group.main` does, but its errors come out: a closed pipe is a failure to click, and none to us."""
+    """Run the command as `group.main` does, but raise its errors; click takes a closed pipe for a failure."""
     if completing := os.environ.get(COMPLETE):
         return shell_complete(group, {}, group.name or "", COMPLETE, completing)
     with group.make_context(group.name, args) as context:

@@ -100,7 +100,7 @@ class Documents:
         return text
 
     def _is_ignored(self, path: Path, *, is_folder: bool = False) -> bool:
-        """What git makes of the path: the nearest .gitignore that says something of it counts, up to the repository."""
+        """Return whether git ignores the path: the nearest .gitignore up to the repository that names it counts."""
         place = path.parent.resolve() / path.name
         folders = [*place.parents]
         root = next((at for at, folder in enumerate(folders) if (folder / ".git").exists()), len(folders) - 1)

@@ -23,7 +23,7 @@ class Interrupt:
 
     @property
     def exit_code(self) -> int:
-        """As a shell would report it: 130 for Ctrl-C, 143 for SIGTERM."""
+        """The exit code a shell would report: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + (self.signal or signal.SIGINT)
 
 

@@ -40,14 +40,14 @@ class InventoryItem:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON data."""
+        """Return the finding as JSON data."""
         row = {"kind": self.kind, "name": self.name, "origin": self.origin}
         return {**row, "status": self.status, "detail": self.detail, **self.facts}
 
 
 @dataclass(slots=True)
 class Report:
-    """What was looked at, and what is wrong."""
+    """The result of a check: findings, problems and warnings."""
 
     findings: list[InventoryItem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)

@@ -32,7 +32,7 @@ def command() -> None:
 
 @dataclass(frozen=True, slots=True)
 class ClassPlace:
-    """Where a class is to stand: `my_app.hooks.Brief` is `Brief` in `my_app/hooks.py`."""
+    """The place of a new class: `my_app.hooks.Brief` is `Brief` in `my_app/hooks.py`."""
 
     module: str
     name: str

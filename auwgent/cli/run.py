@@ -60,7 +60,7 @@ class Request:
 
     @property
     def context_values(self) -> dict[str, str]:
-        """What --context gives."""
+        """Return the values that --context gives."""
         return options.pairs(self.context)
 
     @property

@@ -288,7 +288,7 @@ def _refuse(constant: str) -> None:
 
 
 def _tell(as_json: bool, words: str | None, **facts: Any) -> None:
-    """What was done: as JSON for programs, else in words, if there are any."""
+    """Print what was done: as JSON for programs, else in words, if there are any."""
     if as_json:
         _print_json(facts)
     elif words is not None:

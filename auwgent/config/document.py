@@ -1,4 +1,4 @@
-"""What a config is read from: a TOML file, or a dict of the same shape."""
+"""Reads the source of a config: a TOML file, or a dict of the same shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in words for people."""
+"""Explains pydantic's errors in words for people."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> Finding:
 
 
 def place_of(error: ErrorDetails) -> Key:
-    """Where pydantic was, without the names of the variants of unions it tried on the way."""
+    """Return the key of an error, without the names of the union variants that pydantic tried."""
     *around, last = error["loc"]
     named = error["type"] in ("extra_forbidden", "missing", "invalid_key")  # then the last one is a key
     return (

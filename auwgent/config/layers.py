@@ -32,7 +32,7 @@ class Part:
         return self.document.problem(Finding(key, finding.message, finding.hint, finding.about))
 
     def source_of(self, key: Key) -> str:
-        """Such as `auwgent.toml:12`, or `auwgent.toml:40 (profile strict)`."""
+        """Return a source such as `auwgent.toml:12`, or `auwgent.toml:40 (profile strict)`."""
         line = self.document.line_of((*self.prefix, *key))
         place = self.document.source if line is None else f"{self.document.source}:{line}"
         return f"{place} (profile {self.prefix[1]})" if self.prefix else place

@@ -1,4 +1,4 @@
-"""Where each key and value of a TOML text stands. Its parser is loaded when there is something to point at."""
+"""Finds the position of each key and value of a TOML text. The parser is loaded only when needed."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def show(config: Config, *, origin: bool = False) -> str:
 
 
 def _plain(value: Any, key: Key) -> Any:
-    """As it could stand in a file."""
+    """Return a value as a TOML file could hold it."""
     match value:
         case SecretStr():
             return MASK

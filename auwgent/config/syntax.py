@@ -91,7 +91,7 @@ def _head(text: str, end: SourcePlace) -> SourcePlace | None:
 
 
 def _opening(text: str, said: str) -> SourcePlace | None:
-    """Where a string begins that has no end in the whole text; None where it only has none in its line."""
+    """Return the start of a string that never ends; None where it only does not end in its line."""
     quote = '"""' if said.startswith("Unterminated") else said.removeprefix("Expected ").strip('"')
     if said.startswith("Illegal") or text.count(quote) % 2 == 0:
         return None

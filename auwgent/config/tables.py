@@ -89,7 +89,7 @@ Headers = Annotated[dict[str, Secret], AfterValidator(_sendable_names)]
 
 
 class Table(BaseModel):
-    """What all tables have in common: no unknown key, no coercion, no change, no value in the text of an error.
+    """Base of all tables: no unknown key, no coercion, no change, no value in the text of an error.
 
     What may hold a secret is out of the repr.
     """
@@ -226,7 +226,7 @@ InheritedTools = Annotated[
 
 
 class AgentTable(Table):
-    """What the root agent and its helpers have in common."""
+    """The keys that the root agent and its helpers share."""
 
     model: Name = Field(description="`provider/model`, or the name of a [models.*] table.")
     prompt: Prompt = Field(

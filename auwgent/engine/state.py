@@ -47,7 +47,7 @@ Sink = Callable[[Intent], Awaitable[None]]
 
 
 class ModelSource(Protocol):
-    """Where the engine gets its models: by configured name or `provider/model`, with settings for one call."""
+    """The engine's source of models: by configured name or `provider/model`, with settings for one call."""
 
     def get(self, model: str | ModelSpec, /, **settings: Any) -> Route: ...
 

@@ -86,7 +86,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What an `onError` hook wants to happen."""
+    """The decision of an `onError` hook."""
 
     swallow: bool = False
     response: str | None = None

@@ -1,4 +1,4 @@
-"""What a middleware is: the hooks it may have, and the `ctx` they are given."""
+"""The base of a middleware: the hooks it may have, and the `ctx` they are given."""
 
 from __future__ import annotations
 
@@ -40,34 +40,34 @@ class Middleware:
     target: str | Sequence[str] | None = None  # agents this middleware is for; None: all
 
     def onRunStart(self, session: Session, ctx: Context) -> Any:
-        """Once, before the engine starts. A returned session (or dict of its form) replaces it."""
+        """Called once, before the engine starts. A returned session (or dict of its form) replaces it."""
 
     def onCheckpoint(self, session: Session, ctx: Context) -> Any:
-        """Whenever something must not be lost: before each model call, before and after each tool call."""
+        """Called when something must not be lost: before each model call, before and after each tool call."""
 
     def onLLMStart(self, prompt: str, ctx: Context) -> Any:
-        """Before every model call. A returned string replaces the user's text in this call only."""
+        """Called before every model call. A returned string replaces the user's text in this call only."""
 
     def onIntentPartial(self, name: str, value: dict[str, Any], ctx: Context) -> Any:
-        """For every streamed piece."""
+        """Called for every streamed piece."""
 
     def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> Any:
-        """Every intent before it takes effect. Return `{"skip": True}` or `{"result": x}` to change it."""
+        """Called for every intent before it takes effect. Return `{"skip": True}` or `{"result": x}` to change it."""
 
     def onLLMEnd(self, response: dict[str, Any], ctx: Context) -> Any:
-        """When a model call ends an agent's turn."""
+        """Called when a model call ends an agent's turn."""
 
     def onRunComplete(self, session: Session, ctx: Context) -> Any:
-        """Once, when the run is over: completed, failed or cancelled, as `ctx.status` says."""
+        """Called once, when the run is over: completed, failed or cancelled, as `ctx.status` says."""
 
     def onError(self, error: Exception, session: Session, ctx: Context) -> Any:
-        """Once per error. `True` or `{"swallow": True, "response": "…"}`, or `{"forceStart": "llm_start"}`."""
+        """On an error. Return `True` or `{"swallow": True, "response": "…"}`, or `{"forceStart": "llm_start"}`."""
 
     async def open(self) -> None:
-        """When the agent is opened, in listed order."""
+        """Called when the agent is opened, in listed order."""
 
     async def close(self) -> None:
-        """When the agent is closed, in reversed order."""
+        """Called when the agent is closed, in reversed order."""
 
 
 AuwgentMiddleware = Middleware  # the name that is documented for every Auwgent language

@@ -194,7 +194,7 @@ class Budget(Kept, Meter):
         return None
 
     def _within(self, quote: Quote, before: Mapping[Scope, Spent]) -> Quote | LimitExceeded:
-        """As much of the request as every scope has left."""
+        """Return as much of the request as every scope has left."""
         within = quote
         for scope, cap in self._caps.items():
             for unit, allowed in (("tokens", cap.tokens), ("usd", cap.usd)):

@@ -35,6 +35,6 @@ def _end(text: str, begin: int, latest: int) -> int:
 
 
 def _begin(text: str, earliest: int, end: int) -> int:
-    """Where the next passage begins: at a word, as early as may be."""
+    """Return the start of the next passage: at a word, as early as possible."""
     found = re.compile(r"(?<=\s)\S").search(text, earliest, end)
     return found.start() if found else end

@@ -57,7 +57,7 @@ class Retrieve(Kept):
         await self._fill(ctx)
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> None:
-        """For helpers that alone are the target: their run has begun without us."""
+        """Search for helpers that alone are the target: `onRunStart` was not called for them."""
         if ctx.get(self.run_key) is None:
             await self._fill(ctx)
 

@@ -1,4 +1,4 @@
-"""What a model is to the rest of the package: one class, one method that streams pieces and ends with a reply."""
+"""A model as the rest of the package sees it: one method that streams pieces and ends with a reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes and not by its name, and what it is as text."""
+"""Finds the type of a file by its first bytes, not its name, and reads it as text."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class OwnModel:
 
 
 class _Heard:
-    """What a model has yielded so far."""
+    """Collects what a model has yielded so far."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -165,7 +165,7 @@ class _Heard:
 
 
 async def _items(answer: Any) -> AsyncGenerator[Any, None]:
-    """What `ask` gives, one after the other: it may be a generator, or a coroutine that returns one text or reply."""
+    """Yield the items of `ask`, which may be a generator, or a coroutine that returns one text or reply."""
     if inspect.isawaitable(answer):
         answer = await answer
     if not isinstance(answer, AsyncIterator):

@@ -16,7 +16,7 @@ Wired = dict[str, Any]
 
 
 def content(spec: ModelSpec, turn: Turn) -> str | list[Wired]:
-    """What a user said. Text alone goes as a string, which every provider reads; only media make a list of parts."""
+    """Return what a user said. Text alone is a string, which every provider reads; only media make a list."""
     if isinstance(turn.content, str):
         return turn.content if turn.content.strip() else ""
     wired = [_part(spec, part) for part in turn.content]

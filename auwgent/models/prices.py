@@ -1,4 +1,4 @@
-"""What a call has cost, and how much a model can read: by the config, by the provider, or by LiteLLM's list."""
+"""Prices and context windows: from the config, the provider, or LiteLLM's list."""
 
 from __future__ import annotations
 

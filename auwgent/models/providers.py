@@ -1,4 +1,4 @@
-"""What is known of each provider without LiteLLM: where its key is, what its base URL looks like."""
+"""The provider table: what is known about each one without LiteLLM, such as its key and base URL."""
 
 from __future__ import annotations
 
@@ -309,7 +309,7 @@ def keys_of(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def key_places(spec: ModelSpec) -> str:
-    """Where the key of `spec` can be written, for a sentence to the user."""
+    """Return the places where the key of `spec` can be written, for a sentence to the user."""
     places = [f"api_key under [models.{spec.label}]"] if spec.label else []
     places += [f"{spec.provider} under [api_keys]", *provider_of(spec.provider).env]
     return " or ".join(places)
@@ -384,7 +384,7 @@ def not_direct(spec: ModelSpec, environ: Mapping[str, str]) -> str | None:
 
 
 def chat_url(spec: ModelSpec, environ: Mapping[str, str]) -> str:
-    """Where `spec` is asked in OpenAI's chat wire format; empty where that is not known."""
+    """Return the URL to ask `spec` at in OpenAI's chat wire format; empty where it is not known."""
     base = base_url_for(spec.provider, own_address(spec, environ)) or provider_of(spec.provider).chat
     if not base:
         return ""

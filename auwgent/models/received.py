@@ -1,4 +1,4 @@
-"""What a provider really sent, bounded, taken apart and made regular before either route reads it."""
+"""Bounds, splits and normalises what a provider sent, before either route reads it."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _status_in(said: Mapping[str, Any]) -> int | None:
 
 
 def _usages(sent: Json, choices: list[Json]) -> Iterator[Any]:
-    """Where servers put their counts."""
+    """Yield the places where servers put their token counts."""
     yield sent.usage
     yield from (one.usage for one in choices)
     yield from (group.usage for group in (sent.x_groq, sent.message) if isinstance(group, Json))

@@ -1,4 +1,4 @@
-"""What is sent to a model, told to whoever wants to see it; and what of it a provider's cache no longer finds."""
+"""Shows each request to its watchers as it is sent, and what of it a provider's cache no longer finds."""
 
 from __future__ import annotations
 

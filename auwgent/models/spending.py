@@ -1,4 +1,4 @@
-"""What a request may use at most: reserved before it is sent, settled when its usage is known."""
+"""Reserves the most a request may use before it is sent, and settles it when its usage is known."""
 
 from __future__ import annotations
 

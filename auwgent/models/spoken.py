@@ -1,4 +1,4 @@
-"""What a model writes as text although it is not its answer: thoughts in tags, and calls where nobody parses them."""
+"""Finds thoughts in tags and unparsed calls that a model writes into the text of its answer."""
 
 from __future__ import annotations
 

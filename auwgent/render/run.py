@@ -122,7 +122,7 @@ class Teller(ABC):
 
     @abstractmethod
     def say(self, text: str) -> None:
-        """More of the answer."""
+        """Show more of the answer."""
 
     @abstractmethod
     def pause(self) -> None:

@@ -1,4 +1,4 @@
-"""What may reach a terminal, and in which colours."""
+"""Makes text safe for a terminal, and colours it."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ class Database:
             pause = min(pause * 2, 1.0)
 
     def _patience_with(self, error: SQLAlchemyError, patience: float) -> float:
-        """For how many seconds it is worth trying again after this error."""
+        """Return for how many seconds to try again after this error."""
         if isinstance(error, DBAPIError) and self.dialect.passes(error):
             return patience
         if self.dialect.is_away(error):

@@ -1,4 +1,4 @@
-"""What differs between SQLite and PostgreSQL: all of it stands here. Another database would be one more class."""
+"""All differences between SQLite and PostgreSQL. Another database would be one more class."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Heart:
             return self._worker
 
     def beats_for(self, run: Beating) -> None:
-        """From now on this run is alive."""
+        """Mark this run as alive from now on."""
         with self._guard:
             self._dropped.discard(run.run_no)
             self._runs[run.run_no] = weakref.ref(run)

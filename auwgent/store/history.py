@@ -1,4 +1,4 @@
-"""From stored rows to sessions, and to copies of them."""
+"""Makes sessions of stored rows, and copies of sessions."""
 
 from __future__ import annotations
 

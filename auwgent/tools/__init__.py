@@ -1,4 +1,4 @@
-"""What a tool is to the engine: a name, a schema for the model, a check of arguments, and a call."""
+"""A tool as the engine sees it: a name, a schema for the model, a check of arguments, and a call."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Finder:
         return found[0].kind if found else None
 
     def spans(self, text: str, begin: int = 0) -> list[FoundSecret]:
-        """What is found from there on, in order; of two that overlap the one that begins first, or else the longer."""
+        """Return the findings from there on, in order; of two that overlap, the first, or else the longer one."""
         return _apart(span for span in self._matches(text, begin, []) if span.kind)
 
     def settled(self, text: str, begin: int) -> tuple[list[FoundSecret], int]:
@@ -70,7 +70,7 @@ class Finder:
         return _apart(match for match in matches if match.kind and match.end <= end), end
 
     def _matches(self, text: str, begin: int, open_at: list[int]) -> Iterator[FoundSecret]:
-        """All matches; those without a kind are none after all. `open_at` gets where more text could change them."""
+        """Yield all matches; those without a kind do not count. `open_at` gets where more text could change them."""
         base = max(0, begin - BEHIND)
         seen = plain(text[base:])
         for kind, pattern in self._patterns.items():

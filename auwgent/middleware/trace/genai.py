@@ -50,7 +50,7 @@ def model_attributes(name: str, provider: str) -> Attributes:
 
 
 def request_attributes(url: str | None, params: Mapping[str, Any]) -> Attributes:
-    """Where a call goes, and with which parameters. Of the URL only host and port: the rest may hold a key."""
+    """Return the address and parameters of a call. Of the URL only host and port: the rest may hold a key."""
     found: Attributes = {
         f"gen_ai.request.{theirs}": params[ours]
         for ours, theirs in PARAMS.items()

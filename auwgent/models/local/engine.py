@@ -144,7 +144,7 @@ def _as_call(chunk: Json, tool: ToolSpec, call_id: str) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class _SetUp:
-    """What makes two engines the same one."""
+    """The settings that decide whether two models share one engine."""
 
     path: Path
     n_ctx: int

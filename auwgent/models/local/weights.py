@@ -83,7 +83,7 @@ def place(model: str) -> Path:
 
 
 def cached(name: str) -> Path:
-    """Where known weights are once they are pulled."""
+    """Return the path of known weights once they are pulled."""
     return cache() / f"{name}.gguf"
 
 

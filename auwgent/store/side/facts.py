@@ -1,4 +1,4 @@
-"""What is remembered of users: facts, each with a number of its own."""
+"""Stores facts about users, each with a number."""
 
 from __future__ import annotations
 

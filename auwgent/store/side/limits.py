@@ -1,4 +1,4 @@
-"""What budgets and rate limits count: money, tokens and calls by scope, and the times of what was let through."""
+"""Counts for budgets and rate limits: money, tokens and calls by scope, and the times of past calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What placeholders of a session stand for, where it must outlive a process."""
+"""Stores what the placeholders of a session stand for, so that it outlives the process."""
 
 from __future__ import annotations
 

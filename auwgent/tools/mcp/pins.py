@@ -1,4 +1,4 @@
-"""What the tools of MCP servers said of themselves when they were first seen, so that a change is noticed."""
+"""Remembers the descriptions of MCP tools when first seen, so that a change is noticed."""
 
 from __future__ import annotations
 

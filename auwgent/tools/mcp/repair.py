@@ -1,4 +1,4 @@
-"""What MCP servers send, made regular before the SDK reads it, so that one odd tool or block costs no other."""
+"""Repairs what MCP servers send before the SDK reads it, so that one odd tool or block breaks no other."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class McpTools:
 
     @classmethod
     def parse(cls, use: str, **options: Any) -> McpTools:
-        """From `mcp:SERVER` or `mcp:SERVER:TOOL`, and the other keys of a tool entry. Raises `ValueError`."""
+        """Parse `mcp:SERVER` or `mcp:SERVER:TOOL`, and the other keys of a tool entry. Raises `ValueError`."""
         found = re.fullmatch(r"mcp:([^:]+)(?::(.+))?", use)
         if not found:
             raise ValueError(f"{use!r} should be mcp:SERVER or mcp:SERVER:TOOL")
