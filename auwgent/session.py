@@ -145,6 +145,16 @@ class Usage(BaseModel):
     usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     estimated: bool = False  # True where a provider did not report, so that we counted
 
+    @model_validator(mode="before")
+    @classmethod
+    def _believable(cls, given: Any) -> Any:
+        """A provider's count beyond all measure is not believed, and costs nobody the answer it came with."""
+        if not isinstance(given, dict):
+            return given
+        counts = [name for name in cls.model_fields if name.endswith("_tokens")]
+        absurd = [name for name in counts if type(given.get(name)) is int and given[name] > MOST]
+        return {**given, **dict.fromkeys(absurd, 0), "estimated": True} if absurd else given
+
     def __add__(self, other: Usage) -> Usage:
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
         return Usage(

@@ -367,7 +367,7 @@ CALL = {"id": "c", "name": "f"}
 @pytest.mark.parametrize(
     ("turn", "where"),
     [
-        ({"usage": {"input_tokens": 10**20}}, "turns[0].usage.input_tokens"),
+        ({"usage": {"input_tokens": -(10**20)}}, "turns[0].usage.input_tokens"),
         ({"usage": {"output_tokens": -1}}, "turns[0].usage.output_tokens"),
         ({"usage": {"cached_tokens": 1.5}}, "turns[0].usage.cached_tokens"),
         ({"usage": {"reasoning_tokens": True}}, "turns[0].usage.reasoning_tokens"),
@@ -389,6 +389,13 @@ def test_what_no_run_can_have_written_is_told_by_turn_and_field(turn: dict[str, 
     told = misfits(raised.value)
     assert f"`{where}`" in told
     assert "\n" not in told
+
+
+@pytest.mark.parametrize("tokens", [MOST + 1, 2**63 - 1, 10**30])
+def test_a_count_beyond_all_measure_is_not_believed(tokens: int) -> None:
+    usage = {"input_tokens": tokens, "output_tokens": 7, "cached_tokens": tokens}
+    session = Session.model_validate({"id": "s", "turns": [{"role": "assistant", "usage": usage}]})
+    assert session.turns[0].usage == Usage(output_tokens=7, estimated=True)
 
 
 def test_usages_beyond_all_measure_can_still_be_added_up() -> None:

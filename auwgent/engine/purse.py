@@ -12,7 +12,6 @@ from auwgent.errors import LimitExceeded
 from auwgent.hooks.context import Context
 from auwgent.hooks.pipeline import Chain
 from auwgent.limits import Limits
-from auwgent.models.providers import provider_of
 from auwgent.models.spending import Quote, Reserved
 from auwgent.session import Session, Usage
 from auwgent.words import describe
@@ -51,11 +50,7 @@ class RunPurse:
 
     async def set_aside(self, quote: Quote, holder: object) -> Quote:
         """Set aside as much of the request as is left; wait for those under way, which may give some back."""
-        if (
-            self.limits.usd is not None
-            and quote.rates is None
-            and not provider_of(quote.model.partition("/")[0]).charges
-        ):
+        if self.limits.usd is not None and quote.rates is None:
             raise LimitExceeded(
                 f"`limits.usd` = {self.limits.usd:g} cannot be kept: {quote.model} has no known price; give it one "
                 "with `price` under [models]",

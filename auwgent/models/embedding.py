@@ -87,7 +87,7 @@ async def _embedded(spec: ModelSpec, texts: Sequence[str]) -> tuple[list[list[fl
                 model=spec.name,
                 input=list(texts),
                 api_key=spec.api_key,
-                api_base=base_url_for(spec.provider, spec.base_url),
+                api_base=base_url_for(spec.provider, spec.base_url, vectors=True),
                 extra_headers=dict(spec.headers) or None,
                 timeout=2 * spec.timeout,  # ours is the one that counts
                 max_retries=0,

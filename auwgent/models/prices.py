@@ -57,10 +57,8 @@ def _plain(usage: Usage) -> int:
 
 
 def is_priced(spec: ModelSpec) -> bool:
-    """Return whether what its calls cost will be known, as far as can be said before one."""
-    if spec.price is not None or spec.provider in IN_PROCESS or provider(spec).charges:
-        return True
-    return spec.own is None and listed_usd(spec, Usage()) is not None
+    """Return whether it is known before a call how much it may cost: what a provider charges is told after it."""
+    return (spec.own is None and spec.provider in IN_PROCESS) or highest_rates(spec) is not None
 
 
 def highest_rates(spec: ModelSpec) -> tuple[float, float] | None:

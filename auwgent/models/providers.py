@@ -31,6 +31,7 @@ class Provider:
     # Addresses.
     path: str = "/v1"  # what LiteLLM wants behind the host
     exact: bool = False  # nothing else may stand there
+    vectors: str | None = None  # the same for embeddings, where it is another
     chat: str | None = (
         None  # its endpoint for OpenAI's chat wire format; "": only the user knows it, None: it has none
     )
@@ -54,7 +55,6 @@ class Provider:
     limit_name: str = "max_tokens"  # what its own endpoint calls that limit now
     stream_options: bool = True  # False: it refuses to be asked for the usage of a stream
     whole_answers: bool = True  # False: LiteLLM cannot read them, so that it is always asked for a stream
-    charges: bool = False  # it says in each answer what that has cost
     # Models that run in this process: the class, as `module:name`, and their window in tokens.
     model: str = ""
     window: int | None = None
@@ -134,7 +134,6 @@ PROVIDERS: Mapping[str, Provider] = {
             path="/api/v1",
             chat="https://openrouter.ai/api/v1",
             body={"usage": {"include": True}},
-            charges=True,
         ),
         Provider(
             "groq",
@@ -162,6 +161,7 @@ PROVIDERS: Mapping[str, Provider] = {
             ("COHERE_API_KEY", "CO_API_KEY"),
             path="/v2/chat",
             exact=True,
+            vectors="/v2/embed",
             urls="none",
             references=False,
             thoughts_back=False,
@@ -340,7 +340,7 @@ def own_address(spec: ModelSpec, environ: Mapping[str, str]) -> str | None:
     return spec.base_url or next((environ[name] for name in names if environ.get(name)), None)
 
 
-def base_url_for(provider: str, base_url: str | None) -> str | None:
+def base_url_for(provider: str, base_url: str | None, *, vectors: bool = False) -> str | None:
     """`base_url` in the form LiteLLM wants it for this provider; a trailing `/v1` may be there or not."""
     if base_url is None:
         return None
@@ -348,7 +348,7 @@ def base_url_for(provider: str, base_url: str | None) -> str | None:
     parts = urlsplit(base_url)
     path = parts.path.rstrip("/")
     if known.exact:
-        path = _TAILS.sub("", path) + known.path
+        path = _TAILS.sub("", path) + (known.vectors if vectors and known.vectors else known.path)
     elif not path:
         path = known.path
     elif known.path and not _VERSION.search(path):

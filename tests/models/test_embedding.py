@@ -10,6 +10,7 @@ from auwgent import ConfigError, ProviderError, auwgent
 from auwgent.models.base import ModelSpec
 from auwgent.models.embedding import embed
 from tests.support.aimock import Aimock
+from tests.support.raw_server import raw_server, whole
 
 
 async def test_scripted_vectors_follow_from_the_words() -> None:
@@ -56,6 +57,23 @@ async def test_without_a_configured_model_it_is_said_what_is_missing() -> None:
 async def test_a_provider_gives_vectors_over_http(aimock: Aimock) -> None:
     spec = ModelSpec("openai/text-embedding-3-small", api_key="a-key", base_url=aimock.url)
     assert await embed(spec, ["a cat"]) == [[0.25, 0.5, -0.5]]
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("openai/m", "/v1/embeddings"),
+        ("mistral/m", "/v1/embeddings"),
+        ("together_ai/m", "/v1/embeddings"),
+        ("gemini/m", "/v1beta/models/m:batchEmbedContents"),
+        ("cohere/m", "/v2/embed"),
+    ],
+)
+async def test_what_failed_was_asked_once_at_the_address_of_embeddings(name: str, path: str) -> None:
+    async with raw_server([whole('{"error": {"message": "overloaded"}}', status=503)]) as server:
+        with pytest.raises(ProviderError, match="503"):
+            await embed(ModelSpec(name, api_key="a-key", base_url=server.url), ["x"])
+    assert [request.path for request in server.requests] == [path]
 
 
 async def test_a_missing_key_is_said_before_anything_is_sent() -> None:

@@ -2,7 +2,6 @@
 
 import inspect
 import sys
-from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +12,6 @@ from auwgent.errors import PASSING, Fault, ProviderError
 from auwgent.models.base import ModelSpec
 from auwgent.models.faults import BY_CLASS, WORDS, broken_off, explained
 from auwgent.models.litellm import preload
-from auwgent.session import now
 
 SPEC = ModelSpec(name="openai/gpt-4o-mini", api_key="sk-canary-1234567890")
 
@@ -143,7 +141,7 @@ def test_what_breaks_after_the_first_piece_is_a_broken_stream() -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("soon", None), (format_datetime(now(), usegmt=True), 0.0)],
+    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("soon", None), ("Sat, 28 Nov 2026 12:00:00 GMT", 0.0)],
 )
 def test_retry_after_is_read_in_every_form(value: str, seconds: float | None) -> None:
     assert explained(over_http(429, **{"retry-after": value}), SPEC).retry_after == seconds
