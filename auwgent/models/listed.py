@@ -52,7 +52,8 @@ def _entries() -> Mapping[str, Mapping[str, Any]]:
     if file is None:
         return {}
     entries: dict[str, Mapping[str, Any]] = json.loads(file.read_bytes())
-    return entries
+    # `…-latest` stands there as another name of what is the latest now.
+    return {name: entries.get(entry.get("alias_of", name), entry) for name, entry in entries.items()}
 
 
 def provider_names() -> frozenset[str]:
