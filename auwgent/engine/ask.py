@@ -62,12 +62,17 @@ async def ask(frame: Frame, own: Mapping[str, Capability]) -> ReadReply:
             if not wanted or not await may_restart(frame):
                 note_refused(frame, error)
                 raise Reported(error, decision) from failure
+            frame.is_shorter = frame.is_shorter or _is_too_long(error)  # by middleware, which knows better
 
 
 def _may_be_shortened(frame: Frame, own: Mapping[str, Capability], error: Exception) -> bool:
     """Return whether a request that was too long can be sent once more, with less in it."""
-    is_too_long = isinstance(error, ProviderError) and error.fault == "context"
-    return is_too_long and not frame.is_shortened and shortened(history(frame, own)) is not None
+    is_tried = frame.is_shortened or frame.is_shorter
+    return _is_too_long(error) and not is_tried and shortened(history(frame, own)) is not None
+
+
+def _is_too_long(error: Exception) -> bool:
+    return isinstance(error, ProviderError) and error.fault == "context"
 
 
 async def ask_hooks(frame: Frame, error: Exception) -> Decision | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from auwgent.engine.aside import ask_aside
+from auwgent.engine.aside import ask_aside, embed_aside
 from auwgent.engine.ask import FINAL, Reported, ask_hooks, may_overrule, may_restart, render_prompt
 from auwgent.engine.capabilities import Ending
 from auwgent.engine.failures import as_ours, deadline
@@ -35,6 +35,8 @@ log = logging.getLogger("auwgent.engine")
 async def carry_out(run: Run) -> Session:
     """Carry a run to its end. Whatever happens, the hooks see it end once; errors carry the session."""
     run.ask_model = partial(ask_aside, run)
+    if run.services.embed is not None:
+        run.embed = partial(embed_aside, run, run.services.embed)
     root = run.frame(run.services.agents[run.services.root], (run.services.root,))
     failure: BaseException | None = None
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -24,7 +24,6 @@ from auwgent.hooks.pipeline import Chain, Pipeline
 from auwgent.intents import Handlers, Intent
 from auwgent.limits import Limits
 from auwgent.models.base import ModelSpec, RawCall, Route
-from auwgent.models.embedding import Embedder
 from auwgent.session import (
     Part,
     Session,
@@ -115,7 +114,6 @@ class Run(RunState):
             input=order.input,
             values=dict(order.values),
             own_values=dict(order.values),
-            embed=self.embed_aside if services.embed is not None else None,
             embed_model=getattr(services.embed, "model", ""),
             ask_user=self.ask_for_hook,
         )
@@ -259,17 +257,6 @@ class Run(RunState):
             self.approved[call["id"]] = call["type"], deepcopy(call["args"])
         return answer is True
 
-    async def embed_aside(self, agent: AgentState, texts: Sequence[str]) -> list[list[float]]:
-        """Make vectors for a middleware; they count in what the run may spend."""
-        embed = self.services.embed
-        assert embed is not None
-        texts = [self.final(text) for text in texts]
-        if not isinstance(embed, Embedder):
-            return await embed(texts)
-        vectors, usage = await embed.paid(texts, self.paying(Context(self, agent), is_call=False))
-        self.usage += usage
-        return vectors
-
     def paying(self, ctx: Context, *, is_call: bool = True) -> CallPurse | None:
         """Return what pays for a call; None where nothing is counted."""
         return CallPurse(self.purse, ctx, is_call) if self.purse.counts else None
@@ -286,6 +273,7 @@ class Frame(AgentState):
     remote: Mapping[str, Tool] | None = None  # of its servers; None until they were asked
     before: frozenset[Frame] = frozenset()  # those that were done when it began
     is_shortened: bool = False  # a request was too long: older messages are left out from then on
+    is_shorter: bool = False  # it was too long, and middleware has had it sent again
     repairs: int = 0  # how often its structured answer was sent back
     said: dict[str, Turn] = field(default_factory=dict)  # turn id -> the model's reply as it was given
     asides: set[str] = field(default_factory=set)  # ids of user turns written by the engine
@@ -307,7 +295,9 @@ class Frame(AgentState):
         self.run.record(turn)
         said = self.said.pop(turn.id, None)
         if self.reply is not None and said is not None:
-            if (turn.content, turn.tool_calls) != (said.content, said.tool_calls):
+            data = turn.provider_data or {}  # middleware may have added to it
+            is_lost = any(data.get(name) != value for name, value in (said.provider_data or {}).items())
+            if is_lost or (turn.content, turn.tool_calls) != (said.content, said.tool_calls):
                 self.is_reply_changed = True
             if self.is_reply_changed:
                 calls = tuple(

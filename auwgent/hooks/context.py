@@ -174,6 +174,7 @@ class AgentState:
     is_reply_changed: bool = False  # whether what was recorded is not what the model said
     own_prompt: Callable[[], str] = lambda: ""  # the system prompt as the config alone makes it
     aside: str | None = None  # the middleware that asks a model beside the conversation
+    embeds: Sequence[str] | None = None  # the texts that this middleware wants vectors of, and no answer
     raw_block: str | None = None
     # Settings of the call under way, by CALL_SETTINGS: keys and headers among them.
     call: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -267,7 +268,8 @@ class Context(MutableMapping[str, Any]):
         elif key == "messages":
             self._agent.messages = [Turn.model_validate(turn) for turn in value]
         elif key == "modelReply":
-            self._agent.reply = None if value is None else _reply(value)
+            paid = self._agent.reply.usage if self._agent.reply is not None else Usage(usd=0.0)
+            self._agent.reply = None if value is None else _reply(value, paid)
         else:
             self._agent.call[key] = value
 
@@ -305,7 +307,7 @@ def check_context(values: Mapping[str, Any]) -> None:
         raise ConfigError(f"context values may not be called {names}: ctx uses these names itself")
 
 
-def _reply(value: Any) -> Reply:
+def _reply(value: Any, usage: Usage) -> Reply:
     """Return what a hook gives as the model's answer: a text, or a dict of the form that `ctx.modelReply` has."""
     if isinstance(value, str):
         value = {"text": value}
@@ -313,7 +315,7 @@ def _reply(value: Any) -> Reply:
     if unknown:
         names = ", ".join(map(repr, unknown))
         raise ValueError(f"ctx.modelReply has no {names}; it has {', '.join(sorted(REPLY_KEYS))}")
-    return _REPLY.validate_python({"usage": Usage(usd=0.0), **value})
+    return _REPLY.validate_python({"usage": usage, **value})
 
 
 def _shown(reply: Reply | None) -> dict[str, Any] | None:
@@ -371,6 +373,7 @@ NAMES: dict[str, Name] = {
     "approve": Name(lambda ctx: ctx._approve, is_reserved=False),
     "ask": Name(lambda ctx: ctx._ask, is_reserved=False),
     "aside": Name(lambda ctx: ctx._agent.aside, is_reserved=False),
+    "embeds": Name(lambda ctx: ctx._agent.embeds, is_reserved=False),
     "changeArguments": Name(lambda ctx: ctx._run.argument_changes.append, is_reserved=False),
     "changeRequests": Name(lambda ctx: ctx._run.request_changes.append, is_reserved=False),
     "changeWords": Name(lambda ctx: ctx._run.word_changes.append, is_reserved=False),

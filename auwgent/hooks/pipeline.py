@@ -215,7 +215,8 @@ class Chain:
         """
         row = FIRING[hook]
         hooks = self._pipeline.hooks[hook]
-        for one, method in reversed(hooks) if row.backwards else hooks:
+        # Of a call beside the conversation nothing is told behind its end: who may change it comes first, here too.
+        for one, method in reversed(hooks) if row.backwards and who != "asides" else hooks:
             if who == "asides":
                 if not one.has("asides") or one.name == ASKING.get():
                     continue

@@ -65,7 +65,10 @@ class Audit(Configured):
         await self._write(ctx, "run_start", turns=len(session.turns), **self._content(ctx, "text", text))
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> None:
-        await self._write(ctx, "model_call", model=ctx.model, messages=len(ctx.messages), by=ctx.aside)
+        if ctx.embeds is not None:
+            await self._write(ctx, "embedding", model=ctx.model, texts=len(ctx.embeds), by=ctx.aside)
+        else:
+            await self._write(ctx, "model_call", model=ctx.model, messages=len(ctx.messages), by=ctx.aside)
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
         if name == "model_call":  # it was written when it began

@@ -64,7 +64,7 @@ class Budget(Kept, Meter):
     tables = limits.TABLES
     DEFAULT_FILE = ".auwgent/limits.db"
 
-    run: Capped = option(default=None)  # type: ignore[assignment]  # hides `Kept.run`, which stands as `_job` here
+    run: Capped = option(default=None)
     session: Capped = option(default=None)
     user: Capped = option(default=None)
     user_day: Capped = option(default=None)
@@ -87,7 +87,7 @@ class Budget(Kept, Meter):
     async def open(self) -> None:
         """Open the database, and forget runs that are long over."""
         await super().open()
-        await self._job(limits.forget, "run", self.clock() - KEPT)
+        await self.carry_out(limits.forget, "run", self.clock() - KEPT)
 
     async def reserve(self, outlay: Outlay, ctx: Context) -> HeldBudget:
         """Set aside what the request may use, in every scope; `LimitExceeded` where one has not enough left."""
@@ -105,7 +105,7 @@ class Budget(Kept, Meter):
             amount = Spent(int(outlay.call), 0, within.tokens, within.usd, int(quote.rates is None))
             return (within, amount), {what: amount - counted.get(what, Spent()) for what in whose.values()}
 
-        decided = await self._job(limits.reserve, await self._first(whose, ctx), decide, self.clock())
+        decided = await self.carry_out(limits.reserve, await self._first(whose, ctx), decide, self.clock())
         if isinstance(decided, LimitExceeded):
             raise decided
         within, amount = decided
@@ -134,12 +134,11 @@ class Budget(Kept, Meter):
             refused = self._refusal(before, tool_calls=1)
             return refused, {} if refused else more
 
-        if refused := await self._job(limits.reserve, await self._first(whose, ctx), decide, self.clock()):
+        if refused := await self.carry_out(
+            limits.reserve, await self._first(whose, ctx), decide, self.clock()
+        ):
             raise refused
         counted |= {(self._place, what, value.get("id")) for what in more}
-
-    async def _job(self, job: Any, *args: Any) -> Any:
-        return await self._side.run(self.folder, job, *args)
 
     @property
     def _place(self) -> str:
@@ -211,7 +210,10 @@ class Budget(Kept, Meter):
 
     def _used_up(self, scope: Scope, unit: str, used: float, allowed: float, more: str = "") -> LimitExceeded:
         return LimitExceeded(
-            f"the budget of {self._of(scope)} is used up: {used:.6g} of {allowed:g} {UNITS[unit]}{more}",
+            f"the budget of {self._of(scope)} is used up: {used:.6g} of {allowed:g} {UNITS[unit]}, with what is set "
+            f"aside for requests under way{more}"
+            if unit in ("tokens", "usd")
+            else f"the budget of {self._of(scope)} is used up: {used:.6g} of {allowed:g} {UNITS[unit]}",
             key=f"Budget.{scope}.{unit}",
         )
 
@@ -255,7 +257,7 @@ class HeldBudget:
                 - self.counted[what]
                 for what in self.own
             }
-            await self.budget._job(limits.add, more, self.budget.clock())
+            await self.budget.carry_out(limits.add, more, self.budget.clock())
 
 
 async def _unread(ctx: Context) -> Spent:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from auwgent.hooks.context import Context
+from auwgent.intents import CALLS
 from auwgent.middleware.kept import Bytes, Kept, Time, option
 from auwgent.session import Media, Turn
 from auwgent.store.side import answers
@@ -45,21 +46,21 @@ class Cache(Kept):
 
     async def open(self) -> None:
         """Open the database, and delete what is too old."""
-        await self.run(answers.forget, self.clock() - self.keep)
+        await self.carry_out(answers.forget, self.clock() - self.keep)
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> None:
         """Give the answer, if it is there. `ctx["cache"]` says whether it was."""
         if ctx.modelReply is not None or (_after_tools(ctx.messages) and not self.tools):
             return
         question, since = self._question(ctx), self.clock() - self.keep
-        found = await self.run(answers.find, question, since)
+        found = await self.carry_out(answers.find, question, since)
         ctx["cache"] = "miss" if found is None else "hit"
         if found is not None:
             ctx.modelReply = found
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
         """Keep a reply that calls tools, as soon as its first call is known to be one that may be made."""
-        if self.tools and name.endswith("_call"):
+        if self.tools and name in CALLS:
             await self._keep_reply(ctx)
 
     async def onLLMEnd(self, response: dict[str, Any], ctx: Context) -> None:
@@ -75,7 +76,7 @@ class Cache(Kept):
         if reply is None or ctx.replyChanged or not ctx.keep or not _is_worth_keeping(reply, str(ctx.model)):
             return
         at = self.clock()
-        await self.run(answers.keep, self._question(ctx), reply, at, at - self.keep, self.max_size)
+        await self.carry_out(answers.keep, self._question(ctx), reply, at, at - self.keep, self.max_size)
 
     def _question(self, ctx: Context) -> str:
         """Return the hash of all that the model is told, and of whom it is for."""

@@ -157,7 +157,9 @@ class Kept(Configured):
         """Let what is under way end, then close the database."""
         await self._side.close()
 
-    async def run(self, job: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def carry_out(
+        self, job: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run a job in a thread of the database, which is opened if it is not."""
         return await self._side.run(self.folder, job, *args, **kwargs)
 

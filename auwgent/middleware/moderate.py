@@ -19,6 +19,7 @@ from auwgent.hooks.context import Context
 from auwgent.imports import ImportFailure, resolve
 from auwgent.intents import ANSWERS, CALLS, OURS, RESULTS
 from auwgent.middleware.kept import Configured, Given, option
+from auwgent.middleware.thoughts import changed, thoughts
 from auwgent.session import Session, Text, Turn
 from auwgent.words import describe
 
@@ -62,11 +63,14 @@ class Moderate(Configured):
     `where` lists what is judged: `inputs`, `outputs` and `results` of calls. A blocked input is not stored and no
     model is asked; a blocked output is replaced, and calls beside it do not happen; in each case the user reads
     `refusal`. Where an answer must fit a schema, a block ends the run. Outputs are judged whole: while they stream,
-    nothing of them is shown until they are complete. `ctx["moderation"]` holds the reasons.
+    nothing of them is shown until they are complete. What a model writes for other middleware, such as a summary, is
+    an output, too: a blocked one is not used. `ctx["moderation"]` holds the reasons.
     """
 
     name = "moderate"
+    before = ("retrieve",)  # which looks an input up as soon as a run starts
     holdsBack = True
+    asides = True
 
     judge: Judge | str | None = None
     model: Annotated[str | None, Field(min_length=1)] = None
@@ -90,6 +94,8 @@ class Moderate(Configured):
             verdicts.input_blocked = True
 
     async def onLLMStart(self, prompt: str, ctx: Context) -> None:
+        if ctx.aside is not None:
+            return
         verdicts = self._of(ctx)
         verdicts.agents.add(ctx.activeAgent)
         verdicts.silenced.discard(id(ctx))
@@ -113,7 +119,12 @@ class Moderate(Configured):
         if name in RESULTS:
             blocked = "results" in self.where and await self._blocks(_words(value["result"]), ctx)
             return {"result": WITHHELD} if blocked else None
-        if (name in OURS and name not in ANSWERS) or "outputs" not in self.where:
+        if "outputs" not in self.where:
+            return None
+        if name == "model_call" and ctx.modelReply is not None:  # the last moment before its turn is recorded
+            for thought in thoughts(ctx.modelReply["provider_data"]):
+                await self._blocks(thought, ctx)
+        if name in OURS and name not in ANSWERS:
             return None
         verdicts = self._of(ctx)
         verdicts.judged[ctx.activeAgent] += name.startswith("response_")
@@ -123,6 +134,11 @@ class Moderate(Configured):
             raise Blocked("the answer was blocked, and a refusal cannot satisfy the output schema")
         verdicts.silenced.add(id(ctx))
         return {"result": self.refusal}
+
+    async def onLLMEnd(self, response: dict[str, Any], ctx: Context) -> None:
+        """Judge what was written for another middleware; a blocked text has ended as a filtered one does."""
+        if ctx.aside is not None and "outputs" in self.where and await self._blocks(response["text"], ctx):
+            ctx.modelReply = {"text": "", "model": ctx.model, "finish_reason": "filtered"}
 
     def _of(self, ctx: Context) -> Verdicts:
         found: Verdicts | None = ctx.get(self.run_key)
@@ -217,7 +233,12 @@ class Verdicts:
 
     def withhold(self, turn: Turn) -> None:
         """Keep words of a model out of the history that nobody has judged, such as those of an answer cut off."""
-        if turn.role != "assistant" or not turn.text or turn.agent not in self.agents:
+        if turn.role != "assistant" or turn.agent not in self.agents:
+            return
+        turn.provider_data = changed(
+            turn.provider_data, lambda thought: thought if self.reasons.get(thought) is None else ""
+        )
+        if not turn.text:
             return
         if self.judged[turn.agent] > 0:
             self.judged[turn.agent] -= 1

@@ -66,7 +66,7 @@ class RateLimit(Kept, Meter):
         if passed.setdefault(("rate limit", place, key), self) is not self:
             return
         patience: timedelta = self.wait
-        while wait := await self.run(limits.let_pass, key, limit, self.per, self.clock()):
+        while wait := await self.carry_out(limits.let_pass, key, limit, self.per, self.clock()):
             if wait > patience:
                 raise LimitExceeded(
                     f"more than {limit} {_NAMES[what]} in {self.per}{_BY[self.by]}; "

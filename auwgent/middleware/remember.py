@@ -51,15 +51,15 @@ class Remember(Kept):
 
     async def facts(self, user_id: str) -> list[Fact]:
         """Return what is remembered of a user, the oldest first."""
-        return await self.run(facts.read, user_id)
+        return await self.carry_out(facts.read, user_id)
 
     async def add(self, user_id: str, fact: str) -> int | None:
         """Remember a fact, on one line; its number, None where the memory is full."""
-        return await self.run(facts.add, user_id, " ".join(fact.split()), self.clock(), self.limit)
+        return await self.carry_out(facts.add, user_id, " ".join(fact.split()), self.clock(), self.limit)
 
     async def forget(self, user_id: str, numbers: Collection[int] | None = None) -> int:
         """Forget facts by their numbers, or all; how many there were."""
-        return await self.run(facts.forget, user_id, numbers)
+        return await self.carry_out(facts.forget, user_id, numbers)
 
     async def _told(self, ctx: Context) -> str:
         """Return what the model is told in this run; it stays the same in all its calls."""

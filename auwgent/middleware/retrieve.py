@@ -66,12 +66,12 @@ class Retrieve(Kept):
         if not words.strip():
             return []
         vector = await _embedded(words, embed)
-        found = await self.run(passages.search, self.collection, vector, self.top, model)
+        found = await self.carry_out(passages.search, self.collection, vector, self.top, model)
         return [one for one in found if one.score >= self.min_score]
 
     async def sources(self) -> list[Source]:
         """Return what is in the index."""
-        return await self.run(passages.listed, self.collection)
+        return await self.carry_out(passages.listed, self.collection)
 
     async def add(self, name: str, text: str, embed: EmbedTexts, *, model: str = "") -> int | None:
         """Put a text into the index, in place of what it was before; how many passages it has.
@@ -89,12 +89,12 @@ class Retrieve(Kept):
         """Have the vectors of a source made by another model; how many passages it has, None: they are of that one."""
         if source.model == model:
             return None
-        texts = await self.run(passages.content, self.collection, source.name)
+        texts = await self.carry_out(passages.content, self.collection, source.name)
         return await self._put(source.name, source.digest, texts, embed, model)
 
     async def remove(self, names: Collection[str]) -> int:
         """Take texts out of the index; how many there were."""
-        return await self.run(passages.remove, self.collection, names)
+        return await self.carry_out(passages.remove, self.collection, names)
 
     async def _put(self, name: str, digest: str, texts: Sequence[str], embed: EmbedTexts, model: str) -> int:
         content: list[Passage] = []
@@ -102,7 +102,7 @@ class Retrieve(Kept):
             batch = texts[begin : begin + BATCH]
             content += map(Passage, batch, await embed(batch))
         source = Source(name, digest, len(content), model)
-        await self.run(passages.put, self.collection, source, content)
+        await self.carry_out(passages.put, self.collection, source, content)
         return len(content)
 
     async def _fill(self, ctx: Context) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from auwgent.engine.agent import ApprovalRequest
-from auwgent.errors import MiddlewareError
 from auwgent.middleware import Approve, Redact
 from tests.middleware.conformance import Conformance, at_work, over_http
 from tests.support.aimock import Aimock
@@ -188,15 +187,15 @@ async def test_who_is_asked_sees_what_the_tool_will_get() -> None:
 
 
 @pytest.mark.process
-async def test_a_question_that_cannot_be_put_ends_the_run_before_anything_happens() -> None:
+async def test_a_question_that_cannot_be_put_is_a_no_and_told() -> None:
     def approver(request: ApprovalRequest) -> bool:
         raise ConnectionError("nobody there")
 
     agent = working("a", approver=approver)
-    with pytest.raises(MiddlewareError, match="nobody there"):
-        await agent.ask("Clean up")
-    assert done == []
-    assert outcomes(agent) == ["skipped"]
+    await agent.ask("Clean up")
+    assert (done, outcomes(agent)) == ([], ["skipped"])
+    (told,) = [intent.value["message"] for intent in agent.intents if intent.name == "error"]
+    assert "nobody there" in told
 
 
 async def test_two_that_ask_both_need_a_yes() -> None:

@@ -18,6 +18,7 @@ from auwgent.middleware import Audit
 from auwgent.middleware.audit import verify
 from tests.middleware.conformance import Conformance, at_work, over_http
 from tests.support.aimock import Aimock
+from tests.support.answering import provider
 from tests.support.bench import Hook, bench, calls
 
 SECRET = "a secret that nobody else knows"
@@ -255,4 +256,26 @@ async def test_over_http(aimock: Aimock, tmp_path: Path) -> None:
         await agent.run("Say hello")
     assert records(log_of(tmp_path))[-1]["input_tokens"] == 11
     assert "a-key" not in log_of(tmp_path).read_text()
+    assert verify(log_of(tmp_path)).ok
+
+
+async def test_calls_beside_the_conversation_are_written_with_whose_they_are(tmp_path: Path) -> None:
+    judge = {"use": "auwgent.middleware.Moderate", "model": "main", "where": ["inputs"]}
+    retrieve = {"use": "auwgent.middleware.Retrieve", "url": f"sqlite:///{tmp_path / 'k.db'}"}
+    async with provider(lambda body: "ALLOW") as server:
+        config = {
+            "middleware": [Audit(str(log_of(tmp_path))), judge, retrieve],
+            "agent": {"model": "main", "prompt": "{{ ctx.knowledge }}"},
+            "models": {"main": server.model(), "vectors": server.model("openai/vectors")},
+            "embedding": {"model": "vectors"},
+            "context": {"knowledge": ""},
+        }
+        async with auwgent(config) as agent:
+            await agent.run("Hello")
+    asked = [one for one in records(log_of(tmp_path)) if one["event"] in ("model_call", "embedding")]
+    assert [(one["event"], one["model"], one.get("by")) for one in asked] == [
+        ("model_call", "openai/test", "moderate"),
+        ("embedding", "openai/vectors", "retrieve"),
+        ("model_call", "openai/test", None),
+    ]
     assert verify(log_of(tmp_path)).ok

@@ -282,14 +282,14 @@ async def test_what_is_too_old_goes_while_the_process_is_open_and_the_oldest_whe
         for number in range(20):
             cache.clock = lambda: moment + timedelta(minutes=number)  # noqa: B023 - called at once
             await agent.ask(f"question {number}")
-        kept = await cache.run(sizes)
+        kept = await cache.carry_out(sizes)
         assert 0 < sum(kept) <= 1000
         usage = (await agent.ask("question 19")).turns[-1].usage
         assert usage is not None
         assert usage.output_tokens == 0
         cache.clock = lambda: moment + timedelta(hours=3)
         await agent.ask("later")
-        assert len(await cache.run(sizes)) == 1
+        assert len(await cache.carry_out(sizes)) == 1
 
 
 def sizes(database: Any) -> list[int]:

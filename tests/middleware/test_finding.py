@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from auwgent.errors import ToolError
 from auwgent.middleware.redact.finder import Finder
-from auwgent.middleware.redact.flow import JsonFlow, TextFlow
+from auwgent.middleware.redact.flow import JsonFlow, TextFlow, without
 from auwgent.middleware.redact.kinds import DEFAULT_KINDS, PATTERNS
+from auwgent.middleware.redact.names import Names
 from auwgent.outputs import partial_json
 
 LINES = (Path(__file__).parent.parent / "data" / "redact.txt").read_text(encoding="utf-8").splitlines()
@@ -76,3 +78,97 @@ def test_time_grows_with_the_text_alone(text: str) -> None:
 
     taken(text)
     assert taken(text) < 20 * taken(text[: len(text) // 4]) + 0.05
+
+
+@pytest.mark.parametrize(
+    "field", ["card", "cardNumber", "card_number", "pan", "cc_number", "Kreditkarte", "卡号"]
+)
+def test_a_number_is_a_card_where_its_field_says_so(field: str) -> None:
+    redacted = without(FINDER, lambda kind, secret: f"[{kind.upper()}]", {field: 4111111111111111})
+    assert redacted == {field: "[CARD]"}
+    flow = JsonFlow(FINDER, lambda kind, secret: f"[{kind.upper()}]")
+    assert "4111" not in flow.feed(json.dumps({field: 4111111111111111}), is_whole=True)
+
+
+@pytest.mark.parametrize(
+    "field", ["order", "orderId", "account", "ref", "x", "card_id", "company", "created_ns"]
+)
+def test_and_stays_a_number_where_it_does_not(field: str) -> None:
+    value = {field: 4111111111111111, "list": [4111111111111111]}
+    assert without(FINDER, lambda kind, secret: f"[{kind.upper()}]", value) is value
+    flow = JsonFlow(FINDER, lambda kind, secret: f"[{kind.upper()}]")
+    assert flow.feed(json.dumps(value), is_whole=True) == json.dumps(value)
+
+
+def named() -> Names:
+    names = Names()
+    names("email", "ada@example.com")
+    return names
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        *(
+            "[EMAIL_1]",
+            "EMAIL_1",
+            "[EMAIL 1]",
+            "[EMAIL-1]",
+            r"\[EMAIL_1\]",
+            r"\[EMAIL\_1\]",
+            "[email_1]",
+            "[Email_1]",
+        ),
+        *(
+            "email_1",
+            "Email 1",
+            "email 1",
+            "<EMAIL_1>",
+            "`[EMAIL_1]`",
+            "{{EMAIL_1}}",
+            "(EMAIL_1)",
+            " [EMAIL_1]\n",
+        ),
+        *(
+            "［EMAIL_1］",
+            "【EMAIL_1】",
+            "[ EMAIL_1 ]",
+            "%5BEMAIL_1%5D",
+            "&#91;EMAIL_1&#93;",
+            "[EMAIL_01]",
+            "[EMAIL１]",
+        ),
+        *("ＥＭＡＩＬ＿１", "［ＥＭＡＩＬ＿１］", "**[EMAIL_1]**"),
+    ],
+)
+def test_a_placeholder_is_restored_however_it_is_bent(bent: str) -> None:
+    assert named().restored({"to": [bent]})["to"][0].strip(" \n*") == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("text", "restored"),
+    [
+        ("Write to [email 1], please.", "Write to ada@example.com, please."),
+        (r"Write to \[EMAIL_1\].", "Write to ada@example.com."),
+        ("Write to EMAIL_1.", "Write to ada@example.com."),
+        ("My email 1 and an email 2 are words.", "My email 1 and an email 2 are words."),
+        ("the email_address_1 of X_EMAIL_1", "the email_address_1 of X_EMAIL_1"),
+    ],
+)
+def test_and_so_it_is_within_a_text(text: str, restored: str) -> None:
+    assert named().restored(text) == restored
+
+
+@pytest.mark.parametrize("unknown", ["[EMAIL_2]", "[email 7]", "Write to [EMAIL_2]"])
+def test_one_that_stands_for_nothing_is_told(unknown: str) -> None:
+    with pytest.raises(ToolError, match="is not known any more; ask the user"):
+        named().restored(unknown)
+
+
+@pytest.mark.parametrize(
+    "held", ["[EMAIL_1]", "EMAIL_1", "[email 1]", r"\[EMAIL_1\]", "see email-1", "EMAIL_1 and [EMAIL_3]"]
+)
+def test_one_that_a_text_holds_already_is_not_given(held: str) -> None:
+    names = Names()
+    names.skip(held)
+    assert names("email", "ada@example.com") == ("[EMAIL_4]" if "3" in held else "[EMAIL_2]")

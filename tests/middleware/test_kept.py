@@ -33,7 +33,7 @@ class Visits(Kept):
     KIND: ClassVar[str] = "visit"
 
     async def onRunStart(self, session: Any, ctx: Context) -> None:
-        await self.run(
+        await self.carry_out(
             lambda database: database.write(
                 lambda link: link.execute(self.who.insert(), {"user": ctx.userId})
             )
@@ -41,7 +41,7 @@ class Visits(Kept):
 
     async def users(self) -> list[str]:
         wanted = select(self.who.c.user)
-        return await self.run(
+        return await self.carry_out(
             lambda database: list(database.read(lambda link: link.execute(wanted).scalars()))
         )
 

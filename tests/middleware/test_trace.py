@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from auwgent import auwgent
 from auwgent.middleware import Trace
 from tests.middleware.conformance import Conformance, at_work, closing, over_http
 from tests.support.aimock import Aimock
+from tests.support.answering import provider
 from tests.support.bench import Bench, Hook, bench, calls
 from tests.support.collector import Collector, attributes, collector, tree
 
@@ -381,3 +383,26 @@ async def test_over_http(aimock: Aimock, there: Collector) -> None:
     assert chat["server.address"] == "127.0.0.1"
     assert chat["gen_ai.usage.input_tokens"] > 0
     assert not any(b"a-key" in body for body in there.bodies)
+
+
+async def test_calls_beside_the_conversation_have_spans_of_their_own(
+    there: Collector, tmp_path: Path
+) -> None:
+    judge = {"use": "auwgent.middleware.Moderate", "model": "main", "where": ["inputs"]}
+    retrieve = {"use": "auwgent.middleware.Retrieve", "url": f"sqlite:///{tmp_path / 'k.db'}"}
+    async with provider(lambda body: "ALLOW") as server:
+        config = {
+            "middleware": [Trace(endpoint=there.url), judge, retrieve],
+            "agent": {"model": "main", "prompt": "{{ ctx.knowledge }}"},
+            "models": {"main": server.model(), "vectors": server.model("openai/vectors")},
+            "embedding": {"model": "vectors"},
+            "context": {"knowledge": ""},
+        }
+        async with auwgent(config) as agent:
+            await agent.run("Hello")
+    assert tree(there.spans) == ["invoke_agent Main", "  chat test", "  embeddings vectors", "  chat test"]
+    _, judged, embedded, own = map(attributes, there.spans)
+    assert [one.get("auwgent.aside") for one in (judged, embedded, own)] == ["moderate", "retrieve", None]
+    assert embedded["gen_ai.operation.name"] == "embeddings"
+    assert embedded["gen_ai.usage.input_tokens"] == 10
+    assert "gen_ai.response.finish_reasons" not in embedded

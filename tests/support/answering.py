@@ -23,12 +23,19 @@ class Answer:
     status: int = 200
     code: str | None = None
     breaks: bool = False
+    calls: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    thought: str = ""  # shown before the answer
 
 
 Reply = Callable[[dict[str, Any]], "Answer | str"]
 Vectors = Callable[[Sequence[str]], "Sequence[Sequence[float]] | Answer"]
 
-ENDS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}  # OpenAI's, Anthropic's
+ENDS = {  # OpenAI's, Anthropic's
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "content_filter": "refusal",
+    "tool_calls": "tool_use",
+}
 
 
 @dataclass
@@ -57,6 +64,8 @@ class Provider:
         self.bodies.append(body)
         said = self.reply(body)
         answer = replace(Answer(said) if isinstance(said, str) else said)
+        if answer.calls:
+            answer.end = "tool_calls"
         if answer.input_tokens is None:
             answer.input_tokens = 1 + sum(map(len, texts_of(body))) // 4
         if answer.status == 200:
@@ -116,19 +125,30 @@ def _openai(answer: Answer) -> tuple[Any, list[dict[str, Any]]]:
     into, out = answer.input_tokens or 0, answer.output_tokens
     usage = {"prompt_tokens": into, "completion_tokens": out, "total_tokens": into + out}
     base = {"id": "c", "created": 1, "model": "m"}
+    calls = [
+        {"id": f"call_{at}", "type": "function", "function": {"name": name, "arguments": json.dumps(args)}}
+        for at, (name, args) in enumerate(answer.calls)
+    ]
+    more: dict[str, Any] = {"reasoning_content": answer.thought} if answer.thought else {}
+    message = {"role": "assistant", "content": answer.text, **more}
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": answer.text},
+        "message": {**message, "tool_calls": calls} if calls else message,
         "finish_reason": answer.end,
     }
     whole = {**base, "object": "chat.completion", "choices": [choice], "usage": usage}
     chunk = {**base, "object": "chat.completion.chunk"}
-    deltas: list[tuple[Any, str | None]] = [
-        ({"role": "assistant", "content": one}, None) for one in _pieces(answer)
-    ]
+    deltas: list[dict[str, Any]] = [{"reasoning_content": one} for one in _pieces(answer.thought)]
+    deltas += [{"role": "assistant", "content": one} for one in _pieces(answer.text)]
+    for at, call in enumerate(calls):
+        function = call["function"]
+        assert isinstance(function, dict)
+        deltas.append({"tool_calls": [{**call, "index": at, "function": {**function, "arguments": ""}}]})
+        for one in _pieces(function["arguments"]):
+            deltas.append({"tool_calls": [{"index": at, "function": {"arguments": one}}]})
+    ends: list[tuple[dict[str, Any], str | None]] = [*((delta, None) for delta in deltas), ({}, answer.end)]
     events = [
-        {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
-        for delta, end in [*deltas, ({}, answer.end)]
+        {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]} for delta, end in ends
     ]
     return whole, [*events, {**chunk, "choices": [], "usage": usage}]
 
@@ -137,7 +157,21 @@ def _anthropic(answer: Answer) -> tuple[Any, list[dict[str, Any]]]:
     usage = {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens}
     message = {"id": "m", "type": "message", "role": "assistant", "model": "m", "stop_sequence": None}
     stop = ENDS[answer.end]
-    content = [{"type": "text", "text": answer.text}] if answer.text else []
+    # Of each block: how it begins, how its pieces are called, and what they make together.
+    blocks: list[tuple[dict[str, Any], str, str, str]] = []
+    if answer.thought:
+        signed = {"type": "thinking", "thinking": "", "signature": "s"}
+        blocks.append((signed, "thinking_delta", "thinking", answer.thought))
+    if answer.text or not answer.calls:
+        blocks.append(({"type": "text", "text": ""}, "text_delta", "text", answer.text))
+    for at, (name, args) in enumerate(answer.calls):
+        call = {"type": "tool_use", "id": f"call_{at}", "name": name, "input": {}}
+        blocks.append((call, "input_json_delta", "partial_json", json.dumps(args)))
+    content = [
+        {**begin, **({"input": json.loads(said)} if key == "partial_json" else {key: said})}
+        for begin, _, key, said in blocks
+        if said
+    ]
     whole = {**message, "content": content, "stop_reason": stop, "usage": usage}
     start: dict[str, Any] = {
         **message,
@@ -145,23 +179,22 @@ def _anthropic(answer: Answer) -> tuple[Any, list[dict[str, Any]]]:
         "stop_reason": None,
         "usage": {**usage, "output_tokens": 1},
     }
-    events: list[dict[str, Any]] = [
-        {"type": "message_start", "message": start},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-    ]
-    for piece in _pieces(answer):
-        delta = {"type": "text_delta", "text": piece}
-        events.append({"type": "content_block_delta", "index": 0, "delta": delta})
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": start}]
+    for index, (begin, kind, key, said) in enumerate(blocks):
+        events.append({"type": "content_block_start", "index": index, "content_block": begin})
+        for piece in _pieces(said):
+            delta = {"type": kind, key: piece}
+            events.append({"type": "content_block_delta", "index": index, "delta": delta})
+        events.append({"type": "content_block_stop", "index": index})
     return whole, [
         *events,
-        {"type": "content_block_stop", "index": 0},
         {"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": None}, "usage": usage},
         {"type": "message_stop"},
     ]
 
 
-def _pieces(answer: Answer) -> Iterator[str]:
-    return (answer.text[at : at + 9] for at in range(0, len(answer.text), 9))
+def _pieces(text: str) -> Iterator[str]:
+    return (text[at : at + 9] for at in range(0, len(text), 9))
 
 
 def at_worst(body: Mapping[str, Any], *, text: str = "Fine.", breaks: bool = False) -> Answer:

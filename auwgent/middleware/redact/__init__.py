@@ -21,6 +21,7 @@ from auwgent.middleware.redact.finder import Finder
 from auwgent.middleware.redact.flow import JsonFlow, TextFlow, without
 from auwgent.middleware.redact.kinds import DEFAULT_KINDS, PATTERNS
 from auwgent.middleware.redact.names import Names
+from auwgent.middleware.thoughts import changed
 from auwgent.session import Media, Part, Session, Text, ToolCall, Turn
 from auwgent.store.side import SideDatabase, vault
 
@@ -38,7 +39,7 @@ class Redact(Configured):
     `kinds` are those of `PATTERNS` to look for, all but `ip` unless it is given; `patterns` adds some of your own,
     by name. A group `secret` in a pattern is the part that is replaced. What `keep` lists stays. It looks in what is
     listed under `where`: inputs, arguments of calls, results, answers, and the system prompt only if that is asked.
-    Media are not looked into, nor is what providers sign, such as thinking.
+    A thought of the model that holds something of the kind is left out where it is signed. Media are not looked into.
 
     Within a session a value always has the same placeholder. Tools whose names match one of `restore` (such as
     `"send_*"`) are called with the real values; handlers and other middleware see them in that `*_call`, the
@@ -222,6 +223,7 @@ class Redacting:
         place: dict[str, Where] = {"user": "inputs", "assistant": "answers", "tool": "results"}
         if place[turn.role] in self.where:
             turn.content = self.content(turn.content)
+            turn.provider_data = changed(turn.provider_data, self.text)
         if turn.tool_calls and "arguments" in self.where:
             turn.tool_calls = [self._call(call) for call in turn.tool_calls]
 
@@ -230,10 +232,10 @@ class Redacting:
         if any(fnmatchcase(tool, pattern) for pattern in restore):
             restored: dict[str, Any] = self.names.restored(args)
             return restored
-        changed = self._changed.get(_key(tool, args))
-        if changed is not None:
+        redacted = self._changed.get(_key(tool, args))
+        if redacted is not None:
             raise ToolError(
-                f"{tool!r} was not called: {', '.join(changed)} held what looks secret or personal, and is redacted. "
+                f"{tool!r} was not called: {', '.join(redacted)} held what looks secret or personal, and is redacted. "
                 "Leave it out or use a variable; `keep` of Redact lists values that may pass, `restore` tools that may "
                 "be given them"
             )
@@ -274,9 +276,9 @@ class Redacting:
     def _call(self, call: ToolCall) -> ToolCall:
         raw = None if call.raw_args is None else self.text(call.raw_args)
         args = self._without(call.args)
-        changed = [name for name in call.args if args.get(name) != call.args[name]]
-        if changed:
-            self._changed[_key(call.name, args)] = changed
+        redacted = [name for name in call.args if args.get(name) != call.args[name]]
+        if redacted:
+            self._changed[_key(call.name, args)] = redacted
         return call.model_copy(update={"args": args, "raw_args": raw})
 
     def _without(self, plain: Any) -> Any:

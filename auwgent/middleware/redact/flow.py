@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from auwgent.middleware.redact.finder import Finder
-from auwgent.middleware.redact.kinds import NUMBER_NAME
+from auwgent.middleware.redact.kinds import CARD_NAME
 
 SMALL = 10**6  # numbers up to this are not secrets
 LONG = 30  # nor are those with this many digits
@@ -37,17 +37,24 @@ def without(finder: Finder, name: Name, value: Any) -> Any:
     if isinstance(value, str):
         text = TextFlow(finder, name).feed(value, is_whole=True)
         return value if text == value else text
-    if isinstance(value, int) and value > SMALL:
-        kind = finder.kind_of_number(str(value))
-        return value if kind is None else name(kind, str(value))
-    return value
+    return _number(finder, name, value, "")
+
+
+def _number(finder: Finder, name: Name, value: Any, field: str) -> Any:
+    """A number, which stays one unless its field is named for what it looks like: one of ten has a card's digits."""
+    if not isinstance(value, int) or value <= SMALL:
+        return value
+    kind = finder.kind_of_number(str(value))
+    if kind is None or (kind == "card" and CARD_NAME.match(field) is None):
+        return value
+    return name(kind, str(value))
 
 
 def _field(finder: Finder, name: Name, key: Any, value: Any) -> Any:
     if isinstance(value, str) and value and finder.is_secret_name(key):
         return name("password", value) if finder.is_password(value) else value
-    if isinstance(value, int) and NUMBER_NAME.fullmatch(str(key)):
-        return value
+    if isinstance(value, int):
+        return _number(finder, name, value, str(key))
     return without(finder, name, value)
 
 

@@ -320,10 +320,10 @@ def phone(match: Found) -> tuple[int, int] | None:
     return (first, first + len(words)) if len(digits) >= 7 + (not known) else None
 
 
-# Fields whose numbers are never card numbers, whatever they look like.
-NUMBER_NAME = re.compile(
-    r"(?i)(?:.*[^a-z]|.*(?<=[a-z])(?=(?-i:[A-Z])))?(?:id|order|invoice|ticket|tracking|time|timestamp|epoch|ts|at|since|until|before"
-    r"|after|date|created|updated|sku|isbn|ean|serial|build|version|size|bytes|offset|seq|sequence|count|total|amount|number|no|nr)s?"
+# Fields whose numbers may be a card's, written without quotes.
+CARD_NAME = re.compile(
+    r"(?i)(?!.*ids?$).*(?:(?<![a-z])(?:pan|cc(?:_?n(?:o|um(?:ber)?))?)(?![a-z])"
+    r"|card|karte|carte|tarjeta|cart[aã]o|carta|kaart|karta|карт|卡|カード|카드)"
 )
 
 

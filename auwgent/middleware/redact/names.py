@@ -13,8 +13,11 @@ from auwgent.session import Turn
 # What may be one of ours, or be taken for one: with brackets or without.
 _LIKE_ONE = regex.compile(r"(?i)(?<![a-z0-9])([a-z][a-z_]{1,40}?)(?:\\?[_ -]){1,2}(\d{1,9})(?![a-z0-9])")
 _OURS = regex.compile(r"\[([A-Z][A-Z_]*)_\d+\]")
-_OPEN = r"(?:\\?[\[【［]|%5B|&#91;|&lbrack;)"
-_CLOSE = r"(?:\\?[\]】］]|%5D|&#93;|&rbrack;)"
+_OPEN = r"(?:\\?[\[【]|%5B|&#91;|&lbrack;)"
+_CLOSE = r"(?:\\?[\]】]|%5D|&#93;|&rbrack;)"
+_NARROW = {
+    code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)
+}  # letters, digits and brackets of full width
 _WRAPPED = regex.compile(r"\s*([<{(`\"']{0,2})(?P<inner>.*?)([>})`\"']{0,2})\s*", regex.DOTALL)
 
 
@@ -49,7 +52,7 @@ class Names:
 
     def skip(self, text: str, begin: int = 0) -> None:
         """Give none that the text holds from there on: there it is a word of somebody else's."""
-        for label, number in _LIKE_ONE.findall(text, begin):
+        for label, number in _LIKE_ONE.findall(text.translate(_NARROW), begin):
             label = label.upper()
             self._numbers[label] = max(self._numbers.get(label, 0), int(number))
 
@@ -76,24 +79,30 @@ class Names:
                 for label in sorted(self._labels, key=len, reverse=True)
             )
             self._bent = regex.compile(
-                rf"(?i)(?P<open>{_OPEN}\s*)?(?<![a-z0-9_])(?P<label>{labels})"
+                rf"(?i)(?:(?P<open>{_OPEN}\s*)|(?<![a-z0-9_]))(?P<label>{labels})"
                 rf"(?:\\?[_ -]\s*|)(?P<number>\d{{1,9}})?(?![a-z0-9_])(?P<close>\s*{_CLOSE})?"
             )
-        wrapped = _WRAPPED.fullmatch(text)
-        inner = wrapped["inner"] if wrapped is not None else text
+        seen = text.translate(_NARROW)
+        wrapped = _WRAPPED.fullmatch(seen)
+        inner = wrapped["inner"] if wrapped is not None else seen
         alone = self._bent.fullmatch(inner)
         if alone is not None and alone["number"] is not None:
             return self._secret(alone)
-        return self._bent.sub(self._restore, text)
+        restored, place = "", 0
+        for found in self._bent.finditer(seen):
+            known = self._meant(found)
+            if known is not None:
+                restored, place = restored + text[place : found.start()] + known, found.end()
+        return restored + text[place:]
 
-    def _restore(self, found: regex.Match[str]) -> str:
+    def _meant(self, found: regex.Match[str]) -> str | None:
+        """What one that looks like a placeholder stands for; None: it is a word of the text."""
         is_bracketed = found["open"] is not None and found["close"] is not None
         if is_bracketed:
             return self._secret(found)
         # Without brackets only what is written as ours are: `email 1` may be a word of the text.
         is_plain = found["number"] is not None and f"{found['label']}_{found['number']}" in found[0]
-        known = self._secrets.get(_placeholder(found)) if is_plain and found["label"].isupper() else None
-        return found[0] if known is None else known
+        return self._secrets.get(_placeholder(found)) if is_plain and found["label"].isupper() else None
 
     def _secret(self, found: regex.Match[str]) -> str:
         if found["number"] is None:

@@ -190,16 +190,20 @@ class RunTrace:
         return cls(tools, Operation(span, facts))
 
     def begin_chat(self, ctx: Context, agent: str, *, content: bool) -> None:
-        facts = {"gen_ai.operation.name": "chat", **genai.model_attributes(str(ctx.model), str(ctx.provider))}
+        operation = "chat" if ctx.embeds is None else "embeddings"
+        facts = {
+            "gen_ai.operation.name": operation,
+            **genai.model_attributes(str(ctx.model), str(ctx.provider)),
+        }
         self.root.span.set_attribute("gen_ai.provider.name", facts["gen_ai.provider.name"])
         more = genai.request_attributes(ctx.url, ctx.config or {})
         more |= {"gen_ai.conversation.id": ctx.sessionId, "gen_ai.agent.name": agent}
         if ctx.aside is not None:
             more["auwgent.aside"] = ctx.aside
         self.end_chat(ctx, content=content)  # one whose answer was sent back to be repaired
-        if content:
+        if content and ctx.embeds is None:
             more |= genai.request_content(ctx.systemPrompt, ctx.messages)
-        name = f"chat {facts['gen_ai.request.model']}"
+        name = f"{operation} {facts['gen_ai.request.model']}"
         kind = self.tools.trace.SpanKind.CLIENT
         span = self.tools.tracer.start_span(name, self._parent(), kind, attributes={**facts, **more})
         self.chats[id(ctx)] = Operation(span, facts)
@@ -222,8 +226,9 @@ class RunTrace:
         if error is not None:
             chat.error = error_type(error)
         elif ctx.modelReply is not None:
-            chat.span.set_attributes(genai.reply_attributes(ctx.modelReply, str(ctx.provider)))
-            if content:
+            if ctx.embeds is None:
+                chat.span.set_attributes(genai.reply_attributes(ctx.modelReply, str(ctx.provider)))
+            if content and ctx.embeds is None:
                 chat.span.set_attributes(genai.reply_content(ctx.modelReply))
             self._count(chat, ctx.modelUsage)
         self._end(chat)
