@@ -210,7 +210,7 @@ async def test_a_line_that_broke_off_is_told_of_by_the_next_record(tmp_path: Pat
 
 async def test_a_file_that_is_no_audit_log_is_left_alone(tmp_path: Path) -> None:
     log_of(tmp_path).write_text("my diary\nof two lines\n")
-    with pytest.raises(Exception, match="no audit log"):
+    with pytest.raises(Exception, match="not an audit log"):
         await at_work(Audit(str(log_of(tmp_path)))).ask("One")
     assert log_of(tmp_path).read_text() == "my diary\nof two lines\n"
 

@@ -43,8 +43,11 @@ class TestConformance(Conformance):
     path = "auwgent.middleware.Moderate"
     wrong = (
         ({"judge": "nowhere.at_all"}, "`judge`: no such module"),
-        ({"judge": "auwgent.session.UNKNOWN"}, "is not a function"),
-        ({"judge": "auwgent.session.new_id", "model": "scripted/echo"}, "give either `judge`, or"),
+        ({"judge": "tests.middleware.test_moderate.done"}, "is not a function"),
+        (
+            {"judge": "tests.middleware.test_moderate.judge", "model": "scripted/echo"},
+            "give either `judge`, or",
+        ),
         ({"where": ["thoughts"]}, "where"),
         ({"where": []}, "`where`"),
         ({"policies": "x"}, "its options: judge, model, policy, where, refusal"),
