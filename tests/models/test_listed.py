@@ -1,9 +1,15 @@
 """What LiteLLM lists of models, under the names that a config has for them."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from auwgent.models.base import ModelSpec
-from auwgent.models.listed import listed, model_names
+from auwgent.models.listed import LIST, listed, model_names
 
 
 @pytest.mark.parametrize(
@@ -23,6 +29,26 @@ def test_models_are_listed_under_the_name_that_a_config_has_for_them(name: str) 
 def test_only_models_to_talk_to_are_listed() -> None:
     assert listed(ModelSpec("openai/text-embedding-3-small"))
     assert "openai/text-embedding-3-small" not in model_names("openai")
+
+
+@pytest.mark.process
+def test_another_name_of_a_model_has_what_is_listed_of_it(tmp_path: Path) -> None:
+    (tmp_path / "litellm").mkdir()
+    (tmp_path / "litellm" / "__init__.py").touch()
+    entries = {"m-1": {"mode": "chat"}, "m-latest": {"alias_of": "m-1"}, "lost": {"alias_of": "m-0"}}
+    (tmp_path / "litellm" / LIST).write_text(json.dumps(entries))
+    code = (
+        "from auwgent.models.base import ModelSpec; from auwgent.models.listed import listed; "
+        "print(*(listed(ModelSpec('openai/' + name)).get('mode') for name in ('m-latest', 'lost')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.getcwd()}"},
+    )
+    assert done.stdout == "chat None\n"
 
 
 def test_nothing_is_listed_of_who_is_not_known() -> None:
