@@ -68,7 +68,7 @@ class Scene:
     ) -> None:
         scripts = models if isinstance(models, Mapping) else {"main": models}
         self.sent = Sent()
-        self.intents: list[Intent] = []
+        self.intents: list[Intent] = []  # but for each `model_call`
         self.partials: list[Intent] = []
         self.agent = auwgent(
             {
@@ -91,7 +91,8 @@ class Scene:
         self.intents, self.partials = [], []
         running = self.agent.stream(input, whole=not stream, **options)
         async for intent in running:
-            (self.partials if intent.partial else self.intents).append(intent)
+            if intent.name != "model_call":
+                (self.partials if intent.partial else self.intents).append(intent)
         assert running.session is not None
         check_history(running.session.turns)
         assert stream or not self.partials

@@ -46,7 +46,7 @@ def test_another_name_of_a_model_has_what_is_listed_of_it(tmp_path: Path) -> Non
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.getcwd()}"},
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"},
     )
     assert done.stdout == "chat None\n"
 
