@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from auwgent.assembly.workbench import Key, Workbench, name_of
@@ -40,10 +39,7 @@ def remote(
     """Return the source of an agent's MCP tools, which are known once the servers have answered."""
     wanted: list[McpTools] = []
     for entry in entries:
-        options = entry.model_dump(
-            include={"name", "description", "approve", "idempotent", "timeout", "result_chars"}
-        )
-        found = bench.attempt(key, partial(McpTools.parse, entry.use, **options))
+        found = bench.attempt(key, partial(McpTools.parse, entry.use, entry))
         wanted += [found] if found is not None else []
 
     async def ask() -> Remote:
@@ -61,18 +57,8 @@ def tool(bench: Workbench, key: Key, entry: ToolEntry) -> Tool | None:
     if not callable(function):
         bench.problem(key, f"{name_of(entry.use)} is not a function that can be a tool")
         return None
-    made: Tool | None = bench.attempt(
-        key,
-        lambda: function_tool(
-            function,
-            name=entry.name,
-            description=entry.description,
-            approve=entry.approve,
-            idempotent=entry.idempotent,
-            timeout=entry.timeout,
-        ),
-    )
-    return made and replace(made, result_chars=entry.result_chars)
+    made: Tool | None = bench.attempt(key, partial(function_tool, function, entry))
+    return made
 
 
 def is_mcp(entry: ToolEntry) -> bool:
@@ -82,19 +68,7 @@ def is_mcp(entry: ToolEntry) -> bool:
 
 def mcp_servers(config: Config) -> McpServers:
     """The [mcp.*] servers, not connected yet. What their tools say of themselves is remembered beside the config."""
-    servers = [_mcp_server(config, name) for name in config.mcp]
+    servers = [
+        McpServer(name=name, folder=config.folder, **dict(table)) for name, table in config.mcp.items()
+    ]
     return McpServers(servers, pins=config.folder / ".auwgent" / "mcp.json")
-
-
-def _mcp_server(config: Config, name: str) -> McpServer:
-    table = config.mcp[name]
-    return McpServer(
-        name=name,
-        command=table.command,
-        args=table.args,
-        env={one: value.get_secret_value() for one, value in table.env.items()},
-        cwd=config.folder / table.cwd if table.cwd else None,
-        url=table.url,
-        headers={one: value.get_secret_value() for one, value in table.headers.items()},
-        timeout=table.timeout,
-    )

@@ -144,12 +144,9 @@ class MiddlewareEntry(Entry):
         return own | {"options": {key: item for key, item in value.items() if key not in own}}
 
 
-class ToolEntry(Entry):
-    """A tool: a function, or the tools of an MCP server."""
+class ToolOptions(Table):
+    """What holds for a tool, whatever it is made of. The live tool holds its entry as its `options`."""
 
-    use: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
-        description=f"The function, as dotted path: {PATH}; or `mcp:NAME` of an [mcp.NAME] table, or `mcp:NAME:TOOL`."
-    )
     approve: Literal["allow", "ask", "deny"] = Field(
         "allow", description="Whether a call is made, asked about first, or refused."
     )
@@ -159,6 +156,14 @@ class ToolEntry(Entry):
     description: str | None = Field(None, description="What the model reads; the docstring when absent.")
     result_chars: Count | None = Field(
         None, description="Characters of its result that a model is sent; `limits.result_chars` when absent."
+    )
+
+
+class ToolEntry(ToolOptions, Entry):
+    """A tool: a function, or the tools of an MCP server."""
+
+    use: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
+        description=f"The function, as dotted path: {PATH}; or `mcp:NAME` of an [mcp.NAME] table, or `mcp:NAME:TOOL`."
     )
 
 

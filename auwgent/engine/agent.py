@@ -10,7 +10,7 @@ from auwgent.models.base import ToolSpec
 from auwgent.outputs import Output
 from auwgent.prompts import Prompt
 from auwgent.session import Turn
-from auwgent.tools import Approval, Tool
+from auwgent.tools import Tool
 
 # Our tool for a structured answer, where a provider cannot keep to a schema by itself.
 ANSWER = "final_answer"
@@ -89,7 +89,6 @@ __all__ = [
     "ANSWER",
     "READ_RESULT",
     "Agent",
-    "Approval",
     "ApprovalRequest",
     "Approver",
     "BackOff",

@@ -124,9 +124,9 @@ async def _permitted(
 async def _approved(frame: Frame, capability: Capability, call: ToolCall, args: dict[str, Any]) -> bool | str:
     """Return whether the call may be made, or why not. A yes given to a hook counts, but only for what was asked."""
     approved = frame.run.approved.pop(call.id, None)
-    if capability.approve == "deny" or approved not in (None, (call.name, args)):
+    if capability.options.approve == "deny" or approved not in (None, (call.name, args)):
         return False
-    if capability.approve == "allow" or approved is not None:
+    if capability.options.approve == "allow" or approved is not None:
         return True
     return await frame.ask_user({"type": call.name, "args": args, "id": call.id})
 
@@ -154,7 +154,11 @@ async def settle(frame: Frame, one: Plan) -> Settled:
     capability, call = one.capability, one.call
     assert capability is not None  # of a plan that is not settled
     await frame.checkpoint(
-        "tool_start", call_id=call.id, name=call.name, args=call.args, idempotent=capability.idempotent
+        "tool_start",
+        call_id=call.id,
+        name=call.name,
+        args=call.args,
+        idempotent=capability.options.idempotent,
     )
     frame.run.begun.add(call.id)
     result, failure = None, None

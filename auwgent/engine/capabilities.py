@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from auwgent.engine.agent import ANSWER, Agent
 from auwgent.engine.state import Frame
 from auwgent.models.base import ToolSpec
-from auwgent.tools import Approval
+from auwgent.tools import ToolOptions
 
 Kind = Literal["tool", "workflow", "helper", "intent", "answer"]
 
@@ -37,10 +37,8 @@ class Capability:
     spec: ToolSpec
     check: Callable[[dict[str, Any]], Any]
     run: Callable[[Frame, Any], Awaitable[Any]]
-    approve: Approval = "allow"
-    idempotent: bool = False
+    options: ToolOptions = field(default_factory=ToolOptions)
     terminal: bool = False
-    result_chars: int | None = None  # of a result that the model is sent; None: as the limits say
 
     @property
     def name(self) -> str:

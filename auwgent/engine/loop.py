@@ -179,9 +179,7 @@ def _tool(tool: Tool) -> Capability:
         tool.spec,
         tool.check,
         run,
-        tool.approve,
-        tool.idempotent,
-        result_chars=tool.result_chars,
+        tool.options,
     )
 
 
@@ -222,7 +220,7 @@ def _workflow(workflow: Workflow) -> Capability:
     async def run(frame: Frame, checked: Any) -> Any:
         return await function.call(checked, WorkflowContext(frame, scoped))
 
-    return Capability("workflow", function.spec, function.check, run, function.approve, function.idempotent)
+    return Capability("workflow", function.spec, function.check, run, function.options)
 
 
 def _helper(agent: Agent) -> Capability:

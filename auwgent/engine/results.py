@@ -11,6 +11,7 @@ from auwgent.engine.state import Frame
 from auwgent.errors import ProviderError, ToolError
 from auwgent.models.base import ToolSpec
 from auwgent.session import Media, Text, Turn, paired
+from auwgent.tools import ToolOptions
 
 SHORTER = (
     10_000,
@@ -77,7 +78,7 @@ def with_reader(frame: Frame, own: Mapping[str, Capability]) -> Mapping[str, Cap
         end = min(end, len(text), start + most)
         return f"[characters {start} to {end} of {len(text)}]\n{text[start:end]}"
 
-    return {**own, READ_RESULT: Capability("tool", _SPEC, _check, run, idempotent=True)}
+    return {**own, READ_RESULT: Capability("tool", _SPEC, _check, run, ToolOptions(idempotent=True))}
 
 
 def shortened(turns: Sequence[Turn]) -> list[Turn] | None:
@@ -105,7 +106,7 @@ def _limit(frame: Frame, own: Mapping[str, Capability], turn: Turn) -> int:
     if turn.role != "tool" or turn.name == READ_RESULT:
         return len(turn.text)
     capability = own.get(turn.name or "")
-    most = capability.result_chars if capability is not None else None
+    most = capability.options.result_chars if capability is not None else None
     return frame.run.services.limits.result_chars if most is None else most
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
+from auwgent.config.tables import ToolOptions
 from auwgent.models.base import ToolSpec
 
-Approval = Literal["allow", "ask", "deny"]
+__all__ = ["Tool", "ToolOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,7 @@ class Tool:
     spec: ToolSpec
     check: Callable[[dict[str, Any]], Any]
     call: Callable[[Any, Any], Awaitable[Any]]
-    approve: Approval = "allow"
-    idempotent: bool = False
-    timeout: float | None = None  # seconds
-    result_chars: int | None = None  # of a result that the model is sent; None: as the limits say
+    options: ToolOptions = field(default_factory=ToolOptions)
 
     @property
     def name(self) -> str:

@@ -17,44 +17,33 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from auwgent.config.tables import ToolOptions
 from auwgent.errors import AuwgentError, ToolError
 from auwgent.models.base import ToolSpec
 from auwgent.session import Media, Part, Text
-from auwgent.tools import Approval, Tool
+from auwgent.tools import Tool
 from auwgent.tools.arguments import NAME, Arguments
 
 _PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
 
 
-def function_tool(
-    function: Callable[..., Any],
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    approve: Approval = "allow",
-    idempotent: bool = False,
-    timeout: float | None = None,
-) -> Tool:
+def function_tool(function: Callable[..., Any], options: ToolOptions | None = None) -> Tool:
     """Make a tool of a function, a method of an object or an object with `__call__`.
 
     What the model is told comes from signature, annotations and docstring. A parameter named `ctx`,
     or annotated with `Context`, gets the run's ctx. What is not `async` runs in a thread of its own. Raises
     `ValueError` where the function cannot be a tool.
     """
-    source = _source(function)
-    name = name or _own_name(source)
+    source, options = _source(function), options or ToolOptions()
+    name = options.name or _own_name(source)
     check_name(name)
-    if timeout is not None and timeout <= 0:
-        raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")
     about, parameters = _docstring(source)
     arguments = Arguments.of(function, source, tool=name, about=parameters)
     return Tool(
-        spec=ToolSpec(name, about if description is None else description, arguments.schema),
+        spec=ToolSpec(name, about if options.description is None else options.description, arguments.schema),
         check=arguments.check,
-        call=_FunctionCall(function, name, arguments.contexts, timeout),
-        approve=approve,
-        idempotent=idempotent,
-        timeout=timeout,
+        call=_FunctionCall(function, name, arguments.contexts, options.timeout),
+        options=options,
     )
 
 

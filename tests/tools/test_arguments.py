@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from auwgent.config.tables import ToolOptions
 from auwgent.errors import ToolError
 from auwgent.hooks.context import Context
 from auwgent.tools.function import function_tool
@@ -166,8 +167,10 @@ def test_tuples_unions_and_decimals_use_plain_keywords_only() -> None:
 
 
 def test_name_and_description_of_the_config_win() -> None:
-    tool = function_tool(get_weather, name="weather", description="Ask me", approve="ask", idempotent=True)
-    assert (tool.name, tool.spec.description, tool.approve, tool.idempotent) == (
+    tool = function_tool(
+        get_weather, ToolOptions(name="weather", description="Ask me", approve="ask", idempotent=True)
+    )
+    assert (tool.name, tool.spec.description, tool.options.approve, tool.options.idempotent) == (
         "weather",
         "Ask me",
         "ask",
@@ -231,13 +234,13 @@ def test_what_cannot_be_a_tool_is_refused_with_the_reason(function: Any, words: 
 )
 def test_a_name_some_provider_refuses_comes_with_a_better_one(name: str, better: str) -> None:
     with pytest.raises(ValueError, match=f'name = "{better}" would do'):
-        function_tool(get_weather, name=name)
-    assert function_tool(get_weather, name=better).name == better
+        function_tool(get_weather, ToolOptions(name=name))
+    assert function_tool(get_weather, ToolOptions(name=better)).name == better
 
 
 def test_a_timeout_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="more than 0 seconds"):
-        function_tool(get_weather, timeout=0)
+    with pytest.raises(ValueError, match="greater than 0"):
+        function_tool(get_weather, ToolOptions(timeout=0))
 
 
 async def test_arguments_reach_the_function_as_what_it_declares() -> None:

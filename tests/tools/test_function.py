@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from auwgent.config.tables import ToolOptions
 from auwgent.errors import LimitExceeded, ToolError
 from auwgent.hooks.context import Context
 from auwgent.tools.function import function_tool, result_text
@@ -210,7 +211,7 @@ async def test_a_tool_that_takes_too_long_is_given_up() -> None:
         (slow, "slow took longer than 0.05 seconds"),
         (stuck, "stuck took longer than 0.05 seconds; it may still finish on its own"),
     ):
-        tool = function_tool(function, timeout=0.05)
+        tool = function_tool(function, ToolOptions(timeout=0.05))
         with pytest.raises(ToolError, match=f"^{words}$"):
             await tool.call({}, None)
     released.set()
@@ -240,7 +241,7 @@ def test_a_hanging_tool_does_not_keep_the_program_alive() -> None:
 
     async def run() -> None:
         with pytest.raises(ToolError):
-            await function_tool(stuck, timeout=0.05).call({}, None)
+            await function_tool(stuck, ToolOptions(timeout=0.05)).call({}, None)
 
     began = time.monotonic()
     asyncio.run(run())

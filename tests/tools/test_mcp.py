@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from auwgent.config.tables import ToolOptions
 from auwgent.errors import ToolError
 from auwgent.session import Media, Text
 from auwgent.tools import Tool
@@ -34,7 +35,7 @@ PROGRAM = Path(__file__).parent.parent / "support" / "mcp_server.py"
 
 
 def demo(name: str = "demo", *, timeout: float = 30, **env: str) -> McpServer:
-    return McpServer(name, command=sys.executable, args=(str(PROGRAM),), env=env, timeout=timeout)
+    return McpServer(name=name, command=sys.executable, args=(str(PROGRAM),), env=env, timeout=timeout)
 
 
 @asynccontextmanager
@@ -106,9 +107,14 @@ async def test_arguments_are_checked_before_anything_is_sent(servers: McpServers
 @pytest.mark.asyncio(loop_scope="module")
 async def test_one_tool_takes_the_settings_of_its_entry(servers: McpServers) -> None:
     options: dict[str, Any] = {"name": "sum", "description": "Mine.", "approve": "ask", "idempotent": True}
-    found = await servers.tools([McpTools.parse("mcp:demo:add", **options)])
+    found = await servers.tools([McpTools.parse("mcp:demo:add", ToolOptions(**options))])
     (tool,) = found.tools.values()
-    assert (tool.name, tool.spec.description, tool.approve, tool.idempotent) == ("sum", "Mine.", "ask", True)
+    assert (tool.name, tool.spec.description, tool.options.approve, tool.options.idempotent) == (
+        "sum",
+        "Mine.",
+        "ask",
+        True,
+    )
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -129,7 +135,9 @@ async def test_media_in_a_result_are_parts(servers: McpServers) -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_call_that_takes_too_long_is_given_up_and_the_next_one_works(servers: McpServers) -> None:
-    found = await servers.tools([McpTools("demo", "sleep", timeout=0.2), McpTools("demo", "add")])
+    found = await servers.tools(
+        [McpTools("demo", "sleep", ToolOptions(timeout=0.2)), McpTools("demo", "add")]
+    )
     with pytest.raises(ToolError, match=r"^sleep took longer than 0\.2 seconds$"):
         await called(found.tools["sleep"], seconds=1.0)
     assert await called(found.tools["add"], a=1) == "3"
@@ -183,7 +191,7 @@ async def test_names_are_valid_and_unique() -> None:
 )
 def test_an_entry_that_names_no_server_is_refused(use: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        McpTools.parse(use, **options)
+        McpTools.parse(use, ToolOptions(**options))
 
 
 @pytest.mark.clock
@@ -207,15 +215,15 @@ async def test_opening_waits_for_nobody_and_a_failure_holds_up_no_other_server()
     ("server", "words"),
     [
         (
-            McpServer("demo", command="no-such-program"),
+            McpServer(name="demo", command="no-such-program"),
             "cannot be started: 'no-such-program': No such file",
         ),
         (
-            McpServer("demo", command=sys.executable, cwd=Path("/none")),
+            McpServer(name="demo", command=sys.executable, cwd="/none"),
             "cannot be started: .*'/none'",
         ),
         (
-            McpServer("demo", url="http://127.0.0.1:9/mcp"),
+            McpServer(name="demo", url="http://127.0.0.1:9/mcp"),
             r"cannot be reached at http://127.0.0.1:9/mcp: ",
         ),
     ],
@@ -341,7 +349,7 @@ async def test_a_call_during_which_the_server_ended_is_not_repeated(tmp_path: Pa
 
 async def test_a_call_that_may_be_repeated_is(tmp_path: Path) -> None:
     async with opened(demo()) as servers:
-        entry = McpTools("demo", "die", idempotent=True)
+        entry = McpTools("demo", "die", ToolOptions(idempotent=True))
         tools = (await servers.tools([entry, McpTools("demo", "die_reading")])).tools
         assert await called(tools["die"], once=str(tmp_path / "1")) == "survived"
         assert await called(tools["die_reading"], once=str(tmp_path / "2")) == "survived"
@@ -409,7 +417,7 @@ def free_port() -> int:
 
 async def test_a_server_over_http_is_reached_again_after_it_was_restarted() -> None:
     port = free_port()
-    server = McpServer("demo", url=f"http://127.0.0.1:{port}/mcp")
+    server = McpServer(name="demo", url=f"http://127.0.0.1:{port}/mcp")
     with running(port):
         servers = McpServers([server])
         servers.open()
@@ -449,7 +457,7 @@ async def test_a_refusal_says_its_status_and_no_secret(caplog: pytest.LogCapture
     caplog.set_level("DEBUG")
     with refusing() as host:
         url = f"http://ada:pass-word-1@{host}/mcp?key=query-key-2"
-        server = McpServer("demo", url=url, headers={"Authorization": "Bearer canary-key-3"}, timeout=5)
+        server = McpServer(name="demo", url=url, headers={"Authorization": "Bearer canary-key-3"}, timeout=5)
         failure = await failure_of(server)
     assert failure.startswith(f"MCP server 'demo' refuses with HTTP status 401 at http://{host}/mcp: ")
     for text in (failure, repr(server), caplog.text):
@@ -458,8 +466,10 @@ async def test_a_refusal_says_its_status_and_no_secret(caplog: pytest.LogCapture
 
 
 def test_secrets_are_scrubbed_wherever_a_server_repeats_them() -> None:
-    server = McpServer("demo", env={"TOKEN": "abc-123", "N": "1"}, headers={"Authorization": "Bearer canary"})
-    assert server.scrubbed("1 abc-123 canary Bearer canary") == "1 *** *** ***"
+    server = McpServer(name="demo", url="http://127.0.0.1:9/mcp", headers={"Authorization": "Bearer canary"})
+    assert server.scrubbed("canary Bearer canary") == "*** ***"
+    server = McpServer(name="demo", command="x", env={"TOKEN": "abc-123", "N": "1"})
+    assert server.scrubbed("1 abc-123") == "1 ***"
 
 
 @pytest.mark.skipif(missing() != "", reason=missing() or "aimock is there")
@@ -467,7 +477,7 @@ async def test_aimocks_server_is_understood(tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {"zone": {"type": "string"}}, "required": ["zone"]}
     tool = {"name": "get_time", "description": "Tell the time.", "inputSchema": schema, "result": "noon"}
     with running_aimock(tmp_path, mcp={"tools": [tool]}) as aimock:
-        async with opened(McpServer("time", url=f"{aimock.url}/mcp")) as servers:
+        async with opened(McpServer(name="time", url=f"{aimock.url}/mcp")) as servers:
             tools = await tools_of(servers, "mcp:time")
             assert tools["get_time"].spec.description == "Tell the time."
             assert await called(tools["get_time"], zone="UTC") == "noon"

@@ -24,7 +24,7 @@ ONE = {"name": "one", "description": "One.", "inputSchema": OBJECT}
 
 @asynccontextmanager
 async def odd(**script: Any) -> AsyncIterator[McpServers]:
-    server = McpServer("odd", command=sys.executable, args=(str(PROGRAM), json.dumps(script)))
+    server = McpServer(name="odd", command=sys.executable, args=(str(PROGRAM), json.dumps(script)))
     servers = McpServers([server])
     try:
         yield servers
@@ -198,7 +198,7 @@ async def serving(**handlers: Any) -> AsyncIterator[str]:
 
 async def failure_at(url: str) -> str:
     servers = McpServers(
-        [McpServer("odd", url=url, headers={"Authorization": "Bearer canary-key"}, timeout=10)]
+        [McpServer(name="odd", url=url, headers={"Authorization": "Bearer canary-key"}, timeout=10)]
     )
     try:
         found = await listing(servers)
@@ -271,7 +271,7 @@ async def test_the_older_transport_is_spoken_where_the_newer_one_is_refused() ->
         return web.Response(status=202)
 
     async with serving(sse=sse, messages=messages) as url:
-        server = McpServer("odd", url=f"{url}/sse", headers={"Authorization": "Bearer k"}, timeout=10)
+        server = McpServer(name="odd", url=f"{url}/sse", headers={"Authorization": "Bearer k"}, timeout=10)
         servers = McpServers([server])
         try:
             found = await listing(servers)

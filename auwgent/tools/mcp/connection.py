@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from auwgent.errors import ToolError
 from auwgent.tools.mcp.repair import MANY, Repaired, bounded
-from auwgent.tools.mcp.server import McpFailure, McpServer
+from auwgent.tools.mcp.server import McpFailure, McpServer, in_clear
 from auwgent.words import describe
 
 if TYPE_CHECKING:
@@ -204,7 +204,10 @@ class Connection:
         server = self._server
         assert server.command is not None
         parameters = StdioServerParameters(
-            command=server.command, args=list(server.args), env=dict(server.env), cwd=server.cwd
+            command=server.command,
+            args=list(server.args),
+            env=in_clear(server.env),
+            cwd=server.folder / server.cwd if server.cwd else None,
         )
         async with _kept(self._said) as errors, stdio_client(parameters, errors) as (read, write):
             # The SDK says nothing of a program that ends between two calls, but closes its side of the stream. That
@@ -243,7 +246,7 @@ class Connection:
         import httpx2
 
         return httpx2.AsyncClient(
-            headers=dict(self._server.headers),
+            headers=in_clear(self._server.headers),
             timeout=httpx2.Timeout(self._server.timeout, read=None),  # calls have timeouts of their own
             event_hooks={"response": [self._notice]},
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from pydantic import SecretStr
+
+from auwgent.config.tables import McpConfig
 from auwgent.errors import ToolError
 from auwgent.secrecy import scrubbed
 
@@ -15,18 +17,11 @@ class McpFailure(ToolError):
     """A server cannot be reached, or does not have the tool. The text names the server and holds no secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class McpServer:
-    """A server: a `command` to start, or a `url`. `timeout` is for connecting, and for each call."""
+class McpServer(McpConfig):
+    """A server as its table [mcp.<name>] says; `folder` is the one its `cwd` is relative to."""
 
     name: str
-    command: str | None = None
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    cwd: Path | None = None
-    url: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout: float = 30.0  # seconds
+    folder: Path = Path()
 
     @property
     def address(self) -> str:
@@ -39,11 +34,16 @@ class McpServer:
         return scrubbed(text, self._secrets())
 
     def _secrets(self) -> Iterable[str]:
-        yield from self.env.values()
-        for value in self.headers.values():
+        yield from in_clear(self.env).values()
+        for value in in_clear(self.headers).values():
             yield value
             yield value.rpartition(" ")[2]  # Bearer …
         if self.url is not None:
             parts = urlsplit(self.url)
             yield from (parts.username or "", parts.password or "", parts.query)
             yield from (value for _, value in parse_qsl(parts.query))
+
+
+def in_clear(secrets: Mapping[str, SecretStr]) -> dict[str, str]:
+    """Return secrets as the server itself is to get them."""
+    return {name: value.get_secret_value() for name, value in secrets.items()}

@@ -8,19 +8,20 @@ import re
 import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
+from auwgent.config.tables import ToolOptions
 from auwgent.errors import ToolError
 from auwgent.models.base import ToolSpec
 from auwgent.models.fits import checker
 from auwgent.models.reading import read_json
 from auwgent.models.schema import tidy
 from auwgent.session import Media, Part, Text
-from auwgent.tools import Approval, Tool
+from auwgent.tools import Tool
 from auwgent.tools.arguments import NAME
 from auwgent.tools.mcp.connection import Connection, Lost, ended
 from auwgent.tools.mcp.pins import Pins
@@ -41,22 +42,18 @@ class McpTools:
 
     server: str
     tool: str | None = None
-    name: str | None = None  # what the model calls it, where it is one
-    description: str | None = None
-    approve: Approval = "allow"
-    idempotent: bool = False
-    timeout: float | None = None  # seconds; else the server's
-    result_chars: int | None = None
+    options: ToolOptions = field(default_factory=ToolOptions)
 
     @classmethod
-    def parse(cls, use: str, **options: Any) -> McpTools:
-        """Parse `mcp:SERVER` or `mcp:SERVER:TOOL`, and the other keys of a tool entry. Raises `ValueError`."""
+    def parse(cls, use: str, options: ToolOptions | None = None) -> McpTools:
+        """Parse `mcp:SERVER` or `mcp:SERVER:TOOL`; `options` are the other keys of its entry. Raises `ValueError`."""
         found = re.fullmatch(r"mcp:([^:]+)(?::(.+))?", use)
         if not found:
             raise ValueError(f"{use!r} should be mcp:SERVER or mcp:SERVER:TOOL")
-        if found[2] is None and (options.get("name") or options.get("description")):
+        options = options or ToolOptions()
+        if found[2] is None and (options.name or options.description):
             raise ValueError(f"name and description are those of one tool: use {use}:TOOL")
-        return cls(found[1], found[2], **options)
+        return cls(found[1], found[2], options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +122,7 @@ class McpServers:
             for words in self._connection(entry.server).odd if entry.tool is None else ():
                 found.failures.append(McpFailure(f"MCP server {entry.server!r}: {words}"))
             for listed in listing:
-                name = entry.name or _name(
+                name = entry.options.name or _name(
                     entry.server, listed.name, lambda name: name in taken or name in found.tools
                 )
                 try:
@@ -173,22 +170,19 @@ class McpServers:
                 return parts
             return text if result.content or result.structured_content is None else result.structured_content
 
-        about = listed.description or "" if entry.description is None else entry.description
+        about = listed.description or "" if entry.options.description is None else entry.options.description
         schema = tidy({"type": "object", "properties": {}, **listed.input_schema})
         return Tool(
             ToolSpec(name, about, schema),
             check,
             call,
-            entry.approve,
-            entry.idempotent,
-            entry.timeout,
-            entry.result_chars,
+            entry.options,
         )
 
     async def _call(self, entry: McpTools, listed: Listed, arguments: dict[str, Any]) -> CallToolResult:
         """Call it. Where the connection is lost, connect again, and repeat what may be repeated."""
         hints = listed.annotations
-        harmless = entry.idempotent or bool(hints and (hints.read_only_hint or hints.idempotent_hint))
+        harmless = entry.options.idempotent or bool(hints and (hints.read_only_hint or hints.idempotent_hint))
         try:
             return await self._call_once(entry, listed.name, arguments)
         except Lost as lost:
@@ -203,7 +197,8 @@ class McpServers:
     async def _call_once(self, entry: McpTools, tool: str, arguments: dict[str, Any]) -> CallToolResult:
         connection = self._connection(entry.server)
         await connection.listed()
-        return await connection.call(tool, arguments, entry.timeout or self._servers[entry.server].timeout)
+        seconds = entry.options.timeout or self._servers[entry.server].timeout
+        return await connection.call(tool, arguments, seconds)
 
     def _broken(self, entry: McpTools, listed: Listed, words: str) -> ToolError:
         return ToolError(f"the connection to MCP server {entry.server!r} {words}", tool=listed.name)
