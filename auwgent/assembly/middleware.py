@@ -59,7 +59,7 @@ def odd_orders(installed: Sequence[Installed]) -> Iterator[tuple[int, str]]:
             names = ", ".join(before)
             yield (
                 place,
-                f"{one.name} is listed behind {names}: what it does comes too late for that, or looks so",
+                f"{one.name} is listed after {names}: there its work comes too late, or seems to",
             )
         if after:
             yield (

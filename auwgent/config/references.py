@@ -159,7 +159,7 @@ def _check_misplaced(tree: Tree) -> Iterator[Finding]:
     """`middleware` below [context] would be a value of the user's own, and the list would silently not run."""
     if "middleware" not in tree and isinstance(_table(tree, "context").get("middleware"), list):
         hint = "`middleware` is a key of the file's root; in TOML it must stand above the first [table]"
-        yield Finding(("context", "middleware"), "`middleware` stands in [context]", hint, about="key")
+        yield Finding(("context", "middleware"), "`middleware` is in [context]", hint, about="key")
 
 
 def _circles(tables: Tree, kind: str, link: str) -> Iterator[Finding]:

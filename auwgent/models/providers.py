@@ -366,9 +366,9 @@ def wrong_address(base_url: str, *, direct: bool) -> str | None:
     if not has_host or parts.scheme not in ("http", "https"):
         return "should be an address such as https://llm.example"
     if not direct and "@" in parts.netloc:
-        return "may not hold a user or a password: LiteLLM cannot send them beside a key"
+        return "may not hold a user or a password: LiteLLM cannot send them together with a key"
     if not direct and parts.query:
-        return "may not hold a query: LiteLLM would put the path behind it"
+        return "may not hold a query: LiteLLM would append the path to it"
     return "may not hold a #" if "#" in base_url else None
 
 

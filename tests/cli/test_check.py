@@ -395,10 +395,10 @@ def test_what_modules_print_is_no_part_of_the_report(auwgent: Any, config: Path)
 def test_an_order_that_cannot_do_what_it_looks_like_is_warned_of(auwgent: Any, config: Path) -> None:
     redact = '"auwgent.middleware.Redact"'
     for listed, told in (
-        (f'"{STORE}", "auwgent.middleware.Cache", {redact}', "redact is listed behind cache"),
+        (f'"{STORE}", "auwgent.middleware.Cache", {redact}', "redact is listed after cache"),
         (
             f'"{STORE}", {{ use = "auwgent.middleware.Moderate" }}, {redact}',
-            "redact is listed behind moderate",
+            "redact is listed after moderate",
         ),
         (
             f'"{STORE}", "auwgent.middleware.Retrieve", {{ use = "auwgent.middleware.Moderate" }}',

@@ -60,7 +60,7 @@ def test_a_root_key_below_api_keys_gets_the_hint_as_well(wrong: Wrong) -> None:
 
 def test_middleware_below_context_does_not_silently_become_a_value(wrong: Wrong) -> None:
     (problem,) = wrong(AGENT + '[context]\nuser = "Ada"\nmiddleware = ["a.B"]')
-    assert (problem.line, problem.message) == (5, "`middleware` stands in [context]")
+    assert (problem.line, problem.message) == (5, "`middleware` is in [context]")
     assert problem.hint.startswith("`middleware` is a key of the file's root")
 
 
