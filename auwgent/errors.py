@@ -7,7 +7,9 @@ AuwgentError
 ├── ToolError           a tool failed, or was called with arguments that do not fit
 ├── LimitExceeded       a limit of the config was reached
 ├── SessionConflict     another run changed or holds the session
-├── SessionNotFound     no such session for this user
+├── SessionNotFound     no such session, or run, for this user
+├── RunConflict         a run of that id was given another input, session or agent
+├── RunFailed           a run that is over already did not complete
 └── StoreError          the session store could not be opened, read or written
 """
 
@@ -171,12 +173,36 @@ class SessionConflict(AuwgentError):
     """The session is held or was changed by another run."""
 
 
+class RunTaken(SessionConflict):
+    """The run of this id is over, or another process has it: nothing of it is done here."""
+
+
 class SessionNotFound(AuwgentError):
-    """There is no such session for this user."""
+    """There is no such session, or run, for this user."""
+
+
+class RunConflict(AuwgentError):
+    """There is a run of that id, and it was given another input, session or agent."""
+
+
+class RunFailed(AuwgentError):
+    """A run that is over did not complete: its error as it was stored. `kind` is that of `error` intents."""
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class StoreError(AuwgentError):
     """The session store could not be opened, read or written. Never means that there is no session."""
+
+
+def kind_of(error: BaseException) -> str:
+    """What kind of failure ended a run, in a word: the fault of a provider, else the name of the error."""
+    if isinstance(error, RunFailed):
+        return error.kind
+    cause = error.__cause__ if type(error) is AuwgentError else None
+    return getattr(error, "fault", None) or type(cause or error).__name__
 
 
 def goes_through(error: BaseException) -> bool:

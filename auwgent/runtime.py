@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from inspect import isclass
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
@@ -16,15 +15,19 @@ from auwgent.assembly import Parts, build, check_keys
 from auwgent.config import Config, examine
 from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.run import carry_out
-from auwgent.engine.state import Order, Run, Services
-from auwgent.errors import ConfigError
+from auwgent.engine.state import Order, Run, Services, Sink
+from auwgent.errors import ConfigError, RunTaken
 from auwgent.hooks.context import EMBED_OFF, check_context
 from auwgent.hooks.pipeline import Installed, Pipeline
 from auwgent.inputs import Input, content_of
-from auwgent.intents import Handlers, Intent
+from auwgent.intents import Handlers
 from auwgent.locks import KeyedLock
-from auwgent.session import Session, Usage, new_id
-from auwgent.store.base import SessionStore, is_store
+from auwgent.runs import asked_of, outcome_of, settings_of
+from auwgent.session import Session, new_id
+from auwgent.store.base import RunStore, SessionStore, is_run_store, is_store
+from auwgent.stream import Stream
+
+LOOK = 1.0  # seconds between two looks at a process that may be dead
 
 Source = str | Path | Mapping[str, Any]
 
@@ -38,6 +41,7 @@ class RunOptions(TypedDict, total=False):
     profile: str | None
     session: Session | None  # one to go on with, unless a middleware has a session of its id stored
     whole: bool  # ask models for whole answers instead of streams
+    run_id: str | None  # the same one again is the same run: it is joined, goes on, or its outcome is given
 
 
 def auwgent(
@@ -122,12 +126,17 @@ class Runtime:
         Errors carry `.session`, as far as the run got.
         """
         variant, order = self._prepared(input, **options)
-        async with self._at_work(variant, order):
-            return await carry_out(Run(variant.services, order, None))
+        return await self._carried(variant, order)
 
     def stream(self, input: Input, **options: Unpack[RunOptions]) -> Stream:
         """Carry out one run, and give its intents as they come, partial ones too. Leaving the loop cancels the run."""
-        return Stream(self, partial(self._prepared, input, **options))
+        run_id = options.get("run_id") or new_id()
+
+        async def carry(sink: Sink, began: Callable[[Run], None]) -> Session:
+            variant, order = self._prepared(input, **options)
+            return await self._carried(variant, replace(order, run_id=run_id), sink, began)
+
+        return Stream(carry, run_id)
 
     @property
     def embed_model(self) -> str:
@@ -220,15 +229,52 @@ class Runtime:
         if session is not None:
             session_id = session.id if session_id is None else session_id
             user_id = session.user_id if user_id is None else user_id
+        run_id, content = options.get("run_id"), content_of(input)
+        if run_id is not None and (not run_id or variant.store is None):
+            raise ConfigError(
+                "a `run_id` may not be empty"
+                if variant.store
+                else "a `run_id` needs a store that tells of runs, such as auwgent.middleware.SQLModelSessions"
+            )
         order = Order(
-            input=content_of(input),
+            input=content,
             session_id=session_id,
             user_id=user_of(values, user_id),
             values=values,
             session=session,
             whole=options.get("whole", False),
+            settings=settings_of(self._profile if profile is None else profile, self._overrides, context),
+            asked=None if run_id is None else asked_of(content, variant.parts.root),
+            run_id=run_id or new_id(),
         )
         return variant, order
+
+    async def _carried(
+        self,
+        variant: Variant,
+        order: Order,
+        sink: Sink | None = None,
+        began: Callable[[Run], None] | None = None,
+    ) -> Session:
+        """Carry out the run, unless one of its id is there already: then what comes of that."""
+        while True:
+            store = variant.store if order.asked is not None else None
+            if store is not None:
+                await variant.open()
+                known = await outcome_of(store, order)
+                if isinstance(known, Session):
+                    return known
+                order = known
+            async with self._at_work(variant, order):
+                run = Run(variant.services, order, sink)
+                if began is not None:
+                    began(run)
+                try:
+                    return await carry_out(run)
+                except RunTaken:
+                    if store is None:
+                        raise
+            await asyncio.sleep(LOOK)  # it may have lost its process, which takes a while to be seen
 
     @asynccontextmanager
     async def _at_work(self, variant: Variant, order: Order) -> AsyncIterator[None]:
@@ -268,6 +314,11 @@ class Variant:
         self._lines = KeyedLock()  # of those who want it opened or closed
         self._is_open = False
 
+    @property
+    def store(self) -> RunStore | None:
+        """The store that tells of its runs: the first middleware that has all the verbs of one."""
+        return next((one.instance for one in self.parts.installed if is_run_store(one.instance)), None)
+
     async def open(self) -> None:
         """Open once, however many runs begin at the same time, in whatever event loops."""
         self.parts.servers.open()
@@ -292,77 +343,6 @@ class Variant:
                 await self.pipeline.close()
         await self.parts.servers.close()
         await self.parts.catalog.aclose()
-
-
-class Stream:
-    """A run as an asynchronous iterator of intents. `session` and `usage` are there once it is over."""
-
-    def __init__(self, runtime: Runtime, prepare: Callable[[], tuple[Variant, Order]]) -> None:
-        self._runtime = runtime
-        self._prepare = prepare
-        self.run_id = new_id()
-        self.session: Session | None = None
-        self.usage: Usage | None = None
-        self._queue: asyncio.Queue[Intent | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(1)  # in the queue: the run waits for a slow reader
-        self._left = asyncio.Event()  # nobody reads on, and what comes is dropped
-        self._task: asyncio.Task[None] | None = None
-
-    def __aiter__(self) -> AsyncIterator[Intent]:
-        return self._intents()
-
-    def cancel(self) -> asyncio.Future[None]:
-        """End the run, from any task: it is saved as `cancelled`, and whoever reads comes to the end.
-
-        Waiting for what is returned waits until it has been saved; that is not needed.
-        """
-        if self._task is None:  # it has not begun, and never will
-            self._left.set()
-        elif not self._left.is_set() and not self._task.done():
-            self._left.set()
-            self._task.cancel()
-        return asyncio.ensure_future(self._saved())
-
-    async def aclose(self) -> None:
-        """End the run, if it is not over, and wait until it has been saved; for `contextlib.aclosing`."""
-        await self.cancel()
-
-    async def _saved(self) -> None:
-        if self._task is not None:
-            await asyncio.wait([self._task])
-            if not self._task.cancelled():
-                self._task.exception()  # it has been raised, or the reader left
-
-    async def _intents(self) -> AsyncGenerator[Intent, None]:
-        if self._left.is_set():
-            return
-        self._task = asyncio.create_task(self._run())
-        self._task.add_done_callback(lambda _: self._queue.put_nowait(None))
-        try:
-            while (intent := await self._queue.get()) is not None:
-                self._room.release()
-                yield intent
-            if self._left.is_set():
-                await self._saved()
-            else:
-                await self._task
-        finally:
-            await self.aclose()
-
-    async def _sink(self, intent: Intent) -> None:
-        if not self._left.is_set():
-            await self._room.acquire()
-            self._queue.put_nowait(intent)
-
-    async def _run(self) -> None:
-        variant, order = self._prepare()
-        order = replace(order, run_id=self.run_id)
-        async with self._runtime._at_work(variant, order):
-            run = Run(variant.services, order, self._sink)
-            try:
-                await carry_out(run)
-            finally:
-                self.session, self.usage = run.session, run.usage
 
 
 def check_options(options: Mapping[str, Any]) -> None:

@@ -23,8 +23,9 @@ from auwgent.imports import late
 from auwgent.models.sent import watcher
 from auwgent.render.run import JsonLines, Outcome, PlainText, Printer
 from auwgent.render.sent import Requests
-from auwgent.runtime import Runtime, Stream, auwgent, user_of
+from auwgent.runtime import Runtime, auwgent, user_of
 from auwgent.session import Usage
+from auwgent.stream import Stream
 
 EXAMPLES = """\b
 Examples:

@@ -13,14 +13,14 @@ import click
 from pydantic import ValidationError
 
 from auwgent.cli import options
-from auwgent.cli.stores import SINCE, local, plain, with_store
+from auwgent.cli.stores import SINCE, end_of, local, plain, with_store
 from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.files import write_new
 from auwgent.render import conversation
 from auwgent.render.page import page
 from auwgent.render.terminal import for_output, one_line, paint, wants_colour
 from auwgent.session import Session, misfits, new_id
-from auwgent.store.base import Hit, SessionStore
+from auwgent.store.base import Hit, RunInfo, RunStore, SessionStore
 
 LISTED = 20
 
@@ -92,14 +92,15 @@ def show(session_id: str | None, config: Path, user: str | None, as_json: bool, 
     """Show a conversation, tools folded to a line each. Without ID: the newest."""
     if as_json and html is not None:
         raise click.UsageError("--json and --html are two forms: give one of them")
-    session = _get(config, user, session_id)
+    session, runs = _with_runs(config, user, session_id)
     if html is not None:
         _write_new(html, page(session))
         return
     if as_json:
         _print_json(session.model_dump(mode="json"))
         return
-    for line in conversation.short(session, colour=wants_colour(sys.stdout)):
+    ends = {run.run_id: end for run in reversed(runs) if (end := end_of(run)) is not None}
+    for line in conversation.short(session, ends, colour=wants_colour(sys.stdout)):
         click.echo(line)
 
 
@@ -254,11 +255,17 @@ def prune(before: datetime | None, keep: int | None, user: str | None, config: P
 
 
 def _get(config: Path, user: str | None, session_id: str | None) -> Session:
-    async def work(store: SessionStore) -> Session:
+    return _with_runs(config, user, session_id)[0]
+
+
+def _with_runs(config: Path, user: str | None, session_id: str | None) -> tuple[Session, list[RunInfo]]:
+    """A session and its runs, the newest first. Without an id: the newest session."""
+
+    async def work(store: RunStore) -> tuple[Session, list[RunInfo]]:
         wanted = session_id or await store.latest(user or "")
         if wanted is None:
             raise SessionNotFound("there is no session yet")
-        return await store.get(user or "", wanted)
+        return await store.get(user or "", wanted), await store.runs(user or "", session_id=wanted)
 
     return with_store(config, work)
 

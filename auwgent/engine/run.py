@@ -19,8 +19,10 @@ from auwgent.errors import (
     ConfigError,
     MiddlewareError,
     Problem,
+    RunTaken,
     SessionNotFound,
     ToolError,
+    kind_of,
 )
 from auwgent.hooks.answers import Decision
 from auwgent.prompts import MissingValues
@@ -84,6 +86,9 @@ async def _go(run: Run, root: Frame) -> None:
             return
         except BaseException as failure:
             error = failure.error if isinstance(failure, Reported) else as_ours(failure)
+            if isinstance(error, RunTaken):  # what is told of the run is told where it happens
+                run.status, run.error = "failed", error
+                raise error from error.__cause__
             try:
                 decision = failure.decision if isinstance(failure, Reported) else await ask_hooks(root, error)
                 if await _overruled(run, root, error, decision):
@@ -110,8 +115,12 @@ async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
         await run.chain.start(run.session, root.ctx, adopt)
         run.purse.count_earlier(run.session, run.run_id)
     _settle_in(run, root)
-    still_open = run.open_calls()
     session = run.session
+    if run.notes.get("runAttempt", 1) > 1 and any(
+        turn.run_id == run.run_id and turn.role == "user" for turn in session.turns
+    ):
+        run.input = None  # it was said before the process died that had the run
+    still_open = run.open_calls()
     run.call_ids.update(call.id for turn in session.turns for call in turn.tool_calls or ())
     return Start(tuple(session.stack), len(session.turns), session.system_prompt), still_open
 
@@ -205,10 +214,8 @@ async def _overruled(run: Run, root: Frame, error: Exception, decision: Decision
 
 async def _emit_error(root: Frame, error: Exception) -> None:
     """Emit the `error` intent: one for each failed run. What fails here as well changes nothing any more."""
-    cause = error.__cause__ if type(error) is AuwgentError else None
-    kind = getattr(error, "fault", None) or type(cause or error).__name__
     try:
-        value = {"message": scrubbed(str(error)), "kind": kind}
+        value = {"message": scrubbed(str(error)), "kind": kind_of(error)}
         await root.emit("error", (await root.ask("error", value)).value)
     except Exception as also:
         log.warning("while an error was reported: %s", describe(also))

@@ -88,6 +88,10 @@ class Order:
     session: Session | None = None  # where to begin, unless a middleware has it stored
     whole: bool = False  # ask models for whole answers instead of streams
     run_id: str = field(default_factory=new_id)
+    asked: str | None = None  # a hash of input and agent, where the caller gave the run its id
+    settings: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # JSON: what later attempts need, without secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,8 @@ class Run(RunState):
             input=order.input,
             values=dict(order.values),
             own_values=dict(order.values),
+            settings=order.settings,
+            asked=order.asked,
             embed_model=getattr(services.embed, "model", ""),
             ask_user=self.ask_for_hook,
         )

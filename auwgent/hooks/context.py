@@ -137,6 +137,10 @@ class RunState:
     error: BaseException | None = None
     leg: int = 1  # how often the run was taken up, counted from 1
     keep: bool = True  # False: nothing that was said may be stored
+    asked: str | None = None  # a hash of its input and agent, where its caller gave it an id
+    settings: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # JSON: what its later attempts need, without secrets
     rehearsal: bool = False  # True: a test or a replay, on a store that is thrown away
     embed: EmbedFor | None = None
     embed_model: str = ""  # provider/model, where that is known
@@ -385,6 +389,8 @@ NAMES: dict[str, Name] = {
         lambda ctx: None if ctx._agent.reply is None else ctx._agent.reply.usage, is_reserved=False
     ),
     "ownPrompt": Name(lambda ctx: ctx._agent.own_prompt(), is_reserved=False),
+    "runAsked": Name(lambda ctx: ctx._run.asked, is_reserved=False),
+    "runSettings": Name(lambda ctx: dict(ctx._run.settings), is_reserved=False),
     "replyChanged": Name(lambda ctx: ctx._agent.is_reply_changed, is_reserved=False),
     "outputSchema": Name(lambda ctx: ctx._agent.output_schema, is_reserved=False),
     "toolSpecs": Name(lambda ctx: [asdict(tool) for tool in ctx._agent.tool_specs], is_reserved=False),

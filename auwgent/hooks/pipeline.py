@@ -16,6 +16,7 @@ from auwgent.errors import (
     LimitExceeded,
     MiddlewareError,
     Problem,
+    RunTaken,
     SessionConflict,
     SessionNotFound,
     goes_through,
@@ -306,7 +307,9 @@ async def _call(
     except BaseException as error:
         if goes_through(error):
             raise
-        if one.warn:
+        if one.warn and not isinstance(
+            error, RunTaken
+        ):  # a run that is not to be done is not done without it
             log.warning("middleware %r failed in %s: %s", one.name, hook, describe(error))
             return None
         if isinstance(error, MEANT_FOR_THE_CALLER):

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from auwgent import store
-from auwgent.errors import ConfigError, SessionConflict
+from auwgent.errors import ConfigError, SessionConflict, kind_of
 from auwgent.hooks.context import Context
 from auwgent.middleware.kept import InFolder
 from auwgent.secrecy import scrubbed
@@ -71,10 +71,14 @@ class SQLModelSessions(Sessions, InFolder):
         as_key = store.tables.as_key
         journal = await self.journal()
         hold = store.journal.Hold(
-            as_key("user_id", user_of(ctx)), as_key("session id", session.id), ctx.runId
+            as_key("user_id", user_of(ctx)),
+            as_key("session id", session.id),
+            as_key("run id", ctx.runId),
+            asked=ctx.runAsked,
+            settings=store.tables.to_json({"agent": ctx.rootAgent, **ctx.runSettings}),
         )
         stored = await self._acquire(journal, hold)
-        ctx[self._note] = journal, hold
+        ctx[self._note], ctx["runAttempt"] = (journal, hold), hold.attempt
         if stored.interrupted is not None:
             ctx["interrupted"] = {call.call_id: asdict(call) for call in stored.interrupted}
         if hold.first_seat:
@@ -87,6 +91,7 @@ class SQLModelSessions(Sessions, InFolder):
         if held is not None:
             journal, hold = held
             ctx[f"{self._note} as it is"] = session
+            hold.usage = ctx.usage
             await journal.database.run(journal.append, hold, snapshot(session), mark_of(ctx))
 
     async def onLLMEnd(self, response: dict[str, object], ctx: Context) -> None:
@@ -102,7 +107,10 @@ class SQLModelSessions(Sessions, InFolder):
         held: Held | None = ctx.get(self._note)
         if held is not None:
             journal, hold = held
-            error = None if ctx.error is None else scrubbed(str(ctx.error))
+            hold.usage = ctx.usage
+            error = None
+            if ctx.error is not None:
+                error = {"message": scrubbed(str(ctx.error)), "kind": kind_of(ctx.error)}
             try:
                 end = store.journal.End(ctx.status, error)
                 await journal.database.run(journal.finish, hold, snapshot(session), end)

@@ -12,19 +12,32 @@ FOLDED = 100  # characters of a line that stands for a call and its result
 MARKS = {"ok": "✓", "error": "✗", "skipped": "–", "denied": "–", "unknown": "?"}
 
 
-def short(session: Session, *, colour: bool = False) -> Iterator[str]:
-    """Yield the conversation line by line. What a terminal would obey is shown, not sent."""
-    results = _results(session)
+def short(session: Session, ends: Mapping[str, str] | None = None, *, colour: bool = False) -> Iterator[str]:
+    """Yield the conversation line by line. What a terminal would obey is shown, not sent.
+
+    `ends` says how runs ended, by their ids, where that is worth telling: it is told after their last turns.
+    """
+    results, untold = _results(session), dict(ends or {})
+    last = {turn.run_id: turn.id for turn in session.turns}
     for turn in session.turns:
-        if turn.role == "tool":
-            continue
-        speaker = "you" if turn.role == "user" else turn.agent or "assistant"
-        yield paint(one_line(speaker), "bold", "cyan" if turn.role == "user" else "green", on=colour)
-        for line in _content(turn).splitlines():
-            yield f"  {harmless(line)}"
-        for call in turn.tool_calls or ():
-            yield paint(one_line(f"  {_folded(call, results.get(call.id))}"), "dim", on=colour)
-        yield ""
+        ending = untold.pop(turn.run_id or "", None) if last[turn.run_id] == turn.id else None
+        if turn.role != "tool":
+            yield from _shown(turn, results, colour)
+        if ending is not None:
+            yield paint(one_line(ending), "yellow", on=colour)
+            yield ""
+    for ending in untold.values():
+        yield paint(one_line(ending), "yellow", on=colour)
+
+
+def _shown(turn: Turn, results: Mapping[str, Turn], colour: bool) -> Iterator[str]:
+    speaker = "you" if turn.role == "user" else turn.agent or "assistant"
+    yield paint(one_line(speaker), "bold", "cyan" if turn.role == "user" else "green", on=colour)
+    for line in _content(turn).splitlines():
+        yield f"  {harmless(line)}"
+    for call in turn.tool_calls or ():
+        yield paint(one_line(f"  {_folded(call, results.get(call.id))}"), "dim", on=colour)
+    yield ""
 
 
 def markdown(session: Session) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol, TypeGuard, runtime_checkable
+from typing import Any, Literal, Protocol, TypeGuard, get_args, runtime_checkable
 
 from auwgent.errors import ConfigError, StoreError
 from auwgent.hooks.context import answers_to_anything
@@ -19,6 +19,11 @@ from auwgent.spans import Span
 
 OnBusy = Literal["queue", "reject", "fork"]
 UsageBy = Literal["model", "agent", "day", "session"]
+RunStatus = Literal["queued", "running", "paused", "completed", "failed", "cancelled", "interrupted", "dead"]
+RUN_STATUSES: tuple[RunStatus, ...] = get_args(RunStatus)
+OVER: frozenset[str] = frozenset(
+    ("completed", "failed", "cancelled", "dead")
+)  # nothing more comes of such a run
 
 
 @contextmanager
@@ -62,6 +67,32 @@ class SessionInfo:
     status: str | None
     preview: str
     forked_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run as its row tells of it. `agent` is its root agent, `calls` are those that wait for an answer.
+
+    `session_id` is None where the session was deleted; what was said, and the error, went with it. `error` has a
+    `message` and a `kind`. `input` is the beginning of what the user said, where one run was asked for.
+    """
+
+    run_id: str
+    session_id: str | None
+    user_id: str
+    status: RunStatus
+    agent: str
+    calls: tuple[dict[str, Any], ...]
+    made_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: dict[str, str] | None
+    usage: Usage | None
+    attempt: int
+    leg: int
+    settings: dict[str, Any]
+    input: str | None = None
+    asked: str | None = None  # a hash of its input and agent, where its caller gave it an id
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +166,29 @@ class SessionStore(Protocol):
         """Return tokens and money, the most tokens first, days in their order. None as user: of all users."""
 
 
+@runtime_checkable
+class RunStore(SessionStore, Protocol):
+    """A store that also tells of runs. Methods that name a run raise `SessionNotFound` where that user has none."""
+
+    async def runs(
+        self,
+        user_id: str,
+        status: RunStatus | None = None,
+        *,
+        session_id: str | None = None,
+        limit: int | None = None,
+    ) -> list[RunInfo]:
+        """The user's runs, the newest first: all, or those that stand so, or those of a session."""
+
+    async def run(self, user_id: str, run_id: str) -> RunInfo:
+        """The run of that id."""
+
+
 def is_store(instance: object) -> TypeGuard[SessionStore]:
     """Whether an object has all verbs of a store, and not only every name that it is asked for, as a mock has."""
     return isinstance(instance, SessionStore) and not answers_to_anything(instance)
+
+
+def is_run_store(instance: object) -> TypeGuard[RunStore]:
+    """Whether an object has all verbs of a store that tells of runs."""
+    return isinstance(instance, RunStore) and not answers_to_anything(instance)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Row, func, insert, literal, null, or_, select
 
 from auwgent.errors import ConfigError, SessionConflict, SessionNotFound
-from auwgent.session import Session, Turn, now
+from auwgent.session import Session, Turn, Usage, now
 from auwgent.store import statements as sql
+from auwgent.store.base import RunInfo, RunStatus
 from auwgent.store.heart import is_gone
 from auwgent.store.tables import (
     as_key,
     check_ids,
     damaged,
     micros,
+    moment,
     runs,
     sessions,
+    text_of,
     to_json,
     turn_row,
     turns,
@@ -69,6 +72,32 @@ def status_of(row: Row[Any]) -> str | None:
         return status
     is_silent = row.seen_at is None or abs(row.time - row.seen_at) > sql.LEASE
     return "interrupted" if is_silent or is_gone(row.place) else status
+
+
+def run_of(user_id: str, row: Row[Any], said: str | None = None) -> RunInfo:
+    """A run by its row of `listed_runs`; `said` is the body of the turn that began it."""
+    try:
+        settings = json.loads(row.settings or "{}")
+        return RunInfo(
+            run_id=row.id,
+            session_id=row.session_id,
+            user_id=user_id,
+            status=cast(RunStatus, status_of(row)),
+            agent=settings.get("agent", ""),
+            calls=tuple(json.loads(row.pending or "[]")),
+            made_at=moment(row.made_at),
+            started_at=None if row.started_at is None else moment(row.started_at),
+            ended_at=None if row.ended_at is None else moment(row.ended_at),
+            error=None if row.error is None else json.loads(row.error),
+            usage=None if row.usage is None else Usage.model_validate_json(row.usage),
+            attempt=row.attempt,
+            leg=row.leg,
+            settings=settings,
+            asked=row.asked,
+            input=None if said is None else text_of("user", said),
+        )
+    except ValueError as error:  # of json or pydantic
+        raise damaged(row.session_id) from error
 
 
 def put(connection: Connection, session: Session) -> None:

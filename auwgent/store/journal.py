@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from auwgent.errors import SessionConflict
+from auwgent.errors import RunTaken
 from auwgent.session import Session, ToolCall, Turn, Usage, now, paired
 from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow
@@ -37,6 +37,10 @@ class Hold:
     session_no: int = 0
     run_no: int = 0  # 0: not in the queue
     attempt: int = 0
+    asked: str | None = None
+    settings: str | None = None  # JSON: what its row says of how it was asked for
+    usage: Usage | None = None  # what it has used so far
+    told: Usage | None = None  # what its row says of that
     over: bool = False  # given up, or finished
     seats: dict[str, float] = field(default_factory=dict)  # of the turns that are stored, by their ids
     first_seat: float = 0.0  # of the last turn before those that were read
@@ -65,7 +69,7 @@ class End:
     """How a run ended."""
 
     status: str
-    error: str | None = None
+    error: dict[str, str] | None = None  # its message and kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +212,12 @@ class Journal:
         rows = [turn_row(turn, seat, hold.session_no, hold.run_no, hold.run_id) for turn, seat in new]
         check_ids(hold.session_id, rows)
         head = to_json(session.system_prompt), to_json(session.stack)
+        usage = hold.usage
 
         def work(connection: Connection) -> None:
             place = {"of_session": hold.session_no, "of_run": hold.run_no, "of_attempt": hold.attempt}
             if connection.execute(sql.FENCE, place).one_or_none() is None:
-                raise SessionConflict(
+                raise RunTaken(
                     f"session {hold.session_id!r} was taken over by another run, or deleted, because this run gave "
                     "no sign of life; nothing more of it was stored"
                 )
@@ -228,13 +233,16 @@ class Journal:
                 connection.execute(sql.new_turns(dialect_of(connection)), rows)
             if mark:
                 _enter(connection, hold, mark)
+            if usage is not None and usage != hold.told:
+                used = to_json(usage.model_dump(mode="json", exclude_defaults=True))
+                connection.execute(sql.RUN_USED, {"of_run": hold.run_no, "used": used})
             if end:
                 _end(connection, hold, end)
 
         self.database.write(work)
         hold.seats.update((turn.id, seat) for turn, seat in new)
         hold.last_seat = max([hold.last_seat, *(seat for _, seat in new)])
-        hold.head = head
+        hold.head, hold.told = head, usage
 
     def _stored(self, hold: Hold, history: Sequence[Row[Any]]) -> Stored:
         session, history = self._windowed(hold, history)
@@ -293,19 +301,33 @@ class Journal:
         """Return whether a run of the queue counts. One that no process has yet is waiting for one."""
         return run.worker is None or not self._watch.is_dead(run.worker, run.place, run.beat)
 
+    def _mine(
+        self, connection: Connection, hold: Hold, worker: int, session_no: int, *, is_again: bool
+    ) -> Row[Any, Any, Any, Any] | None:
+        """Return the row of the run, if any; `RunTaken` where the run is over, or another has it in its hands."""
+        mine = _run_of(connection, hold)
+        if mine is None or mine.no == hold.run_no or (is_again and mine.worker == worker):
+            return mine
+        if mine.session_no == session_no and mine.status == "interrupted":
+            return mine
+        is_left = mine.status in sql.LIVING and (mine.worker is None or not self._lives(mine))
+        if mine.session_no != session_no or not is_left:
+            raise RunTaken(f"run {hold.run_id!r} is {mine.status}: it is not done again")
+        if mine.worker is not None:
+            connection.execute(sql.RUN_DIED, {"of_run": mine.no, "time": micros(now())})
+        return _run_of(connection, hold)
+
     def _claim(
         self, connection: Connection, hold: Hold, worker: int, queue: bool, *, is_again: bool
     ) -> _Claim:
         """`is_again`: this was tried before, and may have been done although nobody heard of it."""
         session_no, head, is_new = _find_or_make(connection, hold)
-        mine = _run_of(connection, hold)
+        mine = self._mine(connection, hold, worker, session_no, is_again=is_again)
         if mine is not None and mine.status == "interrupted" and mine.started_at is None:
             # It was taken for dead while it waited: back to the end of the queue.
             connection.execute(sql.RUN_FORGOTTEN, {"of_run": mine.no})
             mine = None
         has_begun = mine is not None and mine.status == "running" and mine.worker == worker and is_again
-        if mine is not None and mine.status not in ("queued", "interrupted") and not has_begun:
-            raise SessionConflict(f"run {hold.run_id!r} is {mine.status}: it is not done again")
         waits = mine is not None and mine.status == "queued"
         place = {
             "of_session": session_no,
@@ -333,7 +355,7 @@ class Journal:
         return _Claim(session_no, head, run_no, attempt, is_new, history)
 
 
-def _run_of(connection: Connection, hold: Hold) -> Row[Any] | None:
+def _run_of(connection: Connection, hold: Hold) -> Row[Any, Any, Any, Any] | None:
     """Return the row of the run, if it has one."""
     who = {"user_id": hold.user_id, "run_id": hold.run_id}
     return connection.execute(sql.RUN, who).one_or_none()
@@ -378,8 +400,12 @@ def _new_run(connection: Connection, hold: Hold, session_no: int, worker: int, s
         "worker": worker,
         "made_at": time,
         "started_at": time if status == "running" else None,
+        "asked": hold.asked,
+        "settings": hold.settings,
     }
-    number: int = connection.execute(sql.NEW_RUN, values).scalar_one()
+    number: int | None = connection.execute(sql.new_run(dialect_of(connection)), values).scalar()
+    if number is None:
+        raise RunTaken(f"run {hold.run_id!r} was begun by another process at this moment")
     return number
 
 

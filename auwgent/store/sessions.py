@@ -11,9 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from auwgent import store
-from auwgent.errors import ConfigError, SessionConflict, StoreError
+from auwgent.errors import ConfigError, SessionConflict, SessionNotFound, StoreError
 from auwgent.session import Session, Usage, now, paired
-from auwgent.store.base import Hit, Schema, SessionInfo, SessionStore, UsageBy, UsageRow, parse_age
+from auwgent.store.base import (
+    Hit,
+    RunInfo,
+    RunStatus,
+    RunStore,
+    Schema,
+    SessionInfo,
+    UsageBy,
+    UsageRow,
+    parse_age,
+)
 from auwgent.store.schema import file_of, place_of
 
 if TYPE_CHECKING:
@@ -35,8 +45,8 @@ log = logging.getLogger("auwgent.store")
 inherited: list[Journal] = []
 
 
-class Sessions(SessionStore):
-    """The sessions of a database, as `SessionStore` describes it. What its methods do is said there."""
+class Sessions(RunStore):
+    """The sessions of a database, as `RunStore` describes it. What its methods do is said there."""
 
     folder: Path | None = None  # where a relative file is looked for
 
@@ -148,6 +158,43 @@ class Sessions(SessionStore):
             lambda connection: connection.execute(store.statements.STATUS, who).one_or_none()
         )
         return None if row is None else store.history.status_of(row)
+
+    async def runs(
+        self,
+        user_id: str,
+        status: RunStatus | None = None,
+        *,
+        session_id: str | None = None,
+        limit: int | None = None,
+    ) -> list[RunInfo]:
+        # That a process died is written down only later: how its runs stand is seen when they are read.
+        open_ones = (*store.statements.LIVING, "interrupted")
+        is_open = status in open_ones
+        statuses = () if status is None else open_ones if is_open else (status,)
+        listing = store.statements.listed_runs(user_id, statuses, session_id)
+        listing = listing.limit(None if is_open else limit)
+        rows = await self._read(lambda connection: connection.execute(listing).all())
+        found = [store.history.run_of(user_id, row) for row in rows]
+        return [run for run in found if status in (None, run.status)][:limit]
+
+    async def run(self, user_id: str, run_id: str) -> RunInfo:
+        if (found := await self.find_run(user_id, run_id)) is None:
+            raise SessionNotFound(
+                f"there is no run {run_id!r}" + (f" of user {user_id!r}" if user_id else "")
+            )
+        return found
+
+    async def find_run(self, user_id: str, run_id: str) -> RunInfo | None:
+        """The run of that id, if there is one."""
+
+        def work(connection: Connection) -> RunInfo | None:
+            wanted = store.statements.listed_runs(user_id, (), None).where(store.tables.runs.c.id == run_id)
+            if (row := connection.execute(wanted).one_or_none()) is None:
+                return None
+            said = connection.execute(store.statements.said_first(row.no)).scalar()
+            return store.history.run_of(user_id, row, said)
+
+        return await self._read(work)
 
     async def get(self, user_id: str, session_id: str) -> Session:
         def work(connection: Connection) -> Session:

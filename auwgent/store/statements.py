@@ -95,8 +95,11 @@ AHEAD = (
 HELD = (
     select(runs.c.no).where(runs.c.session_no == bindparam("of_session"), runs.c.status.in_(LIVING)).limit(1)
 )
-RUN = select(runs).where(runs.c.user_id == bindparam("user_id"), runs.c.id == bindparam("run_id"))
-NEW_RUN = insert(runs).values(leg=1, attempt=1).returning(runs.c.no)
+RUN = (
+    select(runs, workers.c.place, workers.c.beat)
+    .join_from(runs, workers, workers.c.no == runs.c.worker, isouter=True)
+    .where(runs.c.user_id == bindparam("user_id"), runs.c.id == bindparam("run_id"))
+)
 RUN_FORGOTTEN = delete(runs).where(runs.c.no == bindparam("of_run"))
 RUN_STARTS = (
     update(runs)
@@ -169,12 +172,18 @@ CALL_ENDS = (
     )
     .values(ended_at=bindparam("time"))
 )
+RUN_USED = update(runs).where(runs.c.no == bindparam("of_run")).values(usage=bindparam("used"))
 # One that was taken for dead and not replaced may be interrupted.
 RUN_ENDS = (
     update(runs)
     .where(runs.c.no == bindparam("of_run"), runs.c.status.in_((*LIVING, "interrupted")))
     .values(status=bindparam("outcome"), ended_at=bindparam("time"), error=bindparam("reason"))
 )
+
+
+def new_run(dialect: Dialect) -> Executable:
+    """Insert a run, unless another process has just begun one of this id."""
+    return dialect.insert(runs).values(leg=1, attempt=1).on_conflict_do_nothing().returning(runs.c.no)
 
 
 def new_session(dialect: Dialect) -> Executable:
@@ -222,6 +231,31 @@ def listing(user_id: str, limit: int | None, since: int | None) -> Select[Any]:
         .order_by(*BY_USE)
         .limit(limit)
     )
+
+
+def listed_runs(user_id: str, statuses: Sequence[str], session_id: str | None) -> Select[Any]:
+    """A user's runs, the newest first; without `statuses` all of them."""
+    told = (
+        runs.c[name]
+        for name in ("no", "id", "leg", "attempt", "settings", "pending", "usage", "error", "asked")
+    )
+    times = (runs.c[name] for name in ("made_at", "started_at", "ended_at"))
+    return (
+        LAST_RUN.add_columns(*told, *times, sessions.c.id.label("session_id"))
+        .join_from(runs, sessions, sessions.c.no == runs.c.session_no, isouter=True)
+        .join(workers, workers.c.no == runs.c.worker, isouter=True)
+        .where(runs.c.user_id == user_id)
+        .where(runs.c.status.in_(statuses) if statuses else true())
+        .where(true() if session_id is None else sessions.c.id == session_id)
+        .order_by(runs.c.no.desc())
+    )
+
+
+def said_first(run_no: int) -> Select[Any]:
+    """What the user said to begin a run."""
+    session_no = select(runs.c.session_no).where(runs.c.no == run_no).scalar_subquery()
+    of_run = and_(turns.c.session_no == session_no, turns.c.run_no == run_no, turns.c.role == "user")
+    return select(turns.c.body).where(of_run).order_by(turns.c.seat).limit(1)
 
 
 def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:

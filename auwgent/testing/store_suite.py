@@ -26,8 +26,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from auwgent.errors import SessionConflict
+from auwgent.errors import SessionConflict, SessionNotFound, ToolError
 from auwgent.session import Session, ToolCall
+from auwgent.store.base import is_run_store
 from auwgent.testing.runs import StoreRun, talk
 
 Make = Callable[[str], Any]
@@ -113,6 +114,29 @@ class StoreSuite:
         await self._talk(place, *(f"{number} " + "word " * 40 for number in range(100)))
         raw = len((await self._load(place)).model_dump_json())
         assert self.size(place) <= self.budget * raw
+
+    # Of its runs, if it tells of them
+
+    async def test_runs_are_told_with_how_they_ended(self, place: str) -> None:
+        async with opened(self.make, place) as store:
+            if not is_run_store(store):
+                pytest.skip("the store has not all verbs of a RunStore")
+            done = await StoreRun(store, "s1").start()
+            done.say("Hi")
+            await done.end()
+            broken = await StoreRun(store, "s2").start()
+            broken.say("Ho")
+            await broken.end("failed", ToolError("no such order"))
+            await talk(store, "Hi", "s1", "u2")
+            failed, completed = await store.runs("u1")
+            assert [run.run_id for run in (failed, completed)] == [broken.state.run_id, done.state.run_id]
+            assert (completed.status, completed.session_id, completed.error) == ("completed", "s1", None)
+            assert failed.error == {"message": "no such order", "kind": "ToolError"}
+            assert [run.session_id for run in await store.runs("u1", "failed")] == ["s2"]
+            assert [run.run_id for run in await store.runs("u1", session_id="s1")] == [done.state.run_id]
+            assert (await store.run("u1", done.state.run_id)).input == "Hi"
+            with pytest.raises(SessionNotFound):
+                await store.run("u2", done.state.run_id)
 
     # What fails
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,11 @@ REPLIES = [
 SCRIPTED = {"use": "scripted/main", "params": {"replies": REPLIES}}
 
 
+END = signal.SIGKILL
+
+
 def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), END)
 
 
 class Killer:
@@ -92,10 +96,10 @@ def agent_on(url: str, point: str, log: Path, model: Mapping[str, Any] = SCRIPTE
     )
 
 
-async def run(url: str, point: str, log: Path, session_id: str, text: str) -> None:
+async def run(url: str, point: str, log: Path, session_id: str, text: str, run_id: str | None = None) -> None:
     """One run, to its end or to that point."""
     async with agent_on(url, point, log) as agent:
-        async for _ in agent.stream(text, session_id=session_id):
+        async for _ in agent.stream(text, session_id=session_id, run_id=run_id):
             pass
 
 
@@ -104,9 +108,28 @@ def main(*arguments: Any) -> None:
     asyncio.run(run(*arguments))
 
 
-def die_at(url: str, point: str, log: Path, session_id: str, text: str = "Please pay") -> None:
+def die_at(
+    url: str, point: str, log: Path, session_id: str, text: str = "Please pay", run_id: str | None = None
+) -> None:
     """Have a process of its own die there."""
-    process = forked.Process(target=main, args=(url, point, log, session_id, text))
+    process = forked.Process(target=main, args=(url, point, log, session_id, text, run_id))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL, f"it did not come to {point!r}"
+
+
+def stop_at(url: str, point: str, log: Path, run_id: str) -> None:
+    """What a process does that is stopped there; when it is let go, it notes that it has the outcome."""
+    global END
+    END = signal.SIGSTOP
+    main(url, point, log, "s1", "Please pay", run_id)
+    with log.open("a") as file:
+        file.write("outcome\n")
+
+
+def wait_until_stopped(number: int | None) -> None:
+    """Wait until that process was stopped."""
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline, "it was not stopped"
+        time.sleep(0.02)

@@ -17,8 +17,9 @@ from auwgent.cli.run import Request, build, newest, user
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
 from auwgent.render.run import Outcome
 from auwgent.render.terminal import harmless, problems_text
-from auwgent.runtime import Runtime, Stream
+from auwgent.runtime import Runtime
 from auwgent.session import Session, Usage, new_id
+from auwgent.stream import Stream
 
 
 class Talk:
