@@ -12,9 +12,6 @@ from auwgent.hooks.pipeline import Installed
 from auwgent.models.catalog import Catalog
 from auwgent.models.providers import is_key_variable, missing_key
 
-BUNDLED = "auwgent.middleware."
-ANSWERING = "auwgent.middleware.cache"  # the bundled one that may answer, so that nobody has to be asked
-
 
 def environ_of(config: Config) -> Mapping[str, str]:
     """Return the environment for what asks providers: the process's, below it the keys of the config's `env_file`."""
@@ -39,8 +36,6 @@ def check_keys(config: Config, catalog: Catalog, installed: Iterable[Installed])
 def may_give_keys(installed: Iterable[Installed]) -> bool:
     """Whether a middleware might put a key on ctx, another model, or the answer itself. Only the run can tell."""
     return any(
-        (one.hook("onLLMStart") or one.hook("onError"))
-        and (not module.startswith(BUNDLED) or module == ANSWERING)
+        (one.hook("onLLMStart") or one.hook("onError")) and vars(type(one.instance)).get("gives_key", True)
         for one in installed
-        for module in [type(one.instance).__module__]
     )

@@ -52,6 +52,7 @@ class Audit(Configured):
     name = "audit"
     watches = True
     asides = True
+    gives_key = False
     path: Annotated[str, Field(min_length=1)] = ".auwgent/audit.jsonl"
     include: Annotated[Given[Sequence[Content], frozenset[Content]], Field(strict=False)] = option(default=())
     secret: Annotated[str | None, Field(min_length=16)] = None

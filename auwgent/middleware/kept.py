@@ -95,6 +95,8 @@ class Configured(Middleware, InFolder):
     # Names of middleware that it must be listed behind, or before, to do what it looks like; `auwgent check` warns.
     behind: ClassVar[Sequence[str]] = ()
     before: ClassVar[Sequence[str]] = ()
+    # False: no hook of this very class puts a key or another model on ctx, or answers, so a missing key is told early.
+    gives_key: ClassVar[bool] = True
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)

@@ -71,6 +71,7 @@ class Moderate(Configured):
     before = ("retrieve",)  # which looks an input up as soon as a run starts
     holdsBack = True
     asides = True
+    gives_key = False
 
     judge: Judge | str | None = None
     model: Annotated[str | None, Field(min_length=1)] = None

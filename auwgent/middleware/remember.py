@@ -32,6 +32,8 @@ class Remember(Kept):
     with `auwgent memory`.
     """
 
+    gives_key = False
+
     name = "remember"
     tables = facts.TABLES
     DEFAULT_FILE = ".auwgent/memory.db"

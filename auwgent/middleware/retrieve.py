@@ -36,6 +36,8 @@ class Retrieve(Kept):
     config file unless it is given; PostgreSQL uses pgvector if the database has it), under the name `collection`.
     """
 
+    gives_key = False
+
     name = "retrieve"
     tables = passages.TABLES
     DEFAULT_FILE = ".auwgent/index.db"

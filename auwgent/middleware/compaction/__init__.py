@@ -80,6 +80,8 @@ class Compaction(Configured):
     How far it got is kept with the turn that comes next, for later runs.
     """
 
+    gives_key = False
+
     name: ClassVar[str] = "compaction"
 
     share: Annotated[float, Field(gt=0, le=1, strict=False)] | None = None

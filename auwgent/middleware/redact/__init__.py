@@ -51,6 +51,7 @@ class Redact(Configured):
 
     name = "redact"
     behind = ("sessions",)
+    gives_key = False
     before = ("moderate", "retrieve", "remember", "compaction", "cache", "trace", "audit")
     holdsBack = True
     kinds: Many[Kind] = option(default=DEFAULT_KINDS)

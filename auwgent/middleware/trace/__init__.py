@@ -55,6 +55,7 @@ class Trace(Configured):
     name = "trace"
     watches = True
     asides = True
+    gives_key = False
 
     endpoint: Annotated[str | None, Field(pattern=r"^https?://")] = None
     headers: Mapping[str, str] | None = None
