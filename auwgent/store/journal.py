@@ -193,17 +193,18 @@ class Journal:
         """Take this process out of the database, after `close`."""
         self._heart.leave()
 
-    def bury(self) -> bool:
-        """Mark the runs of dead processes as interrupted; whether some have to be looked at again for that.
+    def bury(self) -> set[tuple[int, int]]:
+        """Mark the runs of dead processes as interrupted. Which others seem silent, and at which beat they stand.
 
-        What asks then for runs that are not over needs to ask for their status alone.
+        Whose beat has moved at the next call is alive, and its clock is wrong. What asks then for runs that are not
+        over needs to ask for their status alone.
         """
         found = self.database.read(lambda connection: connection.execute(sql.SUSPECTS).all())
-        dead = [worker for worker, place, beat in found if self._watch.is_dead(worker, place, beat)]
+        dead = {worker for worker, place, beat in found if self._watch.is_dead(worker, place, beat)}
         if dead:
             rows = [{"of_worker": worker, "time": micros(now())} for worker in dead]
             self.database.write(lambda connection: connection.execute(sql.ITS_RUNS_DIED, rows))
-        return len(dead) < len(found)
+        return {(worker, beat) for worker, _, beat in found if worker not in dead}
 
     def _append(
         self, hold: Hold, session: Session, *, mark: Mark | None = None, end: End | None = None

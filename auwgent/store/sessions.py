@@ -332,8 +332,10 @@ class Sessions(RunStore):
     async def _bury(self) -> None:
         """See which processes are dead, so that their runs hold up nothing. That may take as long as a lease."""
         journal = await self.journal()
-        while await journal.database.run(journal.bury):  # noqa: ASYNC110 - other processes are looked at
+        silent = await journal.database.run(journal.bury)
+        while silent:
             await asyncio.sleep(LOOK)
+            silent = silent & await journal.database.run(journal.bury)
 
     async def _compact(self) -> None:
         database = (await self.journal()).database
