@@ -37,7 +37,9 @@ log = logging.getLogger("auwgent.store")
 class Beating(Protocol):
     """A run that this process has in its hands."""
 
-    run_no: int
+    @property
+    def run_key(self) -> tuple[str, str]:
+        """What names the run: its user and its id."""
 
 
 class Heart:
@@ -48,8 +50,9 @@ class Heart:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._runs: dict[int, weakref.ref[Beating]] = {}
-        self._dropped: set[int] = set()  # runs that are over, though that could not be written down
+        self._runs: dict[tuple[str, str], weakref.ref[Beating]] = {}
+        # Runs that are over, though that could not be written down, or that may have begun without our knowing it.
+        self._dropped: set[tuple[str, str]] = set()
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -73,22 +76,21 @@ class Heart:
     def beats_for(self, run: Beating) -> None:
         """Mark this run as alive from now on."""
         with self._guard:
-            self._dropped.discard(run.run_no)
-            self._runs[run.run_no] = weakref.ref(run)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._beat, name="auwgent-heart", daemon=True)
-                self._thread.start()
+            self._dropped.discard(run.run_key)
+            self._runs[run.run_key] = weakref.ref(run)
+            self._start()
 
     def stops_for(self, run: Beating) -> None:
         """The run ended."""
         with self._guard:
-            self._runs.pop(run.run_no, None)
+            self._runs.pop(run.run_key, None)
 
     def drops(self, run: Beating) -> None:
-        """The run is over, and that could not be written down: it is told with one of the next beats."""
+        """The run is over, if it ever began, and that could not be written down: one of the next beats tells it."""
         with self._guard:
-            self._runs.pop(run.run_no, None)
-            self._dropped.add(run.run_no)
+            self._runs.pop(run.run_key, None)
+            self._dropped.add(run.run_key)
+            self._start()
 
     def close(self) -> None:
         """Stop the thread. Not for a job of the database: the thread may be waiting for one."""
@@ -111,6 +113,11 @@ class Heart:
         except StoreError as error:
             log.warning("the store could not be left in order: %s", error)
 
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._beat, name="auwgent-heart", daemon=True)
+            self._thread.start()
+
     def _beat(self) -> None:
         while not self._stop.wait(SECONDS):
             with self._guard:
@@ -126,20 +133,21 @@ class Heart:
 
     def _beat_once(self) -> None:
         with self._guard:
-            self._dropped.update(number for number, run in self._runs.items() if run() is None)
+            self._dropped.update(key for key, run in self._runs.items() if run() is None)
             dropped = list(self._dropped)
 
         def work(connection: Connection) -> None:
             self._move(connection)
             if dropped:
-                values = {"of_runs": dropped, "of_worker": self._worker, "time": micros(now())}
-                connection.execute(sql.RUNS_DROPPED, values)
+                who = {"of_worker": self._worker, "time": micros(now())}
+                rows = [{**who, "of_user": user_id, "run_id": run_id} for user_id, run_id in dropped]
+                connection.execute(sql.RUN_DROPPED, rows)
 
         self._database.write(work, patience=PATIENCE)
         with self._guard:
             self._beat_at = time.monotonic()
             self._dropped.difference_update(dropped)
-            self._runs = {number: run for number, run in self._runs.items() if run() is not None}
+            self._runs = {key: run for key, run in self._runs.items() if run() is not None}
 
     def _move(self, connection: Connection) -> None:
         connection.execute(self._beats, {"of_worker": self._worker, "where": here()})

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from auwgent.errors import RunTaken
+from auwgent.errors import RunTaken, StoreError
 from auwgent.session import Session, ToolCall, Turn, Usage, now, paired
 from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow
@@ -52,6 +52,11 @@ class Hold:
     def key(self) -> tuple[str, str]:
         """What names the session."""
         return self.user_id, self.session_id
+
+    @property
+    def run_key(self) -> tuple[str, str]:
+        """What names the run."""
+        return self.user_id, self.run_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +135,13 @@ class Journal:
                 return None
             worker = self._heart.worker()
             tries = count()
-            claim = self.database.write(
-                lambda connection: self._claim(connection, hold, worker, queue, is_again=next(tries) > 0)
-            )
+            try:
+                claim = self.database.write(
+                    lambda connection: self._claim(connection, hold, worker, queue, is_again=next(tries) > 0)
+                )
+            except StoreError:  # a commit may have been done, and nobody heard of it
+                self._heart.drops(hold)
+                raise
             hold.session_no, hold.head = claim.session_no, claim.head
             hold.run_no, hold.attempt = claim.run_no, claim.attempt
             if hold.run_no:

@@ -55,10 +55,11 @@ ITS_RUNS_DIED = (
     .where(UNDER_WAY, runs.c.worker == bindparam("of_worker"))
     .values(status="interrupted", ended_at=bindparam("time"))
 )
-RUNS_DROPPED = (
+RUN_DROPPED = (
     update(runs)
     .where(
-        runs.c.no.in_(bindparam("of_runs", expanding=True)),
+        runs.c.user_id == bindparam("of_user"),
+        runs.c.id == bindparam("run_id"),
         runs.c.worker == bindparam("of_worker"),
         runs.c.status.in_(LIVING),
     )
@@ -299,6 +300,10 @@ def removal(session_nos: Any, time: int) -> Sequence[Executable]:
     of_them = runs.c.session_no.in_(session_nos)
     return (
         delete(calls).where(calls.c.run_no.in_(select(runs.c.no).where(of_them))),
+        # Nothing waits for an answer any more.
+        update(runs)
+        .where(of_them, runs.c.status == "paused")
+        .values(status="cancelled", ended_at=func.coalesce(runs.c.ended_at, time)),
         update(runs).where(of_them).values(**WORDLESS),
         delete(sessions).where(sessions.c.no.in_(session_nos)),
         delete(runs).where(runs.c.session_no.is_(None), runs.c.made_at < time - RUN_IDS),

@@ -165,6 +165,7 @@ def test_what_is_exported_can_be_imported(talked: Command) -> None:
         '{"turns": [{"role": "tool"}]}',
         '{"turns": [{"role": "user", "content": [{"type": "image", "url": "file:///etc/passwd"}]}]}',
         '{"turns": [{"role": "user", "content": [{"type": "file", "path": "/etc/passwd"}]}]}',
+        '{"turns": [{"role": "assistant", "tool_calls": [{"id": "", "name": "pay", "args": {}}]}]}',
         '{"version": 2}',
         '{"id": "a", "turns": [{"id": "1", "role": "user"}, {"id": "1", "role": "user"}]}',
         '{"id": "a\\u0000"}',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -111,26 +112,45 @@ def test_an_id_and_a_title_are_one_harmless_line_each(
     assert not set(capsys.readouterr().out) & set("\x1b\x07\u202e\u200b\u2028\ufeff")
 
 
+ADDRESSES = [
+    "postgresql://app:p@c4n4ryWord@db.invalid/db",
+    "postgresql://app:p/c4n4ryWord@db.invalid/db",
+    "postgresql://app:p#c4n4ryWord@db.invalid/db",
+    "postgresql://app:p?c4n4ryWord@db.invalid/db",
+    "postgresql://app:p%40c4n4ryWord@db.invalid/db",
+    "postgresql://app:p%c4n4ryWord@db.invalid/db",
+    "postgresql://app:p@/#?c4n4ryWord@db.invalid/db",
+    "postgresql://app:c4n4ryWord x@db.invalid/db",
+    "postgresql://app:c4n4ryWord@db.invalid:port/db",
+    "postgresql://db.invalid/db?user=app&password=c4n4ryWord",
+    "postgresql://app@db.invalid/db?password=p@c4n4ryWord",
+    "postgresql:/app:c4n4ryWord@db.invalid/db",
+    "mysql://app:c4n4ryWord@db.invalid/db",
+]
+OF_SESSIONS = ("list", "show s", "search x", "export s", "fork s", "rename s t", "delete s", "prune --keep 1")
+COMMANDS = (
+    *("run -q --last hi", "run -q --resume -s s", "config show --origin", "usage", "db check", "db upgrade"),
+    *(f"sessions {command}" for command in OF_SESSIONS),
+)
+
+
 @pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://app:p@c4n4ryWord@127.0.0.1:1/db",
-        "postgresql://app:p/c4n4ryWord@127.0.0.1:1/db",
-        "postgresql://127.0.0.1:1/db?user=app&password=c4n4ryWord",
-        "postgresql://app:c4n4ryWord x@127.0.0.1:1/db",
-        "postgresql:/app:c4n4ryWord@127.0.0.1:1/db",
-        "mysql://app:c4n4ryWord@127.0.0.1/db",
-    ],
+    ("url", "commands"),
+    [*((url, ("run -q hi", "check", "config show")) for url in ADDRESSES), (ADDRESSES[0], COMMANDS)],
 )
 def test_no_command_tells_the_password_of_an_address(
-    url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    url: str,
+    commands: Sequence[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
     (folder / "auwgent.toml").write_text(
         'middleware = [{ use = "auwgent.middleware.SQLModelSessions", url = "${DATABASE_URL}" }]\n'
         '[agent]\nmodel = "scripted/echo"\n'
     )
-    for command in ("run -q hi", "check", "config show", "sessions list", "usage", "db check"):
+    for command in commands:
         main(command.split())
         told = "".join(capfd.readouterr())
         assert "c4n4ryWord" not in told, command

@@ -9,13 +9,14 @@ from sqlite3 import connect
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, select
 
 from auwgent.errors import SessionConflict, SessionNotFound, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.session import Session, ToolCall, Turn, Usage, now
 from auwgent.store.base import SessionStore
 from auwgent.store.sessions import SEARCHED
+from auwgent.store.tables import runs
 from auwgent.testing.runs import StoreRun, stored, talk
 
 
@@ -256,6 +257,21 @@ async def test_a_session_that_a_run_holds_is_neither_renamed_nor_deleted_nor_pru
     assert await store.prune(None, keep=0) == 0
     await run.end()
     assert await store.prune(None, keep=0) == 1
+
+
+async def test_a_paused_session_is_not_pruned_and_can_be_deleted(store: SQLModelSessions) -> None:
+    run = await StoreRun(store, "s1").start()
+    run.ask(ToolCall(id="c1", name="pay"))
+    await run.end("paused")
+    assert await store.prune(None, keep=0) == 0
+    assert await store.run_status("u1", "s1") == "paused"
+    await store.delete("u1", "s1")
+    with pytest.raises(SessionNotFound):
+        await store.get("u1", "s1")
+    database = (await store.journal()).database
+    left = await database.run(database.read, lambda connection: connection.execute(select(runs)).one())
+    assert (left.status, left.pending, left.session_no) == ("cancelled", None, None)
+    assert (await talk(store, "Hi", "s1")).turns[0].text == "Hi"  # a new one
 
 
 async def test_prune_deletes_by_age_and_by_count_of_each_user(store: SQLModelSessions) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from auwgent.errors import SessionConflict
 from auwgent.middleware import SQLModelSessions
-from auwgent.testing.runs import Run, stored
+from auwgent.testing.runs import StoreRun, stored
 from tests.support.worker import worker
 
 pytestmark = pytest.mark.process
@@ -46,12 +46,12 @@ async def test_a_live_run_keeps_its_session_whatever_its_clock_says(url: str, by
     set_clock(url, by)
     with worker(url) as owner:
         owner.all_ok("start s1", "say one", "save")
-        waiting = asyncio.create_task(Run(queued, "s1").start())  # looks at the owner again and again
+        waiting = asyncio.create_task(StoreRun(queued, "s1").start())  # looks at the owner again and again
         for attempt in (store.delete, store.rename):
             with pytest.raises(SessionConflict, match="is held by a run"):
                 await attempt("u1", "s1", *(["s2"] if attempt == store.rename else []))
         with pytest.raises(SessionConflict, match="is held by another run"):
-            await Run(store, "s1").start()
+            await StoreRun(store, "s1").start()
         await store.prune("u1", keep=0)
         await asyncio.sleep(5)  # longer than a lease
         assert not waiting.done()

@@ -36,8 +36,9 @@ POINTS = [
     Point("after onCheckpoint:llm_start", ["user"], 0),
     Point("onLLMStart", [], 0),
     Point("onIntentPartial:tool_call", ["user"], 0),
-    Point("onIntent:tool_call pay", ["user"], 0),
-    Point("before onCheckpoint:tool_start pay", ["user"], 0),
+    # The message is stored before its calls are shown; one that has not begun is known not to have been made.
+    Point("onIntent:tool_call pay", PAID, 0, ["skipped"]),
+    Point("before onCheckpoint:tool_start pay", PAID, 0, ["skipped"]),
     Point("after onCheckpoint:tool_start pay", ASKED, 0, ["unknown"]),
     Point("tool:pay", ASKED, 1, ["unknown"]),
     Point("onIntent:tool_result pay", ASKED, 1, ["unknown"]),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import sqlite3
 import subprocess
@@ -16,13 +17,15 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
 
 from auwgent import auwgent
-from auwgent.errors import ConfigError, MiddlewareError, StoreError
+from auwgent.errors import ConfigError, MiddlewareError, ProviderError, StoreError
 from auwgent.middleware import SQLModelSessions
+from auwgent.session import Usage, new_id
 from auwgent.store.database import Database
 from auwgent.store.dialects import parse_url
 from auwgent.testing.runs import StoreRun, stored, talk
 from tests.support.bench import Hook, short
 from tests.support.databases import POSTGRES, database
+from tests.support.script_server import script_server
 
 
 @pytest.fixture
@@ -171,6 +174,59 @@ async def test_a_run_pauses_while_the_server_starts_again(postgres: str) -> None
     await relay.down()
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_of_another_encoding_is_refused_in_a_sentence(postgres: str, encoding: str) -> None:
+    name = f"auwgent_{new_id()}"
+    address = parse_url(postgres).set(database=name, query={}, drivername="postgresql")
+    url = address.render_as_string(hide_password=False)
+    with psycopg.connect(POSTGRES, autocommit=True) as server:
+        server.execute(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        )
+        try:
+            for attempt in (SQLModelSessions(url).open(), SQLModelSessions(url).check()):
+                with pytest.raises(
+                    StoreError, match=f"encoding is {encoding}, Auwgent needs UTF8"
+                ) as refused:
+                    await attempt
+                assert len(str(refused.value).splitlines()) == 1
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_counts_beyond_32_bits_are_kept_and_added_up(url: str) -> None:
+    many = Usage(input_tokens=10**14, output_tokens=2**40, cached_tokens=2**31, reasoning_tokens=2**33)
+    store = SQLModelSessions(url)
+    run = await StoreRun(store, "s1").start()
+    for _ in range(2):
+        run.say("Hi", "assistant", usage=many, model="a/b")
+    await run.end()
+    assert [turn.usage for turn in (await store.get("u1", "s1")).turns] == [many, many]
+    [row] = await store.usage("model")
+    assert row.usage == Usage(
+        input_tokens=2 * 10**14, output_tokens=2**41, cached_tokens=2**32, reasoning_tokens=2**34
+    )
+    await store.close()
+
+
+async def test_what_a_provider_refused_is_told_in_words_by_a_later_process_as_well(url: str) -> None:
+    failing = {"when": "Look", "error": {"status": 400, "message": "Could not process image"}}
+    image = {"type": "image", "data": "AAAA", "mime_type": "image/png"}
+    async with script_server() as server:
+        server.follow("m", [failing, {"when": "Well", "text": "fine"}])
+        named = {"use": "openai/m", "via": "direct", "api_key": "x", "base_url": server.url, "retries": 0}
+        config = {"agent": {"model": "main"}, "models": {"main": named}}
+        async with auwgent({"middleware": [SQLModelSessions(url)], **config}) as agent:
+            with pytest.raises(ProviderError, match="Could not process image"):
+                await agent.run([{"type": "text", "text": "Look"}, image], session_id="s1")
+        async with auwgent({"middleware": [SQLModelSessions(url)], **config}) as agent:
+            assert (await agent.run("Well?", session_id="s1")).text == "fine"
+        first, second = (json.dumps(body) for _, _, body in server.requests)
+    assert "AAAA" in first
+    assert "AAAA" not in second
+    assert "Could not process image" in second
+
+
 def end_connections(url: str) -> int:
     """End what is connected to the schema of that URL, as a restart of the server would; how many there were."""
     schema = url.rpartition("%3D")[2]
@@ -189,7 +245,7 @@ from auwgent.testing.runs import Run
 
 async def main():
     store = SQLModelSessions(sys.argv[1])
-    run = await Run(store, "s1").start()
+    run = await StoreRun(store, "s1").start()
     run.say("before")
     await run.save()
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
