@@ -241,7 +241,7 @@ FILLS_ITS_DISK = """
 import asyncio, resource, signal, sys
 from auwgent.errors import StoreError
 from auwgent.middleware import SQLModelSessions
-from auwgent.testing.runs import Run
+from auwgent.testing.runs import StoreRun
 
 async def main():
     store = SQLModelSessions(sys.argv[1])
