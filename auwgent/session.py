@@ -61,8 +61,8 @@ def encodable(text: str) -> str:
     return text
 
 
-Id = Annotated[str, Field(min_length=1)]
 String = Annotated[str, AfterValidator(encodable)]
+Id = Annotated[String, Field(min_length=1)]
 
 
 class Plain(BaseModel):

@@ -116,7 +116,7 @@ def expected(problem: ErrorDetails, shown: int = SHOWN) -> str:
             return " is missing"
         case "extra_forbidden" | "unexpected_keyword_argument":
             return " is unknown"
-        case "string_too_short" if value == "":
+        case "string_too_short" | "too_short" if value == "":
             return " may not be empty"
         case "union_tag_invalid":
             return f" should have one of these types: {problem['ctx']['expected_tags']}"

@@ -136,11 +136,11 @@ async def test_each_middleware_hears_of_a_piece_once() -> None:
     assert one.calls["onIntentPartial"] == len(partials) > 50
 
 
-async def test_checkpoints_are_one_for_each_model_call_and_two_for_each_tool_call() -> None:
+async def test_checkpoints_are_one_for_each_model_call_one_for_its_calls_and_two_for_each_of_them() -> None:
     idle = Idle()
     async with agent(idle, calls=6) as asked:
         await asked.run("Hello")
-    assert idle.calls["onCheckpoint"] == 7 + 2 * 6
+    assert idle.calls["onCheckpoint"] == 7 + 6 + 2 * 6
 
 
 async def test_nothing_of_a_run_is_left_when_it_is_over(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ class Kept(Configured):
     which is kept in this process alone.
     """
 
-    tables: ClassVar[Any]  # of SQLAlchemy, as classes of SQLModel have them
+    tables: ClassVar[Sequence[Any]]  # of SQLAlchemy, as classes of SQLModel have them
     DEFAULT_FILE: ClassVar[str]
 
     def __post_init__(self) -> None:

@@ -138,7 +138,8 @@ class TestTheAnswer:
         assert [line["event"] for line in lines(done.stdout)] == ["intent", "intent", "run"]
 
     def test_is_the_sum_of_its_pieces(self, auwgent: Command) -> None:
-        pieces = [line["value"] for line in lines(auwgent("run", "--json", "Hello there").stdout)[:-2]]
+        told = lines(auwgent("run", "--json", "Hello there").stdout)
+        pieces = [line["value"] for line in told if line["event"] == "partial"]
         assert "".join(piece["delta"] for piece in pieces) == "You said: Hello there"
         assert pieces[-1]["snapshot"] == {"text": "You said: Hello there"}
         assert [piece["raw"] for piece in pieces[:2]] == ["You ", "You said"]

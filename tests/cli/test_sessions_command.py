@@ -224,12 +224,12 @@ def test_an_empty_id_is_wrong_usage(talked: Command, args: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", [["sessions", "list"], ["sessions", "show"], ["usage"]])
-def test_json_stands_alone_where_the_users_modules_print(talked: Command, command: list[str]) -> None:
+def test_json_stands_alone_and_imports_no_module_of_the_users(talked: Command, command: list[str]) -> None:
     noisy = f"noisy_{new_id()}"
     (talked.folder / f"{noisy}.py").write_text(f"print('NOISE')\n{HOUSE}")
     ended = talked(*command, "--json", "-c", str(with_tool(talked.folder, f"{noisy}.weather")))
     assert json.loads(done(ended))
-    assert ended.stderr == "NOISE\n"
+    assert ended.stderr == ""
 
 
 def test_usage_adds_up(talked: Command) -> None:

@@ -21,8 +21,8 @@ class Visits(Kept):
 
     name = "visits"
     DEFAULT_FILE = ".auwgent/visits.db"
-    tables = MetaData()
-    who = Table("visits", tables, Column("user", Text))
+    who = Table("visits", MetaData(), Column("user", Text))
+    tables = (who,)
 
     most: Count = 3
     per: Time = option(default="1h")
