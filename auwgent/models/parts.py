@@ -6,6 +6,7 @@ from typing import Any
 
 from auwgent.models import media
 from auwgent.models.base import ModelSpec
+from auwgent.models.listed import listed
 from auwgent.models.providers import provider
 from auwgent.session import Media, Part, Text, Turn
 
@@ -62,8 +63,10 @@ def _part(spec: ModelSpec, part: Part) -> Wired:
     read = media.read(part)
     if isinstance(read, Text):
         return _text(read.text)
-    if provider(spec).text_alone:
+    if provider(spec).text_alone or (read.type == "image" and listed(spec).get("supports_vision") is False):
         return _text(media.in_words(read))
+    if read.type == "file" and read.data and read.mime_type != "application/pdf":
+        return _text(f"{media.in_words(read)} (no model reads such a file; it was not sent)")
     if read.data == "":
         return _text(f"{media.in_words(read)} (it is empty)")
     match read.type:

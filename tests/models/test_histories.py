@@ -184,6 +184,25 @@ def test_what_a_provider_refused_is_told_in_words() -> None:
         assert "Could not process image" in message["content"]
 
 
+def test_what_no_model_reads_is_told_in_words() -> None:
+    for content, kind in ((b"PK\x03\x04\x00", "application/zip"), (b"\xd0\xcf\x11\xe0\x00", None)):
+        archive = Media(type="file", data=b64(content), mime_type=kind, name="data.bin")
+        for spec in ALL:
+            [message] = wired(spec, Turn(role="user", content=[Text(text="Read."), archive]))
+            assert isinstance(message["content"], str)
+            assert "data.bin" in message["content"]
+
+
+def test_an_image_for_a_model_that_reads_text_alone_is_told_in_words() -> None:
+    image = Media(type="image", data=PIXEL, mime_type="image/png", name="cat.png")
+    turn = Turn(role="user", content=[Text(text="Look"), image])
+    [message] = wired(ModelSpec(name="openai/o3-mini"), turn)
+    assert "cat.png" in message["content"]
+    for name in ("openai/gpt-5-mini", "openai/nobody-knows", "ollama/llava"):
+        [message] = wired(ModelSpec(name=name), turn)
+        assert shown(message["content"]) == ["text", "image_url"]
+
+
 def shown(content: Any) -> list[str]:
     return [part["type"] for part in content] if isinstance(content, list) else ["text"]
 
