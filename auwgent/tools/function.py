@@ -20,7 +20,7 @@ from pydantic_core import PydanticSerializationError, to_json, to_jsonable_pytho
 from auwgent.config.tables import ToolOptions
 from auwgent.errors import AuwgentError, ToolError
 from auwgent.models.base import ToolSpec
-from auwgent.session import Media, Part, Text
+from auwgent.session import Media, Part, Text, encodable
 from auwgent.tools import Tool
 from auwgent.tools.arguments import NAME, Arguments
 
@@ -83,7 +83,7 @@ def result_content(value: Any, parts: Sequence[Part] = ()) -> str | list[Part]:
 def result_text(value: Any) -> str:
     """Return a result as the model reads it: text as it is, anything else as JSON."""
     if isinstance(value, str):
-        return _encodable(value)
+        return encodable(value)
     try:
         return to_json(value, fallback=str, bytes_mode="base64", inf_nan_mode="strings").decode()
     except PydanticSerializationError:
@@ -98,14 +98,6 @@ def result_text(value: Any) -> str:
 
 def _no_json(value: Any, error: Exception) -> ToolError:
     return ToolError(f"the result, a {type(value).__name__}, cannot be written as JSON: {error}")
-
-
-def _encodable(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _source(function: Any) -> Any:
