@@ -203,17 +203,17 @@ class Budget(Kept, Meter):
                 left = allowed - used + ROUNDING
                 fits = within.within(*((left, float("inf")) if unit == "tokens" else (float("inf"), left)))
                 if fits is None:
-                    needs = f"; the next request needs up to {getattr(quote.at_least, unit):.6g}"
+                    needs = (
+                        f"; the next request needs up to {getattr(quote.at_least, unit):.6g}. What requests under way "
+                        "have set aside is counted, too, until they are over"
+                    )
                     return self._used_up(scope, unit, used, allowed, needs)
                 within = fits
         return within
 
     def _used_up(self, scope: Scope, unit: str, used: float, allowed: float, more: str = "") -> LimitExceeded:
         return LimitExceeded(
-            f"the budget of {self._of(scope)} is used up: {used:.6g} of {allowed:g} {UNITS[unit]}, with what is set "
-            f"aside for requests under way{more}"
-            if unit in ("tokens", "usd")
-            else f"the budget of {self._of(scope)} is used up: {used:.6g} of {allowed:g} {UNITS[unit]}",
+            f"the budget of {self._of(scope)} is used up: {used:.6g} of {allowed:g} {UNITS[unit]}{more}",
             key=f"Budget.{scope}.{unit}",
         )
 
