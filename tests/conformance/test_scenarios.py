@@ -69,6 +69,7 @@ class Scene:
         scripts = models if isinstance(models, Mapping) else {"main": models}
         self.sent = Sent()
         self.intents: list[Intent] = []  # but for each `model_call`
+        self.model_calls: list[Intent] = []
         self.partials: list[Intent] = []
         self.agent = auwgent(
             {
@@ -88,11 +89,11 @@ class Scene:
         return table | {"base_url": self.server.url, "api_key": "a-key"}
 
     async def run(self, input: str, stream: bool, **options: Any) -> Session:
-        self.intents, self.partials = [], []
+        self.intents, self.partials, self.model_calls = [], [], []
         running = self.agent.stream(input, whole=not stream, **options)
         async for intent in running:
-            if intent.name != "model_call":
-                (self.partials if intent.partial else self.intents).append(intent)
+            whole = self.model_calls if intent.name == "model_call" else self.intents
+            (self.partials if intent.partial else whole).append(intent)
         assert running.session is not None
         check_history(running.session.turns)
         assert stream or not self.partials
@@ -320,9 +321,8 @@ async def test_11_partials_add_up(stream: bool) -> None:
     assert finals == ["Let me see.", "It is noon, Ada."]
     assert list(texts.values()) == (finals if stream else [])
     assert session.text == finals[-1]
-    assert [intent.seq for intent in sorted([*scene.intents, *scene.partials], key=lambda one: one.seq)] == [
-        *range(1, len(scene.intents) + len(scene.partials) + 1)
-    ]
+    everything = [*scene.intents, *scene.model_calls, *scene.partials]
+    assert sorted(intent.seq for intent in everything) == [*range(1, len(everything) + 1)]
 
 
 async def test_12_state_shared_across_hooks_and_apart_between_runs(stream: bool) -> None:
