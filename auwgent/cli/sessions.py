@@ -186,17 +186,27 @@ def import_(file: TextIO, new_id: str | None, config: Path, user: str | None, as
     _tell(as_json, session.id, id=session.id, user_id=session.user_id)
 
 
-@command.command("fork", epilog=options.examples("auwgent sessions fork trip trip-by-train"))
+@command.command(
+    "fork",
+    epilog=options.examples(
+        "auwgent sessions fork trip trip-by-train", "auwgent sessions fork trip --at 5d1c"
+    ),
+)
 @one_id
 @click.argument("copy_id", metavar="[NEW_ID]", required=False, type=options.ID)
+@click.option(
+    "--at", type=options.ID, metavar="TURN", help="Up to this turn (its id, as `show --json` tells it)."
+)
 @options.config
 @options.user
 @options.as_json
-def fork(session_id: str, copy_id: str | None, config: Path, user: str | None, as_json: bool) -> None:
-    """Copy a session; prints the id of the copy."""
+def fork(
+    session_id: str, copy_id: str | None, at: str | None, config: Path, user: str | None, as_json: bool
+) -> None:
+    """Copy a session, or its beginning; prints the id of the copy."""
     name = copy_id or new_id()
-    with_store(config, lambda store: store.fork(user or "", session_id, name))
-    _tell(as_json, name, id=name, user_id=user or "", copy_of=session_id)
+    with_store(config, lambda store: store.fork(user or "", session_id, name, at=at))
+    _tell(as_json, name, id=name, user_id=user or "", forked_from=session_id, forked_at=at)
 
 
 @command.command("rename", epilog=options.examples("auwgent sessions rename 3f2a trip"))

@@ -143,8 +143,11 @@ class SessionStore(Protocol):
     async def put(self, session: Session) -> None:
         """Store a session that came from elsewhere. `SessionConflict` where its user has one of that id."""
 
-    async def fork(self, user_id: str, session_id: str, new_id: str) -> None:
-        """Copy a session with its turns. `SessionConflict` where the new id is taken."""
+    async def fork(self, user_id: str, session_id: str, new_id: str, *, at: str | None = None) -> None:
+        """Copy a session with its turns, or those up to the turn `at` with all results of its calls.
+
+        `SessionConflict` where the new id is taken.
+        """
 
     async def rename(self, user_id: str, session_id: str, new_id: str) -> None:
         """Give a session another id. `SessionConflict` where it is taken, or a run holds the session."""

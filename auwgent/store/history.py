@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, func, insert, literal, null, or_, select
+from sqlalchemy import Connection, Row, func, insert, literal, null, or_, select, true
 
 from auwgent.errors import ConfigError, SessionConflict, SessionNotFound
 from auwgent.session import Session, Turn, Usage, now
@@ -119,19 +119,66 @@ def put(connection: Connection, session: Session) -> None:
         connection.execute(insert(turns), rows)
 
 
-def copy(connection: Connection, session_no: int, new_id: str) -> int:
-    """Copy a session to another id of its user, without what a run that is not over has said so far."""
+def copied(history: Sequence[Turn], at: str) -> set[str] | None:
+    """Ids of the turns that a copy up to the turn `at` has: with all results of its calls, or of its siblings' calls.
+
+    None where there is no such turn. Calls before it whose results came later have none in the copy.
+    """
+    place = next((place for place, turn in enumerate(history) if turn.id == at), None)
+    if place is None:
+        return None
+    asked = place
+    if history[place].role == "tool":
+        answered = history[place].tool_call_id
+        for back in range(place, -1, -1):
+            if any(call.id == answered for call in history[back].tool_calls or ()):
+                asked = back
+                break
+    wanted = {call.id for call in history[asked].tool_calls or ()}
+    found = {turn.id for turn in history[: place + 1]}
+    wanted -= {turn.tool_call_id for turn in history[asked : place + 1] if turn.role == "tool"}
+    for turn in history[place + 1 :]:
+        if turn.role == "tool" and turn.tool_call_id in wanted:
+            wanted.discard(turn.tool_call_id)
+            found.add(turn.id)
+    return found
+
+
+def copy(connection: Connection, session_no: int, new_id: str, at: str | None = None) -> int:
+    """Copy a session to another id of its user, without what a run that is not over has said so far.
+
+    With `at` the copy ends with that turn. It is the root agent then that takes the next input.
+    """
     time = micros(now())
+    only = true()
+    if at is not None:
+        rows = connection.execute(sql.HISTORY, {"of_session": session_no}).all()
+        row = connection.execute(select(sessions).where(sessions.c.no == session_no)).one()
+        session = session_of(row.user_id, row.id, (row.system_prompt, row.stack), rows)
+        wanted = copied(session.turns, at)
+        if wanted is None:
+            raise SessionNotFound(f"session {row.id!r} has no turn {at!r}")
+        only = turns.c.id.in_(wanted)
     head = select(
         sessions.c.user_id,
         literal(new_id),
         literal(time),
         literal(time),
         sessions.c.system_prompt,
-        sessions.c.stack,
+        sessions.c.stack if at is None else literal(to_json(session.stack[:1])),
         sessions.c.id,
+        literal(at) if at is not None else null(),
     ).where(sessions.c.no == session_no)
-    names = ["user_id", "id", "created_at", "updated_at", "system_prompt", "stack", "forked_from"]
+    names = [
+        "user_id",
+        "id",
+        "created_at",
+        "updated_at",
+        "system_prompt",
+        "stack",
+        "forked_from",
+        "forked_at",
+    ]
     copy_no: int = connection.execute(
         insert(sessions).from_select(names, head).returning(sessions.c.no)
     ).scalar_one()
@@ -142,6 +189,7 @@ def copy(connection: Connection, session_no: int, new_id: str) -> int:
         select(literal(copy_no), null(), func.coalesce(turns.c.run_id, runs.c.id), *rest)
         .join_from(turns, runs, turns.c.run_no == runs.c.no, isouter=True)
         .where(turns.c.session_no == session_no, or_(runs.c.no.is_(None), runs.c.status.not_in(sql.LIVING)))
+        .where(only)
         .order_by(turns.c.seat, turns.c.no)
     )
     names = ["session_no", "run_no", "run_id", *(column.name for column in rest)]

@@ -244,13 +244,13 @@ class Sessions(RunStore):
     async def put(self, session: Session) -> None:
         await self._write(lambda connection: store.history.put(connection, session))
 
-    async def fork(self, user_id: str, session_id: str, new_id: str) -> None:
+    async def fork(self, user_id: str, session_id: str, new_id: str, *, at: str | None = None) -> None:
         await self._bury()
 
         def work(connection: Connection) -> None:
             row = store.history.find(connection, user_id, session_id)
             store.history.check_free(connection, user_id, new_id)
-            store.history.copy(connection, row.no, new_id)
+            store.history.copy(connection, row.no, new_id, at)
 
         await self._write(work)
 

@@ -199,7 +199,12 @@ def test_what_changes_sessions_tells_it_as_json(talked: Command) -> None:
 
     exported = done(talked("sessions", "export", "cat", "--json"))
     assert json.loads(exported)["id"] == "cat"
-    assert told("fork", "cat", "copy") == {"id": "copy", "user_id": "", "copy_of": "cat"}
+    assert told("fork", "cat", "copy") == {
+        "id": "copy",
+        "user_id": "",
+        "forked_from": "cat",
+        "forked_at": None,
+    }
     assert told("rename", "copy", "tom") == {"id": "tom", "user_id": "", "was": "copy"}
     assert told("import", "-", "--as", "again", stdin=exported) == {"id": "again", "user_id": ""}
     assert told("delete", "tom", "again") == {"deleted": ["tom", "again"]}

@@ -1,0 +1,76 @@
+"""A copy of a session up to any turn is a valid history."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auwgent.errors import SessionNotFound
+from auwgent.middleware import SQLModelSessions
+from auwgent.session import Session, ToolCall, Turn, paired
+from auwgent.store.history import copied
+
+# A message of the user, or one of the agent with so many calls, and whether a helper speaks before the results come.
+STEPS = st.lists(st.tuples(st.integers(-1, 3), st.booleans()), min_size=1, max_size=6)
+
+
+def history(steps: list[tuple[int, bool]], *, unique: bool) -> list[Turn]:
+    numbers, turns = count(), list[Turn]()
+    for calls, has_helper in steps:
+        if calls < 0:
+            turns.append(Turn(role="user", content="Hi", agent="Main"))
+            continue
+        asked = [ToolCall(id=f"c{next(numbers) if unique else number}", name="f") for number in range(calls)]
+        turns.append(Turn(role="assistant", content="Well.", agent="Main", tool_calls=asked or None))
+        if has_helper:
+            turns.append(Turn(role="assistant", content="Found.", agent="Helper"))
+        turns += [
+            Turn(role="tool", content="ok", agent="Main", tool_call_id=call.id, name="f", outcome="ok")
+            for call in asked
+        ]
+    return turns
+
+
+@given(STEPS, st.booleans(), st.data())
+def test_it_ends_with_that_turn_and_has_all_results_of_its_calls(
+    steps: list[tuple[int, bool]], unique: bool, data: st.DataObject
+) -> None:
+    turns = history(steps, unique=unique)
+    at = data.draw(st.sampled_from(turns))
+    wanted = copied(turns, at.id)
+    assert wanted is not None
+    kept = [turn for turn in turns if turn.id in wanted]
+    place = turns.index(at)
+    assert kept[: place + 1] == turns[: place + 1]
+    assert all(turn.role == "tool" for turn in kept[place + 1 :])
+    healed = paired(kept, where_said=True)
+    assert paired(healed, where_said=True) == healed
+    # Its own calls are answered as they were; only the call of a helper that was still at work is not.
+    closed = [turn for turn in healed if turn not in kept]
+    assert not closed or (at.agent == "Helper" and {turn.outcome for turn in closed} == {"unknown"})
+
+
+async def test_a_copy_says_where_it_came_from_and_goes_on(store: SQLModelSessions) -> None:
+    call = ToolCall(id="1", name="f")
+    turns = [
+        Turn(role="user", content="one", agent="Main"),
+        Turn(
+            role="assistant", content="", agent="Main", tool_calls=[call, call.model_copy(update={"id": "2"})]
+        ),
+        Turn(role="tool", content="a", agent="Main", tool_call_id="1", name="f", outcome="ok"),
+        Turn(role="tool", content="b", agent="Main", tool_call_id="2", name="f", outcome="ok"),
+        Turn(role="user", content="two", agent="Main"),
+    ]
+    await store.put(Session(id="s1", user_id="u1", stack=["Main", "Joker"], turns=turns))
+    for at, length in ((0, 1), (1, 4), (2, 4), (3, 4), (4, 5)):
+        await store.fork("u1", "s1", f"at-{at}", at=turns[at].id)
+        assert (await store.get("u1", f"at-{at}")).turns == turns[:length]
+    assert (await store.get("u1", "at-1")).stack == ["Main"]
+    assert {info.forked_from for info in await store.list_sessions("u1") if info.id != "s1"} == {"s1"}
+    with pytest.raises(SessionNotFound, match="has no turn 'nothing'"):
+        await store.fork("u1", "s1", "s2", at="nothing")
+    with pytest.raises(SessionNotFound):
+        await store.get("u1", "s2")
