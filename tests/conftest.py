@@ -21,6 +21,7 @@ hypothesis.settings.register_profile("random", deadline=None, print_blob=True)
 
 # Fixtures that start processes of their own, or talk to a server.
 STARTS_PROCESSES = {"aimock", "auwgent", "chat", "talk", "smollm2", "wheels"}
+STARTING = ("postgresql", "litellm-", "litellm]")  # in the parameters of a test
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
@@ -40,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if fixtures & STARTS_PROCESSES or "postgresql" in item.name:
+        if fixtures & STARTS_PROCESSES or any(name in item.name for name in STARTING):
             item.add_marker("process")
     if config.getoption("quick"):
         slow = [item for item in items if any(item.get_closest_marker(name) for name in ("process", "clock"))]

@@ -64,6 +64,7 @@ def blocks(body: dict[str, Any]) -> list[str]:
     return [json.dumps(block) for block in [*body.get("tools", []), *system, *content]]
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("alone")
 async def test_in_a_loop_of_ten_steps_little_is_left_unmarked() -> None:
     """What stands before a mark of the request before is read from the cache; the rest is new."""

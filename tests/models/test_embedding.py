@@ -59,6 +59,7 @@ async def test_a_provider_gives_vectors_over_http(aimock: Aimock) -> None:
     assert await embed(spec, ["a cat"]) == [[0.25, 0.5, -0.5]]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "path"),
     [

@@ -261,6 +261,7 @@ def search(streams: bool) -> list[Step]:
     return [stream_head(), *map(event, events), STREAM_END]
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("streams", [True, False], ids=["streamed", "whole"])
 async def test_what_the_provider_searched_for_is_not_a_call_but_goes_back_to_it(streams: bool) -> None:
