@@ -394,6 +394,7 @@ OTHERS: dict[str, tuple[str, list[Step], Any]] = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", OTHERS)
 async def test_odd_answers_of_other_formats(name: str) -> None:
     use, answer, expected = OTHERS[name]
