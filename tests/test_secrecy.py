@@ -105,7 +105,7 @@ async def test_a_handler_that_fails_ends_the_run_and_no_secret_of_it_is_shown_or
         with pytest.raises(AuwgentError, match="no luck with") as failed:
             await running.run("Hi")
     assert SECRET not in str(failed.value)
-    assert told == [{"message": "no luck with ***", "kind": "RuntimeError"}]
+    assert told[-1] == {"message": "the run failed: RuntimeError: no luck with ***", "kind": "RuntimeError"}
     stored = (tmp_path / "sessions.db").read_bytes()
     assert SECRET.encode() not in stored
     assert b"no luck with ***" in stored

@@ -44,6 +44,8 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> Finding:
 
 def place_of(error: ErrorDetails) -> Key:
     """Return the key of an error, without the names of the union variants that pydantic tried."""
+    if not error["loc"]:  # a key that is not text for pydantic, such as half a surrogate pair
+        return ()
     *around, last = error["loc"]
     named = error["type"] in ("extra_forbidden", "missing", "invalid_key")  # then the last one is a key
     return (

@@ -10,12 +10,17 @@ import pytest
 from pydantic import SecretStr
 
 from auwgent.config import Config, load
-from auwgent.errors import Problem
+from auwgent.errors import ConfigError, Problem
 
 Wrong = Callable[..., list[Problem]]
 File = Callable[[str], Path]
 AGENT = '[agent]\nmodel = "scripted/echo"\n'
 MORE = AGENT + '[models.main]\nuse = "openai/x"\n[helpers.Researcher]\ndescription = "d"\nmodel = "main"\n'
+
+
+def test_a_key_that_is_not_utf8_is_a_config_error() -> None:
+    with pytest.raises(ConfigError):
+        load({"agent": {"model": "scripted/echo"}}, overrides=["a\ud800b=1"])
 
 
 @pytest.fixture
