@@ -76,20 +76,6 @@ def cohere(word: str, _streams: bool, text: str) -> list[Step]:
     return [whole(json.dumps({"id": "c", "finish_reason": word, "message": said, "usage": usage}))]
 
 
-def ollama(word: str, streams: bool, text: str) -> list[Step]:
-    def line(text: str, **more: Any) -> str:
-        said = {"role": "assistant", "content": text}
-        return (
-            json.dumps({"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": said, **more}) + "\n"
-        )
-
-    end = {"done": True, "done_reason": word, "prompt_eval_count": 11, "eval_count": 7}
-    if not streams:
-        return [whole(line(text, **end))]
-    head = stream_head().replace(b"text/event-stream", b"application/x-ndjson")
-    return [head, *([piece(line(text, done=False))] if text else []), piece(line("", **end)), STREAM_END]
-
-
 def bedrock(word: str, streams: bool, text: str) -> list[Step]:
     usage = {"inputTokens": 11, "outputTokens": 7, "totalTokens": 18}
     content = [{"text": text}] if text else []
@@ -189,7 +175,6 @@ WIRES = (
         {"stop": "COMPLETE", "length": "MAX_TOKENS", "filtered": "ERROR_TOXIC", "broken": "ERROR"},
         streams=(False,),  # LiteLLM wants its events in a form of its own
     ),
-    Wire("Ollama", "ollama_chat/llama3.1", ollama, {"stop": "stop", "length": "length"}),
     Wire(
         "Bedrock",
         "bedrock/converse/anthropic.claude-sonnet-4-5-20250929-v1:0",
