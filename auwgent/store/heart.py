@@ -83,14 +83,16 @@ class Heart:
     def stops_for(self, run: Beating) -> None:
         """The run ended."""
         with self._guard:
-            self._runs.pop(run.run_key, None)
+            if self._is_of(run):
+                self._runs.pop(run.run_key, None)
 
     def drops(self, run: Beating) -> None:
         """The run is over, if it ever began, and that could not be written down: one of the next beats tells it."""
         with self._guard:
-            self._runs.pop(run.run_key, None)
-            self._dropped.add(run.run_key)
-            self._start()
+            if self._is_of(run):
+                self._runs.pop(run.run_key, None)
+                self._dropped.add(run.run_key)
+                self._start()
 
     def close(self) -> None:
         """Stop the thread. Not for a job of the database: the thread may be waiting for one."""
@@ -112,6 +114,11 @@ class Heart:
             self._database.write(work, patience=PATIENCE)
         except StoreError as error:
             log.warning("the store could not be left in order: %s", error)
+
+    def _is_of(self, run: Beating) -> bool:
+        """Whether nobody else in this process has the run of that name in his hands."""
+        other = self._runs.get(run.run_key)
+        return other is None or other() in (None, run)
 
     def _start(self) -> None:
         if self._thread is None:
