@@ -33,7 +33,9 @@ def config(server: Provider, *middleware: Any, name: str = "openai/test", **more
     return {"middleware": list(middleware), "agent": {"model": "main"}, "models": {"main": model}, **more}
 
 
-@pytest.mark.parametrize("name", ["openai/test", "anthropic/claude-test"])
+@pytest.mark.parametrize(
+    "name", ["openai/test", pytest.param("anthropic/claude-test", marks=pytest.mark.process)]
+)
 @pytest.mark.parametrize("params", [{}, {"max_tokens": 2000}])
 @pytest.mark.parametrize("breaks", [False, True])
 async def test_the_price_of_a_run_stays_below_its_limit(name: str, params: Any, breaks: bool) -> None:
