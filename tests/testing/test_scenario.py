@@ -33,7 +33,8 @@ CONFIG = {
 @pytest.mark.process
 async def test_a_scenario_shows_what_was_asked_said_and_streamed() -> None:
     scenario = await run_scenario(CONFIG, "40 and 2?", "Thanks")
-    assert scenario.names == ["tool_call", "tool_result", "response_text", "response_text"]
+    called = ["model_call", "tool_call", "tool_result"]
+    assert scenario.names == [*called, "model_call", "response_text", "model_call", "response_text"]
     assert scenario.of("tool_result")[0]["result"] == 42
     assert scenario.streamed == "It is 42.Bye."
     assert [(asked.agent, asked.system, asked.tools) for asked in scenario.asked] == [
