@@ -100,7 +100,7 @@ def _import() -> Any:
     litellm.suppress_debug_info = True
     litellm.disable_hf_tokenizer_download = True
     litellm.disable_streaming_logging = True
-    litellm.DEFAULT_MAX_RETRIES = 0  # an embedding's max_retries=0 counts there as none given
+    litellm.DEFAULT_MAX_RETRIES = 0  # type: ignore[attr-defined]  # an embedding's max_retries=0 counts there as none given
     _silence()  # again, since LiteLLM has set up its loggers by now
     return litellm
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, func, insert, literal, null, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, null, or_, select, true
 
 from auwgent.errors import ConfigError, SessionConflict, SessionNotFound
 from auwgent.session import Session, Turn, Usage, now
@@ -150,7 +150,7 @@ def copy(connection: Connection, session_no: int, new_id: str, at: str | None = 
     With `at` the copy ends with that turn. It is the root agent then that takes the next input.
     """
     time = micros(now())
-    only = true()
+    only: ColumnElement[bool] = true()
     if at is not None:
         rows = connection.execute(sql.HISTORY, {"of_session": session_no}).all()
         row = connection.execute(select(sessions).where(sessions.c.no == session_no)).one()

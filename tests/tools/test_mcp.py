@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from auwgent.config.tables import ToolOptions
 from auwgent.errors import ToolError
@@ -34,8 +35,14 @@ pytestmark = pytest.mark.process
 PROGRAM = Path(__file__).parent.parent / "support" / "mcp_server.py"
 
 
+def hidden(values: dict[str, str]) -> dict[str, SecretStr]:
+    return {name: SecretStr(value) for name, value in values.items()}
+
+
 def demo(name: str = "demo", *, timeout: float = 30, **env: str) -> McpServer:
-    return McpServer(name=name, command=sys.executable, args=(str(PROGRAM),), env=env, timeout=timeout)
+    return McpServer(
+        name=name, command=sys.executable, args=(str(PROGRAM),), env=hidden(env), timeout=timeout
+    )
 
 
 @asynccontextmanager
@@ -457,7 +464,9 @@ async def test_a_refusal_says_its_status_and_no_secret(caplog: pytest.LogCapture
     caplog.set_level("DEBUG")
     with refusing() as host:
         url = f"http://ada:pass-word-1@{host}/mcp?key=query-key-2"
-        server = McpServer(name="demo", url=url, headers={"Authorization": "Bearer canary-key-3"}, timeout=5)
+        server = McpServer(
+            name="demo", url=url, headers=hidden({"Authorization": "Bearer canary-key-3"}), timeout=5
+        )
         failure = await failure_of(server)
     assert failure.startswith(f"MCP server 'demo' refuses with HTTP status 401 at http://{host}/mcp: ")
     for text in (failure, repr(server), caplog.text):
@@ -466,9 +475,11 @@ async def test_a_refusal_says_its_status_and_no_secret(caplog: pytest.LogCapture
 
 
 def test_secrets_are_scrubbed_wherever_a_server_repeats_them() -> None:
-    server = McpServer(name="demo", url="http://127.0.0.1:9/mcp", headers={"Authorization": "Bearer canary"})
+    server = McpServer(
+        name="demo", url="http://127.0.0.1:9/mcp", headers=hidden({"Authorization": "Bearer canary"})
+    )
     assert server.scrubbed("canary Bearer canary") == "*** ***"
-    server = McpServer(name="demo", command="x", env={"TOKEN": "abc-123", "N": "1"})
+    server = McpServer(name="demo", command="x", env=hidden({"TOKEN": "abc-123", "N": "1"}))
     assert server.scrubbed("1 abc-123") == "1 ***"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 
 from auwgent.session import Media, Text
 from auwgent.tools import Tool
@@ -198,7 +199,11 @@ async def serving(**handlers: Any) -> AsyncIterator[str]:
 
 async def failure_at(url: str) -> str:
     servers = McpServers(
-        [McpServer(name="odd", url=url, headers={"Authorization": "Bearer canary-key"}, timeout=10)]
+        [
+            McpServer(
+                name="odd", url=url, headers={"Authorization": SecretStr("Bearer canary-key")}, timeout=10
+            )
+        ]
     )
     try:
         found = await listing(servers)
@@ -271,7 +276,9 @@ async def test_the_older_transport_is_spoken_where_the_newer_one_is_refused() ->
         return web.Response(status=202)
 
     async with serving(sse=sse, messages=messages) as url:
-        server = McpServer(name="odd", url=f"{url}/sse", headers={"Authorization": "Bearer k"}, timeout=10)
+        server = McpServer(
+            name="odd", url=f"{url}/sse", headers={"Authorization": SecretStr("Bearer k")}, timeout=10
+        )
         servers = McpServers([server])
         try:
             found = await listing(servers)
