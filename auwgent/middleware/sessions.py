@@ -15,10 +15,11 @@ from auwgent.middleware.kept import InFolder
 from auwgent.secrecy import scrubbed
 from auwgent.session import Session, new_id
 from auwgent.store.base import OnBusy
+from auwgent.store.hold import End, Hold, Mark, Stored
 from auwgent.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from auwgent.store.journal import Hold, Journal, Mark, Stored
+    from auwgent.store.journal import Journal
 
     Held = tuple[Journal, Hold]  # what a run writes with, and its right to write
 
@@ -70,7 +71,7 @@ class SQLModelSessions(Sessions, InFolder):
         """
         as_key = store.tables.as_key
         journal = await self.journal()
-        hold = store.journal.Hold(
+        hold = Hold(
             as_key("user_id", user_of(ctx)),
             as_key("session id", session.id),
             as_key("run id", ctx.runId),
@@ -112,7 +113,7 @@ class SQLModelSessions(Sessions, InFolder):
             if ctx.error is not None:
                 error = {"message": scrubbed(str(ctx.error)), "kind": kind_of(ctx.error)}
             try:
-                end = store.journal.End(ctx.status, error)
+                end = End(ctx.status, error)
                 await journal.database.run(journal.finish, hold, snapshot(session), end)
             finally:
                 self._waiting.wake(hold)
@@ -178,7 +179,7 @@ def mark_of(ctx: Context) -> Mark | None:
     point = ctx.get("checkpoint") or {}
     if point.get("at") not in ("tool_start", "tool_end"):
         return None
-    return store.journal.Mark(
+    return Mark(
         ends=point["at"] == "tool_end",
         call_id=point["call_id"],
         name=point.get("name", ""),

@@ -7,9 +7,8 @@ there, and for its attempt in the run; one that was taken for dead and replaced 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any
@@ -24,80 +23,8 @@ from auwgent.store.database import Database
 from auwgent.store.dialects import dialect_of
 from auwgent.store.heart import BeatWatch, Heart
 from auwgent.store.history import copy, opening, session_of
+from auwgent.store.hold import End, Hold, Interrupted, Mark, Stored
 from auwgent.store.tables import COUNTS, check_ids, micros, seated, to_json, turn_row
-
-
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class Hold:
-    """A run's place in the queue of its session, and then its right to write to it."""
-
-    user_id: str
-    session_id: str
-    run_id: str
-    session_no: int = 0
-    run_no: int = 0  # 0: not in the queue
-    attempt: int = 0
-    asked: str | None = None
-    settings: str | None = None  # JSON: what its row says of how it was asked for
-    usage: Usage | None = None  # what it has used so far
-    told: Usage | None = None  # what its row says of that
-    over: bool = False  # given up, or finished
-    seats: dict[str, float] = field(default_factory=dict)  # of the turns that are stored, by their ids
-    first_seat: float = 0.0  # of the last turn before those that were read
-    last_seat: float = 0.0
-    head: tuple[str, str] = ("", "")  # system prompt and stack, as they are stored
-    lock: threading.Lock = field(default_factory=threading.Lock)  # one thread at a time speaks for the run
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What names the session."""
-        return self.user_id, self.session_id
-
-    @property
-    def run_key(self) -> tuple[str, str]:
-        """What names the run."""
-        return self.user_id, self.run_id
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A line for the ledger: a tool is about to run, or has ended."""
-
-    ends: bool
-    call_id: str
-    name: str = ""
-    idempotent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a run ended."""
-
-    status: str
-    error: dict[str, str] | None = None  # its message and kind
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """A call without a result, of a run of this store that died; whether it had `begun`."""
-
-    call_id: str
-    name: str
-    args: dict[str, Any]
-    begun: bool
-    idempotent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What a run finds when it has got its session. `session` is None where there was none yet.
-
-    `interrupted` is None where each call has its result. A call without one that is not in it was asked for elsewhere:
-    it came with a session from outside, by a fork or an import, and is never made.
-    """
-
-    session: Session | None
-    interrupted: tuple[Interrupted, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
