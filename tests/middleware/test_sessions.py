@@ -278,7 +278,7 @@ async def test_runs_may_begin_before_the_store_is_open(url: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"url": "sessions.db"}, "no database URL"),
+        ({"url": "sessions.db"}, "not a database URL"),
         ({"url": "oracle://scott:tiger@host/db"}, "'oracle'"),
         ({"on_busy": "wait"}, "on_busy must be"),
         ({"retention": "90 days"}, '"90d"'),
