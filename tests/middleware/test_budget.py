@@ -399,9 +399,9 @@ async def test_processes_at_once_never_pay_more_than_the_budget(url: str) -> Non
 
 
 async def test_over_http(aimock: Aimock) -> None:
-    async with over_http(aimock, "budget", Budget(session={"tokens": 20})) as agent:
+    async with over_http(aimock, "budget", Budget(session={"tokens": 590})) as agent:
         session = await agent.run("Say hello")
         assert session.turns[-1].usage.input_tokens + session.turns[-1].usage.output_tokens == 20
-        with pytest.raises(LimitExceeded, match="20 of 20 tokens"):
+        with pytest.raises(LimitExceeded, match="20 of 590 tokens; the next request needs up to"):
             await agent.run("Say hello", session=session)
     assert len(aimock.journal("budget")) == 1

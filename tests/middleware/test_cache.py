@@ -329,7 +329,11 @@ async def test_over_http(aimock: Aimock) -> None:
         texts = []
         for _ in range(2):
             intents = [intent async for intent in agent.stream("Say hello")]
-            texts += [intent.value["text"] for intent in intents if not intent.partial]
+            texts += [
+                intent.value["text"]
+                for intent in intents
+                if not intent.partial and intent.name == "response_text"
+            ]
     assert texts == ["Hello! What can I do for you today?"] * 2
     assert len(aimock.journal("cache")) == 1
 
