@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from auwgent.errors import RunTaken, StoreError
+from auwgent.errors import RunTaken, SessionConflict, StoreError
 from auwgent.session import Session, ToolCall, Turn, Usage, now, paired
 from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow
@@ -154,7 +154,9 @@ class Journal:
         def work(connection: Connection) -> None:
             place = {"of_session": hold.session_no, "of_run": hold.run_no, "of_attempt": hold.attempt}
             if connection.execute(sql.FENCE, place).one_or_none() is None:
-                raise RunTaken(
+                # Who gave the run its id waits for what comes of it; of any other run this is the end.
+                taken = SessionConflict if hold.asked is None else RunTaken
+                raise taken(
                     f"session {hold.session_id!r} was taken over by another run, or deleted, because this run gave "
                     "no sign of life; nothing more of it was stored"
                 )
