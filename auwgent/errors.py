@@ -7,6 +7,7 @@ AuwgentError
 ├── ToolError           a tool failed, or was called with arguments that do not fit
 ├── LimitExceeded       a limit of the config was reached
 ├── SessionConflict     another run changed or holds the session
+│   └── RunTaken        the run of that id is over, or another process has it
 ├── SessionNotFound     no such session, or run, for this user
 ├── RunConflict         a run of that id was given another input, session or agent
 ├── RunFailed           a run that is over already did not complete
