@@ -8,7 +8,7 @@ way. Subclass `StoreSuite` in a test module, and pytest runs it all:
         def make(place: str) -> MyStore:
             return MyStore(place)
 
-Needs pytest and pytest-asyncio with `asyncio_mode = "auto"`.
+A store that tells of its runs, too, has `RunStoreSuite`. Needs pytest and pytest-asyncio with `asyncio_mode = "auto"`.
 """
 
 from __future__ import annotations
@@ -115,29 +115,6 @@ class StoreSuite:
         raw = len((await self._load(place)).model_dump_json())
         assert self.size(place) <= self.budget * raw
 
-    # Of its runs, if it tells of them
-
-    async def test_runs_are_told_with_how_they_ended(self, place: str) -> None:
-        async with opened(self.make, place) as store:
-            if not is_run_store(store):
-                pytest.skip("the store has not all verbs of a RunStore")
-            done = await StoreRun(store, "s1").start()
-            done.say("Hi")
-            await done.end()
-            broken = await StoreRun(store, "s2").start()
-            broken.say("Ho")
-            await broken.end("failed", ToolError("no such order"))
-            await talk(store, "Hi", "s1", "u2")
-            failed, completed = await store.runs("u1")
-            assert [run.run_id for run in (failed, completed)] == [broken.state.run_id, done.state.run_id]
-            assert (completed.status, completed.session_id, completed.error) == ("completed", "s1", None)
-            assert failed.error == {"message": "no such order", "kind": "ToolError"}
-            assert [run.session_id for run in await store.runs("u1", "failed")] == ["s2"]
-            assert [run.run_id for run in await store.runs("u1", session_id="s1")] == [done.state.run_id]
-            assert (await store.run("u1", done.state.run_id)).input == "Hi"
-            with pytest.raises(SessionNotFound):
-                await store.run("u2", done.state.run_id)
-
     # What fails
 
     async def test_a_failed_read_is_never_a_new_session(self, place: str) -> None:
@@ -212,6 +189,30 @@ class StoreSuite:
             except SessionConflict:
                 return False
             return True
+
+
+class RunStoreSuite(StoreSuite):
+    """Tests of a store that tells of its runs, too: one with the methods of `auwgent.store.base.RunStore`."""
+
+    async def test_runs_are_told_with_how_they_ended(self, place: str) -> None:
+        async with opened(self.make, place) as store:
+            assert is_run_store(store)
+            done = await StoreRun(store, "s1").start()
+            done.say("Hi")
+            await done.end()
+            broken = await StoreRun(store, "s2").start()
+            broken.say("Ho")
+            await broken.end("failed", ToolError("no such order"))
+            await talk(store, "Hi", "s1", "u2")
+            failed, completed = await store.runs("u1")
+            assert [run.run_id for run in (failed, completed)] == [broken.state.run_id, done.state.run_id]
+            assert (completed.status, completed.session_id, completed.error) == ("completed", "s1", None)
+            assert failed.error == {"message": "no such order", "kind": "ToolError"}
+            assert [run.session_id for run in await store.runs("u1", "failed")] == ["s2"]
+            assert [run.run_id for run in await store.runs("u1", session_id="s1")] == [done.state.run_id]
+            assert (await store.run("u1", done.state.run_id)).input == "Hi"
+            with pytest.raises(SessionNotFound):
+                await store.run("u2", done.state.run_id)
 
 
 @asynccontextmanager

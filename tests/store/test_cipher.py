@@ -20,7 +20,7 @@ from auwgent.errors import ConfigError, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.store.migrations import copy
 from auwgent.testing.runs import StoreRun, stored, talk
-from auwgent.testing.store_suite import StoreSuite
+from auwgent.testing.store_suite import RunStoreSuite
 from tests.support.worker import worker
 
 pytestmark = pytest.mark.process
@@ -30,7 +30,7 @@ KEY = "it's a 'key' – with \" all % of it"
 HEADER = b"SQLite format 3"
 
 
-class TestEncrypted(StoreSuite):
+class TestEncrypted(RunStoreSuite):
     budget = 2.2  # the ids of runs have an index
 
     @staticmethod

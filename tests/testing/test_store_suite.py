@@ -13,13 +13,13 @@ import pytest
 
 from auwgent.middleware import SQLModelSessions
 from auwgent.session import Session
-from auwgent.testing.store_suite import StoreSuite
+from auwgent.testing.store_suite import RunStoreSuite, StoreSuite
 from tests.support.databases import POSTGRES, database
 
 pytestmark = pytest.mark.process
 
 
-class TestSQLite(StoreSuite):
+class TestSQLite(RunStoreSuite):
     budget = 2.2  # the ids of runs have an index
 
     @staticmethod
@@ -36,7 +36,7 @@ class TestSQLite(StoreSuite):
         return Path(place).stat().st_size
 
 
-class TestPostgreSQL(StoreSuite):
+class TestPostgreSQL(RunStoreSuite):
     budget = 3.0
 
     @staticmethod
