@@ -33,14 +33,13 @@ POINTS = {
 
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a database for each point, whose owner is known to be dead, and a log of what the tools did."""
+    """A folder with a database for each point, whose owner is gone, and a log of what the tools did."""
     folder = tmp_path_factory.mktemp("crashed")
     for number, point in enumerate(POINTS):
         file = folder / f"{number}.db"
         killed.die_at(f"sqlite:///{file}", point, folder / f"{number}.log", "s", PROMPT)
-        with closing(sqlite3.connect(file)) as connection:
-            connection.execute("UPDATE auwgent_runs SET beat = 0")
-            connection.commit()
+        with closing(sqlite3.connect(file)) as connection:  # what it wrote is in that one file then
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,8 +174,9 @@ async def test_a_call_before_the_window_with_the_same_id_is_another_one(
         await run.save(at="tool_start", call_id="c0", name="pay", idempotent=False)
     await run.end("failed")
     again = await StoreRun(windowed, "s1").start()
-    known = {"c0": {"call_id": "c0", "name": "pay", "idempotent": False}}
-    assert again.ctx["interrupted"] == (known if begins else {})
+    assert again.ctx["interrupted"] == {
+        "c0": {"call_id": "c0", "name": "pay", "args": {}, "begun": begins, "idempotent": False}
+    }
     await again.end()
 
 
@@ -231,8 +233,10 @@ async def test_a_summary_of_what_lies_before_the_window_is_still_sent(
     await narrow.close()
 
 
-async def test_a_budget_of_a_session_counts_what_is_not_read(windowed: SQLModelSessions) -> None:
-    budget = Budget(session={"calls": 5})
+async def test_a_budget_of_a_session_counts_what_is_not_read(
+    windowed: SQLModelSessions, tmp_path: Path
+) -> None:
+    budget = Budget(session={"calls": 5}, url=f"sqlite:///{tmp_path / 'limits.db'}")
     table = bench(["Yes."] * 9, middleware=[windowed, budget])
     for number in range(5):
         await table.ask(f"Question {number}", session_id="s1", user_id="u1")
