@@ -9,7 +9,7 @@ from typing import Any
 
 from auwgent.models.base import ModelSpec
 from tests.support.aimock import Aimock
-from tests.support.proxy import Proxy, camel_case, proxy_to
+from tests.support.proxy import Proxy, camel_case, proxy_to, without_cache_points
 
 FEATURES = (
     "text",
@@ -135,12 +135,13 @@ DIRECT = (
     ),
 )
 PEERS = (*LITELLM, *DIRECT)
+ADAPTED = {"gemini": camel_case, "bedrock/converse": without_cache_points}  # for aimock
 
 
 @asynccontextmanager
 async def before(aimock: Aimock, peer: Peer) -> AsyncIterator[Proxy]:
     """The proxy through which `peer` is asked, and which sees what LiteLLM sends it."""
-    adapt = camel_case if peer.name == "gemini" else lambda body: body
+    adapt = ADAPTED.get(peer.name, lambda body: body)
     async with proxy_to(aimock.url, adapt) as proxy:
         yield proxy
 

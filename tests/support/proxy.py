@@ -57,6 +57,14 @@ def camel_case(body: Any) -> Any:
     }
 
 
+def without_cache_points(body: Any) -> Any:
+    """Bedrock takes a cache point among the tools, and aimock takes it for a tool without a name."""
+    if not isinstance(body, dict) or "toolConfig" not in body:
+        return body
+    tools = [tool for tool in body["toolConfig"]["tools"] if "cachePoint" not in tool]
+    return body | {"toolConfig": body["toolConfig"] | {"tools": tools}}
+
+
 def _camel(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
