@@ -57,14 +57,17 @@ def answer(wire: Wire, streams: bool, text: str = "", *calls: Called) -> list[St
 async def say(
     text: str | None, wire: Wire, url: str, streams: bool, *tools: Callable[..., Any], timeout: float = 5
 ) -> tuple[Session, Events]:
-    """A run of one and the same session on an agent just made, as after a restart; and the intents it had."""
+    """A run of one and the same session on an agent just made, as after a restart.
+
+    And the intents it had, but for each `model_call`.
+    """
     model: dict[str, Any] = {"use": wire.model, "via": wire.via, "base_url": url, "api_key": "sk-x"}
     model |= {"retries": 0, "timeout": timeout}
     agent = auwgent({"agent": {"model": "main", "tools": list(tools)}, "models": {"main": model}})
     seen: Events = []
     async with agent, aclosing(agent.stream(text, session_id="s", whole=not streams)) as stream:
         async for intent in stream:
-            if not intent.partial:
+            if not intent.partial and intent.name != "model_call":
                 seen.append((intent.name, intent.value))
         assert stream.session is not None
         return stream.session, seen
@@ -202,7 +205,7 @@ ARGUMENTS = {
     "null": "null",
     "a list": '["Paris"]',
     "a number": "7",
-    "doubled": '{"city": "Paris"}{"city": "Paris"}',
+    "two unlike": '{"city": "Paris"}{"city": "Rome"}',
     "double-braced": '{{"city": "Paris"}}',
 }
 
@@ -242,17 +245,18 @@ async def reads_of(wire: Wire, streams: bool, *calls: Called) -> tuple[Weather, 
     return weather, seen, read, session
 
 
-# In a whole answer of Anthropic's, arguments are JSON by its form.
-ODD = [
-    pytest.param(wire, streams, text, id=f"{wire}-{how}-{name}")
-    for wire in WIRES
-    for streams, how in ((True, "streamed"), (False, "whole"))
-    for name, text in ARGUMENTS.items()
-    if streams or not wire.model.startswith("anthropic/") or as_json(text)
-]
+def called_with(arguments: dict[str, str]) -> list[Any]:
+    """Each wire, streamed and whole; in a whole answer of Anthropic's, arguments are JSON by its form."""
+    return [
+        pytest.param(wire, streams, text, id=f"{wire}-{how}-{name}")
+        for wire in WIRES
+        for streams, how in ((True, "streamed"), (False, "whole"))
+        for name, text in arguments.items()
+        if streams or not wire.model.startswith("anthropic/") or as_json(text)
+    ]
 
 
-@pytest.mark.parametrize(("wire", "streams", "arguments"), ODD)
+@pytest.mark.parametrize(("wire", "streams", "arguments"), called_with(ARGUMENTS))
 async def test_odd_arguments_are_told_to_the_model_and_never_run(
     here: Path, wire: Wire, streams: bool, arguments: str
 ) -> None:
@@ -262,6 +266,21 @@ async def test_odd_arguments_are_told_to_the_model_and_never_run(
     [told] = read
     assert seen[0][1]["tool"] == "get_weather"
     assert json.dumps(seen[0][1]["message"])[1:-1] in json.dumps(told) + told
+
+
+@pytest.mark.parametrize(
+    ("wire", "streams", "arguments"), called_with({"doubled": '{"city": "Paris"}{"city": "Paris"}'})
+)
+async def test_arguments_written_twice_are_read_and_the_call_is_made_once(
+    here: Path, wire: Wire, streams: bool, arguments: str
+) -> None:
+    weather, seen, read, session = await reads_of(wire, streams, Called("get_weather", arguments))
+    assert weather.asked == ["Paris"]
+    assert [name for name, _ in seen] == ["tool_call", "tool_result", "response_text"]
+    [told] = read
+    assert "sunny in Paris" in told
+    [call] = [call for turn in session.turns for call in turn.tool_calls or ()]
+    assert call.args == {"city": "Paris"}
 
 
 @pytest.mark.parametrize("streams", BOTH, ids=["streamed", "whole"])
