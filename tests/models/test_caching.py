@@ -91,6 +91,24 @@ async def test_in_a_loop_of_ten_steps_little_is_left_unmarked() -> None:
     assert max(shares) < 0.2, shares
 
 
+@pytest.mark.process
+@pytest.mark.usefixtures("alone")
+async def test_bedrock_gets_the_marks_as_its_cache_points() -> None:
+    said = {"message": {"role": "assistant", "content": [{"text": "ok"}]}}
+    usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+    body = {"output": said, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 1}}
+    login = {"aws_region_name": "us-east-1", "aws_access_key_id": "AKIATEST", "aws_secret_access_key": "s"}
+    claude = "bedrock/converse/anthropic.claude-sonnet-4-5-20250929-v1:0"
+    async with raw_server([whole(json.dumps(body))]) as server:
+        model = LiteLLMModel(ModelSpec(name=claude, base_url=server.url, params=login))
+        await hear(model, asked(user("Hi"), *step(1), tools=[WEATHER], stream=False))
+    sent = server.requests[0].body
+    point = {"cachePoint": {"type": "default"}}
+    asking, _, result = sent["messages"]
+    for marked_part in (sent["toolConfig"]["tools"], sent["system"], asking["content"], result["content"]):
+        assert [one == point for one in marked_part] == [False, True]
+
+
 def test_tokens_written_to_a_cache_are_told_and_paid_for() -> None:
     details = Json(cached_tokens=400, cache_creation_tokens=500)
     usage = reported(Json(prompt_tokens=1000, completion_tokens=0, prompt_tokens_details=details))
