@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 
-from auwgent import ConfigError, ProviderError, RunConflict, RunFailed, SessionNotFound, auwgent
+from auwgent import (
+    ConfigError,
+    ProviderError,
+    RunConflict,
+    RunFailed,
+    SessionConflict,
+    SessionNotFound,
+    auwgent,
+)
 from auwgent.middleware import SQLModelSessions
 from tests.support import killed
 from tests.support.processes import forked
@@ -124,6 +133,30 @@ async def test_a_run_whose_session_was_deleted_is_not_done_again(url: str) -> No
         with pytest.raises(SessionNotFound, match="was deleted"):
             await shop.agent.run("Please pay", session_id="s1", run_id="order-7")
         assert shop.paid == ["paid"]
+
+
+class Thief:
+    """Takes the session away from a run that is about to call a tool, as one does that believes it dead."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+
+    def onIntent(self, name: str, value: Any, ctx: Any) -> None:
+        if name == "tool_call":
+            with self.engine.begin() as connection:
+                connection.execute(text("UPDATE auwgent_sessions SET run_no = NULL"))
+            self.engine.dispose()
+
+
+async def test_a_run_without_an_id_tells_that_it_lost_its_session(url: str) -> None:
+    """Nobody can wait for what comes of it, so that its failure is told as any other is."""
+    last: Any = None
+    async with Shop(url, PAY, before=Thief(url)) as shop:
+        with pytest.raises(SessionConflict, match="taken over by another run"):  # noqa: PT012
+            async for intent in shop.agent.stream("Please pay", session_id="s1"):
+                last = intent
+    assert (last.name, last.value["kind"]) == ("error", "SessionConflict")
+    assert shop.paid == []
 
 
 async def test_without_a_store_a_run_id_is_a_config_error() -> None:
