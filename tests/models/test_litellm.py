@@ -206,7 +206,8 @@ async def test_silence_ends_with_the_timeout(name: str, answer: list[Step]) -> N
         began = time.monotonic()
         with pytest.raises(ProviderError) as caught:
             await hear(model_of(spec(name, server.url, timeout=0.3)), asked(user("Hi")))
-        assert time.monotonic() - began < 3
+        # The first call of a process has LiteLLM import more, for seconds; the server would be silent for 30.
+        assert time.monotonic() - began < 20
     assert (caught.value.fault, caught.value.retryable) == ("timeout", True)
 
 
