@@ -164,6 +164,11 @@ class Answer:
         for name in _SERVER_RESULTS:  # each time all of them
             if fields.get(name):
                 self._server_results[name] = [dict(block) for block in fields[name]]
+        for call in map(dict, fields.get("server_tool_calls") or ()):  # from LiteLLM 1.110 on, each whole
+            if call["id"] not in {known.id for known in self._server_calls}:
+                function = dict(call["function"])
+                parts = len(self._server_calls), call["id"], function["name"], [function["arguments"]]
+                self._server_calls.append(_Call(*parts))
 
     def _sorted(self, spoken: Iterable[tuple[Kind, str]]) -> Iterator[Piece]:
         for kind, text in spoken:
