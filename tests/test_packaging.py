@@ -173,7 +173,7 @@ def dev(*args: str, root: Path = ROOT, cwd: Path = ROOT, **env: str) -> subproce
         text=True,
         cwd=cwd,
         env={**os.environ, "AUWGENT_CONFIG": "", **env},
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

@@ -39,7 +39,7 @@ class Command:
     def __call__(self, *args: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Done:
         options = self.options(env or {})
         if self.is_alone or not forks.can_take(options["env"]):
-            return subprocess.run(self.line(*args), input=stdin, capture_output=True, timeout=60, **options)
+            return subprocess.run(self.line(*args), input=stdin, capture_output=True, timeout=180, **options)
         words = self.line(*args)[1:]
         return forks.run(words, stdin=stdin, cwd=self.folder, env=options["env"], litellm=self.litellm)
 

@@ -78,7 +78,7 @@ def run(
     cwd: Path,
     env: Mapping[str, str],
     litellm: bool = False,
-    timeout: float = 60,
+    timeout: float = 180,
 ) -> Done:
     """Like `subprocess.run([sys.executable, *args])` with its output captured; `args` are `-m MODULE …` or `FILE …`."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
