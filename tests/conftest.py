@@ -76,3 +76,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     return _skip_is_failure(report)
+
+
+@pytest.fixture
+def no_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process moves its beat, whose statements come at their own times, where statements are counted."""
+    monkeypatch.setattr("auwgent.store.heart.SECONDS", 3600.0)

@@ -80,6 +80,7 @@ def statements() -> Iterator[list[str]]:
         event.remove(Engine, "before_cursor_execute", note)
 
 
+@pytest.mark.usefixtures("no_beats")
 async def test_a_turn_in_a_long_session_takes_no_more_statements(tmp_path: Path) -> None:
     counts = []
     async with agent(store(tmp_path)) as asked:
@@ -90,6 +91,7 @@ async def test_a_turn_in_a_long_session_takes_no_more_statements(tmp_path: Path)
     assert len(set(counts[1:])) == 1, counts
 
 
+@pytest.mark.usefixtures("no_beats")
 async def test_each_tool_call_takes_the_same_number_of_statements(tmp_path: Path) -> None:
     counts = []
     for calls in (2, 4, 8):

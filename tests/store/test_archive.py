@@ -148,6 +148,7 @@ async def test_search_goes_through_many_sessions_the_newest_first(store: SQLMode
     assert found == [(f"s{number}", f"turn {place}") for number in numbers for place in range(2)]
 
 
+@pytest.mark.usefixtures("no_beats")
 async def test_a_search_reads_no_session_whole(store: SQLModelSessions) -> None:
     for number in range(5):
         await talk(store, f"needle {number}", f"s{number}")

@@ -278,6 +278,7 @@ def rows_read() -> Iterator[list[int]]:
             connection.set_progress_handler(None, 0)
 
 
+@pytest.mark.usefixtures("no_beats")
 async def test_a_run_on_a_long_session_reads_no_more_than_on_a_short_one(url: str) -> None:
     store = SQLModelSessions(url, window=20)
     read = []
