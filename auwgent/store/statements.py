@@ -292,7 +292,7 @@ def unused(user_id: str | None, before: int | None, keep: int | None) -> Select[
 
 
 # What goes with a session: all but the ids of its runs, which are kept for a while so that none is done again.
-WORDLESS = dict.fromkeys(("input", "settings", "pending", "answers", "error"))
+WORDLESS = dict.fromkeys(("input", "settings", "pending", "answers", "progress", "error"))
 
 
 def removal(session_nos: Any, time: int) -> Sequence[Executable]:

@@ -85,7 +85,7 @@ class RunRow(Row, table=True):
         # Those that are not over are few among those that are.
         Index(
             "auwgent_runs_open",
-            *("status", "priority", "due_at"),
+            *("status", "queue", "priority", "due_at"),
             sqlite_where=text("ended_at IS NULL"),
             postgresql_where=text("ended_at IS NULL"),
         ),
@@ -104,17 +104,21 @@ class RunRow(Row, table=True):
     leg: int
     attempt: int  # of this leg or an earlier one: only the newest may write
     worker: MaybeCount = None  # the process that has it, from when it queues for its session
+    starts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  # without a new turn since
+    queue: MaybeWords = None  # which workers may take it
     priority: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     made_at: Count
     due_at: MaybeCount = None  # when it may begin, or when what it waits for is over
     started_at: MaybeCount = None
     ended_at: MaybeCount = None
+    cancel_at: MaybeCount = None  # when somebody wanted it to end
     asked: MaybeWords = None  # a hash of its input, session and agent
     input: MaybeWords = None  # JSON
     settings: MaybeWords = None  # JSON: context, profile, model, overrides, the caller's tools
     pending: MaybeWords = None  # JSON: the calls that wait for an answer
     answers: MaybeWords = None  # JSON: answers by the ids of calls
-    usage: MaybeWords = None  # JSON: what its limits have counted so far
+    usage: MaybeWords = None  # JSON: tokens and money so far
+    progress: MaybeWords = None  # JSON: what its later legs and attempts go on from
     error: MaybeWords = None  # JSON: kind and message
 
 

@@ -20,23 +20,27 @@ CREATE TABLE auwgent_runs (
 	leg INTEGER NOT NULL, 
 	attempt INTEGER NOT NULL, 
 	worker INTEGER, 
+	starts INTEGER DEFAULT '0' NOT NULL, 
+	queue TEXT, 
 	priority INTEGER DEFAULT '0' NOT NULL, 
 	made_at INTEGER NOT NULL, 
 	due_at INTEGER, 
 	started_at INTEGER, 
 	ended_at INTEGER, 
+	cancel_at INTEGER, 
 	asked TEXT, 
 	input TEXT, 
 	settings TEXT, 
 	pending TEXT, 
 	answers TEXT, 
 	usage TEXT, 
+	progress TEXT, 
 	error TEXT, 
 	UNIQUE (user_id, id), 
 	FOREIGN KEY(session_no) REFERENCES auwgent_sessions (no) ON DELETE SET NULL
 );
-INSERT INTO "auwgent_runs" VALUES(1,'u1','82becce83adf41f7bf4e3de41c147dcf',1,'completed',1,1,1,0,1795885307716774,NULL,1795885307716774,1795885307792247,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "auwgent_runs" VALUES(2,'ada','987e3ab5602049b8bc525343bc261841',2,'completed',1,1,1,0,1795885307800318,NULL,1795885307800318,1795885307815432,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "auwgent_runs" VALUES(1,'u1','82becce83adf41f7bf4e3de41c147dcf',1,'completed',1,1,1,0,NULL,0,1795885307716774,NULL,1795885307716774,1795885307792247,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "auwgent_runs" VALUES(2,'ada','987e3ab5602049b8bc525343bc261841',2,'completed',1,1,1,0,NULL,0,1795885307800318,NULL,1795885307800318,1795885307815432,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
 CREATE TABLE auwgent_schema (
 	version INTEGER NOT NULL, 
 	PRIMARY KEY (version)
@@ -94,7 +98,7 @@ CREATE TABLE auwgent_workers (
 	seen_at INTEGER NOT NULL
 );
 CREATE INDEX auwgent_sessions_used ON auwgent_sessions (user_id, updated_at);
-CREATE INDEX auwgent_runs_open ON auwgent_runs (status, priority, due_at) WHERE ended_at IS NULL;
+CREATE INDEX auwgent_runs_open ON auwgent_runs (status, queue, priority, due_at) WHERE ended_at IS NULL;
 CREATE INDEX auwgent_runs_queue ON auwgent_runs (session_no, no);
 CREATE INDEX auwgent_turns_seat ON auwgent_turns (session_no, seat);
 CREATE INDEX auwgent_calls_run ON auwgent_calls (run_no);
