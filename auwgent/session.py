@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
     model_serializer,
     model_validator,
 )
@@ -128,6 +129,7 @@ def _number(value: Any) -> Any:
     return value
 
 
+FROM_A_FILE = {"from": "file"}  # context of a validation that lets nothing pass as something else
 MOST = 10**15  # tokens; thousands of such counts can be added up in 64 bits
 Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MOST)]
 
@@ -147,13 +149,23 @@ class Usage(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _believable(cls, given: Any) -> Any:
-        """A provider's count beyond all measure is not believed, and costs nobody the answer it came with."""
-        if not isinstance(given, dict):
+    def _believable(cls, given: Any, info: ValidationInfo) -> Any:
+        """A provider's count beyond all measure is not believed, and costs nobody the answer it came with.
+
+        In a file that somebody imports it is refused.
+        """
+        if not isinstance(given, dict) or info.context is FROM_A_FILE:
             return given
         counts = [name for name in cls.model_fields if name.endswith("_tokens")]
         absurd = [name for name in counts if type(given.get(name)) is int and given[name] > MOST]
         return {**given, **dict.fromkeys(absurd, 0), "estimated": True} if absurd else given
+
+    @classmethod
+    def summed(cls, counts: Mapping[str, Any], *, estimated: bool) -> Usage:
+        """Return what a database has added up: numbers of any kind, None for nothing; no count is above `MOST`."""
+        usd = counts["usd"]
+        tokens = {name: min(MOST, int(count or 0)) for name, count in counts.items() if name != "usd"}
+        return cls(**tokens, usd=None if usd is None else float(usd), estimated=estimated)
 
     def __add__(self, other: Usage) -> Usage:
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
@@ -196,7 +208,7 @@ class ToolCall(Plain):
     """What the model asked for. Arguments that could not be parsed stand in `raw_args`, and `args` is empty."""
 
     id: Id
-    name: str
+    name: Id
     args: Annotated[dict[str, Any], AfterValidator(_shallow)] = Field(default_factory=dict)
     raw_args: str | None = None
 

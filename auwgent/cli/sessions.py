@@ -19,7 +19,7 @@ from auwgent.files import write_new
 from auwgent.render import conversation
 from auwgent.render.page import page
 from auwgent.render.terminal import for_output, one_line, paint, wants_colour
-from auwgent.session import Session, misfits, new_id
+from auwgent.session import FROM_A_FILE, Session, misfits, new_id
 from auwgent.store.base import Hit, RunInfo, RunStore, SessionStore
 
 LISTED = 20
@@ -291,7 +291,7 @@ def _write_new(path: Path, text: str) -> None:
 def _read(file: TextIO) -> Session:
     name = getattr(file, "name", "the input")
     try:
-        return Session.model_validate(json.load(file, parse_constant=_refuse))
+        return Session.model_validate(json.load(file, parse_constant=_refuse), context=FROM_A_FILE)
     except ValidationError as error:
         raise ConfigError(f"{name} does not hold a session: {misfits(error)}") from None
     except RecursionError:

@@ -78,6 +78,7 @@ def finish_reason(reply: Reply) -> FinishReason:
 
 def _tool_call(raw: RawCall, call_id: str) -> ToolCall:
     args = None if raw.cut else read_arguments(raw.arguments)
+    name = raw.name or "unknown"  # as it is sent back
     if args is not None:
-        return ToolCall(id=call_id, name=raw.name, args=args)
-    return ToolCall(id=call_id, name=raw.name, raw_args=encodable(raw.arguments))
+        return ToolCall(id=call_id, name=name, args=args)
+    return ToolCall(id=call_id, name=name, raw_args=encodable(raw.arguments))

@@ -117,9 +117,8 @@ class Journal:
         place = {"of_session": hold.session_no, "last_seat": hold.first_seat}
         row = self.database.read(lambda connection: connection.execute(sql.UNREAD, place).one())
         count, priced, *counts, estimated = row
-        *tokens, usd = counts
-        used = dict(zip(COUNTS, (*(number or 0 for number in tokens), usd), strict=True))
-        return UsageRow(hold.session_id, count, count - priced, Usage(**used, estimated=bool(estimated)))
+        used = Usage.summed(dict(zip(COUNTS, counts, strict=True)), estimated=bool(estimated))
+        return UsageRow(hold.session_id, count, count - priced, used)
 
     def close(self) -> None:
         """Stop showing that this process is alive. Not in a job: a last sign of life may be one."""

@@ -230,9 +230,8 @@ class Sessions(RunStore):
                 else row.key or "",
                 calls=row.calls,
                 unpriced=row.calls - row.priced,
-                usage=Usage(
-                    **{name: getattr(row, name) for name in store.tables.COUNTS},
-                    estimated=bool(row.estimated),
+                usage=Usage.summed(
+                    {name: getattr(row, name) for name in store.tables.COUNTS}, estimated=bool(row.estimated)
                 ),
             )
             for row in rows

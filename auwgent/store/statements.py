@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Executable,
+    Float,
     Select,
     and_,
     bindparam,
+    cast,
     delete,
     exists,
     false,
@@ -32,6 +35,12 @@ LEASE, DAY = 4_000_000, 86_400_000_000  # microseconds
 RUN_IDS = 30 * DAY  # for how long they outlive their session
 
 CLOCK = DatabaseClock()
+
+
+def _sum(counts: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the sum of counts. SQLite refuses one of whole numbers beyond 64 bits."""
+    return func.sum(cast(counts, Float))
+
 
 # Processes.
 
@@ -136,7 +145,7 @@ NEWEST = OF_SESSION.order_by(turns.c.seat.desc(), turns.c.no.desc()).limit(bindp
 UNREAD = select(
     func.count(turns.c.input_tokens),
     func.count(turns.c.usd),
-    *(func.sum(turns.c[name]) for name in COUNTS),
+    *(_sum(turns.c[name]) for name in COUNTS),
     func.max(turns.c.estimated),
 ).where(turns.c.session_no == bindparam("of_session"), turns.c.seat <= bindparam("last_seat"))
 OPEN_CALLS = (
@@ -267,7 +276,7 @@ def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:
             key.label("key"),
             func.count().label("calls"),
             func.count(turns.c.usd).label("priced"),
-            *(func.sum(turns.c[name]).label(name) for name in COUNTS),
+            *(_sum(turns.c[name]).label(name) for name in COUNTS),
             func.max(turns.c.estimated).label("estimated"),
         )
         .join_from(turns, sessions, turns.c.session_no == sessions.c.no)
@@ -276,7 +285,7 @@ def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:
         .where(true() if user_id is None else sessions.c.user_id == user_id)
         .where(true() if since is None else turns.c.created_at >= since)
         .group_by(key)
-        .order_by(func.sum(turns.c.input_tokens + turns.c.output_tokens).desc())
+        .order_by(_sum(turns.c.input_tokens + turns.c.output_tokens).desc())
     )
 
 

@@ -166,6 +166,12 @@ def test_what_is_exported_can_be_imported(talked: Command) -> None:
         '{"turns": [{"role": "user", "content": [{"type": "image", "url": "file:///etc/passwd"}]}]}',
         '{"turns": [{"role": "user", "content": [{"type": "file", "path": "/etc/passwd"}]}]}',
         '{"turns": [{"role": "assistant", "tool_calls": [{"id": "", "name": "pay", "args": {}}]}]}',
+        '{"turns": [{"role": "assistant", "tool_calls": [{"id": "1", "name": "", "args": {}}]}]}',
+        '{"turns": [{"role": "assistant", "usage": {"input_tokens": 100000000000000000000}}]}',
+        '{"turns": [{"role": "assistant", "usage": {"output_tokens": 1000000000000001}}]}',
+        '{"turns": [{"role": "assistant", "usage": {"input_tokens": 1e30}}]}',
+        '{"turns": [{"role": "assistant", "usage": {"cached_tokens": -1}}]}',
+        '{"turns": [{"role": "assistant", "usage": {"usd": 1e999}}]}',
         '{"version": 2}',
         '{"id": "a", "turns": [{"id": "1", "role": "user"}, {"id": "1", "role": "user"}]}',
         '{"id": "a\\u0000"}',
@@ -178,6 +184,15 @@ def test_an_import_that_is_no_session_is_refused(talked: Command, text: str) -> 
     assert "Traceback" not in ended.stderr
     assert "unexpected" not in ended.stderr
     assert ids(talked) == ["sky", "cat"]
+
+
+def test_a_count_that_cannot_be_is_told_by_turn_and_field(talked: Command) -> None:
+    turn = '{"role": "assistant", "usage": {"input_tokens": %d, "output_tokens": 1}}'
+    said = failed(talked("sessions", "import", "-", stdin=f'{{"turns": [{turn % 1}, {turn % 10**20}]}}'), 2)
+    assert said.startswith(
+        "error: the input does not hold a session: `turns[1].usage.input_tokens` should be less than"
+    )
+    assert said.count("\n") == 1
 
 
 def test_fork_rename_delete_and_prune(talked: Command) -> None:

@@ -14,14 +14,15 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from auwgent import auwgent
 from auwgent.errors import ConfigError, MiddlewareError, ProviderError, StoreError
 from auwgent.middleware import SQLModelSessions
-from auwgent.session import Usage, new_id
+from auwgent.session import MOST, Usage, new_id
 from auwgent.store.database import Database
 from auwgent.store.dialects import parse_url
+from auwgent.store.tables import turns
 from auwgent.testing.runs import StoreRun, stored, talk
 from tests.support.bench import Hook, short
 from tests.support.databases import POSTGRES, database
@@ -206,6 +207,24 @@ async def test_counts_beyond_32_bits_are_kept_and_added_up(url: str) -> None:
     assert row.usage == Usage(
         input_tokens=2 * 10**14, output_tokens=2**41, cached_tokens=2**32, reasoning_tokens=2**34
     )
+    await store.close()
+
+
+async def test_sums_beyond_all_measure_are_told_as_the_most_there_may_be(url: str) -> None:
+    store = SQLModelSessions(url)
+    run = await StoreRun(store, "s1").start()
+    for _ in range(3):
+        run.say("Hi", "assistant", usage=Usage(input_tokens=MOST, output_tokens=7, usd=0.5), model="a/b")
+    await run.end()
+    journal = await store.journal()  # as if there were thousands of such turns
+    many = 2**63 - 10
+    await journal.database.run(
+        journal.database.write,
+        lambda connection: connection.execute(update(turns).values(cached_tokens=many)),
+    )
+    for by in ("model", "agent", "day", "session"):
+        [row] = await store.usage(by)
+        assert row.usage == Usage(input_tokens=MOST, output_tokens=21, cached_tokens=MOST, usd=1.5)
     await store.close()
 
 
