@@ -37,6 +37,7 @@ class _Variant:
     name: str
     schema: Mapping[str, Any]
     check: Callable[[Any], tuple[Any, Any]]
+    is_type: bool  # a model or another type, of which there are instances
 
 
 class Output:
@@ -71,6 +72,14 @@ class Output:
             except OutputError as error:
                 first = first or error
         raise first or OutputError(_no_json(answer))
+
+    def instance(self, answer: str) -> Any:
+        """Return the answer as an instance of the type it is of; None where it fits none, or that is a JSON Schema."""
+        try:
+            name, _, live = self.validate(answer)
+        except OutputError:
+            return None
+        return live if self._variants[name].is_type else None
 
     def _fitting(self, value: Any) -> tuple[str, Any, Any]:
         names, inner = self._unframed(value)
@@ -205,7 +214,7 @@ def _of_type(kind: Any) -> _Variant:
             raise OutputError(f"a validator of {_called(kind)} broke: {describe(error)}") from error
         return plain, live
 
-    return _Variant(_called(kind), schema, check)
+    return _Variant(_called(kind), schema, check, is_type=True)
 
 
 def _called(kind: Any) -> str:
@@ -230,7 +239,7 @@ def _of_schema(schema: Mapping[str, Any]) -> _Variant:
             raise OutputError(_listed(wrong))
         return value, value
 
-    return _Variant(_safe(str(schema.get("title", ""))), schema, check)
+    return _Variant(_safe(str(schema.get("title", ""))), schema, check, is_type=False)
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from auwgent.engine.agent import Agent
 from auwgent.engine.state import Order
 from auwgent.errors import RunConflict, RunFailed, SessionNotFound
 from auwgent.secrecy import is_secret, is_secret_name, scrubbed
@@ -44,6 +45,15 @@ def asked_of(content: str | list[Part] | None, agent: str) -> str:
         return ""
     parts = content if isinstance(content, str) else [part.model_dump(mode="json") for part in content]
     return hashlib.sha256(json.dumps([parts, agent]).encode()).hexdigest()
+
+
+def with_output(session: Session, agents: Mapping[str, Agent]) -> Session:
+    """Return the session with its structured answer as an instance, where the agent that gave it has a type for it."""
+    answer, agent = session.answer(), agents.get(session.stack[-1]) if session.stack else None
+    output = None
+    if answer is not None and not answer.tool_calls and agent is not None and agent.output is not None:
+        output = agent.output.instance(answer.text)
+    return session.tell(session.status, session.pending, output)
 
 
 async def outcome_of(store: RunStore, order: Order) -> Session | Order:
@@ -86,6 +96,7 @@ async def _outcome(store: RunStore, run: RunInfo) -> Session:
     last = max((place for place, turn in enumerate(session.turns) if turn.run_id == run.run_id), default=None)
     if last is not None:
         session.turns = session.turns[: last + 1]
+    session.tell(run.status, run.calls)
     if run.status == "completed":
         return session
     told = run.error or {"message": f"the run was {run.status}", "kind": run.status}

@@ -9,23 +9,27 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from inspect import isclass
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Generic, Self, TypedDict, Unpack
 
 from auwgent.assembly import Parts, build, check_keys
 from auwgent.config import Config, examine
 from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.run import carry_out
 from auwgent.engine.state import Order, Run, Services, Sink
-from auwgent.errors import ConfigError, RunTaken
+from auwgent.errors import AuwgentError, ConfigError, RunTaken
 from auwgent.hooks.context import EMBED_OFF, check_context
 from auwgent.hooks.pipeline import Installed, Pipeline
 from auwgent.inputs import Input, content_of
 from auwgent.intents import Handlers
 from auwgent.locks import KeyedLock
-from auwgent.runs import asked_of, outcome_of, settings_of
-from auwgent.session import Session, new_id
+from auwgent.loops import finished
+from auwgent.render.page import notebook
+from auwgent.runs import asked_of, outcome_of, settings_of, with_output
+from auwgent.session import Answer_co, Session, new_id
 from auwgent.store.base import RunStore, SessionStore, is_run_store, is_store
 from auwgent.stream import Stream
+
+Session.shown_as = notebook
 
 LOOK = 1.0  # seconds between two looks at a process that may be dead
 
@@ -63,7 +67,7 @@ def auwgent(
     )
 
 
-class Runtime:
+class Runtime(Generic[Answer_co]):
     """An agent. It serves many runs at once; what belongs to one run lives in that run alone."""
 
     def __init__(
@@ -120,7 +124,7 @@ class Runtime:
         """The store of its sessions: the first middleware that has all the verbs of one."""
         return next((one for one in self.middleware if is_store(one)), None)
 
-    async def run(self, input: Input, **options: Unpack[RunOptions]) -> Session:
+    async def run(self, input: Input, **options: Unpack[RunOptions]) -> Session[Answer_co]:
         """Carry out one run; gives the session as it is then. Its options are those of `RunOptions`.
 
         Errors carry `.session`, as far as the run got.
@@ -128,7 +132,7 @@ class Runtime:
         variant, order = self._prepared(input, **options)
         return await self._carried(variant, order)
 
-    def stream(self, input: Input, **options: Unpack[RunOptions]) -> Stream:
+    def stream(self, input: Input, **options: Unpack[RunOptions]) -> Stream[Answer_co]:
         """Carry out one run, and give its intents as they come, partial ones too. Leaving the loop cancels the run."""
         run_id = options.get("run_id") or new_id()
 
@@ -149,16 +153,13 @@ class Runtime:
             raise ConfigError(EMBED_OFF)
         return await self._main.parts.embed(texts)
 
-    def run_sync(self, input: Input, **options: Unpack[RunOptions]) -> Session:
-        """`run` for code without an event loop, in any thread: opens the agent, runs, and closes it again.
+    def run_sync(self, input: Input, **options: Unpack[RunOptions]) -> Session[Answer_co]:
+        """`run` for plain code, in any thread and in a notebook: opens the agent, runs, and closes it again.
 
-        While other runs are under way or somebody else has it open, it stays open.
+        While other runs are under way or somebody else has it open, it stays open. Inside an event loop it takes a
+        thread of its own, and the loop stands still meanwhile: servers use `await agent.run(…)`.
         """
-        if _in_event_loop():
-            raise RuntimeError(
-                "run_sync was called inside a running event loop; use `await agent.run(…)` there"
-            )
-        return asyncio.run(self._run_once(input, options))
+        return finished(lambda: self._run_once(input, options))
 
     def preload(self) -> None:
         """Begin to load what the root agent's model needs, in a thread: LiteLLM takes seconds. Returns at once."""
@@ -261,9 +262,14 @@ class Runtime:
             store = variant.store if order.asked is not None else None
             if store is not None:
                 await variant.open()
-                known = await outcome_of(store, order)
+                try:
+                    known = await outcome_of(store, order)
+                except AuwgentError as error:
+                    if error.session is not None:
+                        with_output(error.session, variant.parts.agents)
+                    raise
                 if isinstance(known, Session):
-                    return known
+                    return with_output(known, variant.parts.agents)
                 order = known
             async with self._at_work(variant, order):
                 run = Run(variant.services, order, sink)
@@ -274,6 +280,9 @@ class Runtime:
                 except RunTaken:
                     if store is None:
                         raise
+                finally:
+                    run.session.tell("" if variant.store is None else run.status)
+                    with_output(run.session, variant.parts.agents)
             await asyncio.sleep(LOOK)  # it may have lost its process, which takes a while to be seen
 
     @asynccontextmanager
@@ -356,11 +365,3 @@ def check_options(options: Mapping[str, Any]) -> None:
 def user_of(values: Mapping[str, Any], user_id: str | None) -> str:
     """Return the user of a run: the one that was named, else the context value `userId`."""
     return str(values.get("userId") or "") if user_id is None else user_id
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -17,19 +17,21 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     model_serializer,
     model_validator,
 )
+from typing_extensions import TypeVar  # that of typing takes no default before Python 3.13
 
 from auwgent import words
 
 Outcome = Literal["ok", "error", "skipped", "denied", "unknown"]
 Role = Literal["user", "assistant", "tool"]
 FinishReason = Literal["stop", "tool_calls", "length", "filtered"]
-
+Answer_co = TypeVar("Answer_co", covariant=True, default=Any)  # the type of a structured answer
 
 LATEST = 2200  # year
 
@@ -249,10 +251,16 @@ class Turn(Plain):
         return self
 
 
-class Session(BaseModel):
-    """A conversation. `model_dump(mode="json")` is its stored and exported form."""
+class Session(BaseModel, Generic[Answer_co]):
+    """A conversation. `model_dump(mode="json")` is its stored and exported form.
+
+    `text`, `output`, `usage`, `status` and `pending` are computed: they are in no dump, and equal sessions may differ
+    in them. `output` is there after a run, `status` and `pending` after a run that is stored, or from the store.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    shown_as: ClassVar[Callable[[Any], str] | None] = None  # a session as HTML, for a notebook
 
     id: Id = Field(default_factory=new_id)
     user_id: str = ""
@@ -261,13 +269,73 @@ class Session(BaseModel):
     stack: list[str] = Field(default_factory=list)  # names, root first; the last one takes the next input
     turns: list[Turn] = Field(default_factory=list)
 
+    _output: Answer_co | None = PrivateAttr(default=None)
+    _status: str = PrivateAttr(default="")
+    _pending: list[dict[str, Any]] = PrivateAttr(default_factory=list)
+
     @property
     def text(self) -> str:
-        """The text of the last answer; empty where there is none."""
-        for turn in reversed(self.turns):
+        """The text of the answer since the newest user turn, by the agent that has the word; empty without one."""
+        return "" if (answer := self.answer()) is None else answer.text
+
+    @property
+    def output(self) -> Answer_co | None:
+        """The structured answer, as an instance of the agent's Pydantic model; None without a model or an answer."""
+        return self._output
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens and money of all its turns. `usd` is None where a model's price is not known."""
+        return _added(self.turns)
+
+    @property
+    def status(self) -> str:
+        """How its last run stands, such as `completed` or `paused`; empty where no store tells."""
+        return self._status
+
+    @property
+    def pending(self) -> list[dict[str, Any]]:
+        """The calls of a paused run that wait for an answer, as the intent `paused` tells of them."""
+        return self._pending
+
+    def usage_of(self, run_id: str) -> Usage:
+        """Tokens and money of the turns of one run."""
+        return _added(turn for turn in self.turns if turn.run_id == run_id)
+
+    def answer(self) -> Turn | None:
+        """The turn that holds the newest words to the user since the newest user turn, as far as there are any."""
+        heard = spoken_by(self.turns, self.stack[-1]) if self.stack else []
+        for turn in reversed(heard or self.turns):
+            if turn.role == "user":
+                return None
             if turn.role == "assistant" and turn.content:
-                return turn.text
-        return ""
+                return turn
+        return None
+
+    def tell(
+        self, status: str = "", pending: Sequence[dict[str, Any]] = (), output: Answer_co | None = None
+    ) -> Self:
+        """Set what is told of the session beside its data; gives the session."""
+        self._status, self._pending, self._output = status, list(pending), output
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return self.__dict__ == other.__dict__ if isinstance(other, Session) else NotImplemented
+
+    def __repr__(self) -> str:
+        of_user = f", user {self.user_id!r}" if self.user_id else ""
+        status = f", {self.status}" if self.status else ""
+        return f"<Session {self.id!r}{of_user}: {len(self.turns)} turns{status}>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str | None:
+        """The page of the conversation, for a notebook; None where nothing that draws pages is loaded."""
+        return None if Session.shown_as is None else Session.shown_as(self)
+
+
+def _added(turns: Iterable[Turn]) -> Usage:
+    return sum((turn.usage for turn in turns if turn.usage is not None), Usage(usd=0.0))
 
 
 def misfits(error: ValidationError, place: str = "") -> str:

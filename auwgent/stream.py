@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Protocol
+from typing import Any, Generic, Protocol
 
 from auwgent.engine.state import Run, Sink
 from auwgent.intents import Intent
-from auwgent.session import Session, Usage
+from auwgent.session import Answer_co, Session, Usage
 
 
 class Carry(Protocol):
     """Carries out a run: its intents go to the sink; who is told that it `began` may look at it."""
 
-    def __call__(self, sink: Sink, began: Callable[[Run], None], /) -> Awaitable[Session]: ...
+    def __call__(self, sink: Sink, began: Callable[[Run], None], /) -> Awaitable[Session[Any]]: ...
 
 
-class Stream:
+class Stream(Generic[Answer_co]):
     """A run as an asynchronous iterator of intents. `session` and `usage` are there once it is over."""
 
     def __init__(self, carry: Carry, run_id: str) -> None:
         self._carry = carry
         self.run_id = run_id
-        self.session: Session | None = None
+        self.session: Session[Answer_co] | None = None
         self.usage: Usage | None = None
         self._queue: asyncio.Queue[Intent | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(1)  # in the queue: the run waits for a slow reader

@@ -209,9 +209,16 @@ def test_run_sync_needs_no_loop_and_may_be_called_again() -> None:
     assert agent.run_sync("Hi").text == agent.run_sync("Hi").text == "Hello."
 
 
-async def test_run_sync_inside_a_loop_says_what_to_do() -> None:
-    with pytest.raises(RuntimeError, match=r"await agent\.run"):
-        auwgent(config()).run_sync("Hi")
+async def test_run_sync_inside_a_loop_takes_a_thread_of_its_own() -> None:
+    door = Door()
+    agent = auwgent(config(["You said: {user}"]) | {"middleware": [door]})
+    assert agent.run_sync("0").text == "You said: 0"
+    assert door.calls == ["open", "close"]
+    with pytest.raises(ProviderError):
+        auwgent(config([{"error": {"status": 401, "message": "wrong key"}}])).run_sync("Hi")
+    async with agent:
+        assert agent.run_sync("0").text == "You said: 0"
+        assert door.calls == ["open", "close", "open"]
 
 
 def test_one_agent_serves_threads_with_their_own_loops() -> None:

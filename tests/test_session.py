@@ -331,10 +331,43 @@ def test_turns_have_ids_of_their_own() -> None:
     assert len({Turn(role="user").id for _ in range(100)}) == 100
 
 
-def test_the_text_of_a_session_is_its_last_answer() -> None:
-    session = Session(turns=[Turn(role="assistant", content="one"), asks("a"), answers("a"), says("hm")])
-    assert session.text == "one"
+def test_the_text_of_a_session_is_the_answer_since_the_newest_words_of_the_user() -> None:
+    answered = [says("Hi"), Turn(role="assistant", content="one"), asks("a"), answers("a")]
+    assert Session(turns=answered).text == "one"
+    assert Session(turns=[*answered, says("hm")]).text == ""
     assert Session().text == ""
+
+
+def test_the_text_of_a_session_is_of_the_agent_that_has_the_word() -> None:
+    turns = [
+        Turn(role="user", content="Hi", agent="Main"),
+        Turn(role="assistant", tool_calls=[ToolCall(id="c1", name="Joker")], agent="Main"),
+        Turn(role="user", content="A joke", agent="Joker"),
+        Turn(role="assistant", content="Knock knock", agent="Joker"),
+        Turn(role="tool", tool_call_id="c1", name="Joker", agent="Main"),
+    ]
+    assert Session(stack=["Main"], turns=turns).text == ""
+    assert Session(stack=["Main", "Joker"], turns=turns).text == "Knock knock"
+
+
+def test_what_is_told_of_a_session_is_no_part_of_its_data() -> None:
+    told = Session(id="s").tell("paused", [{"id": "c1"}], output=5)
+    assert (told.status, told.pending, told.output) == ("paused", [{"id": "c1"}], 5)
+    plain = Session.model_validate(told.model_dump())
+    assert (plain.status, plain.pending, plain.output) == ("", [], None)
+    assert plain == told != Session(id="t")
+    assert told.model_dump_json() == plain.model_dump_json()
+    assert repr(told) == "<Session 's': 0 turns, paused>"
+    assert str(Session(id="s", user_id="ada")) == "<Session 's', user 'ada': 0 turns>"
+
+
+def test_a_session_adds_up_what_its_turns_used() -> None:
+    used = [Usage(input_tokens=1, usd=0.5), Usage(output_tokens=2, usd=0.25)]
+    turns = [Turn(role="assistant", run_id=f"r{number}", usage=one) for number, one in enumerate(used)]
+    session = Session(turns=turns)
+    assert session.usage == Usage(input_tokens=1, output_tokens=2, usd=0.75)
+    assert session.usage_of("r1") == used[1]
+    assert session.usage_of("none") == Session().usage == Usage(usd=0.0)
 
 
 def test_the_text_of_a_turn_leaves_media_out() -> None:

@@ -110,6 +110,7 @@ class Run(RunState):
         session = order.session.model_copy(deep=True) if order.session is not None else Session()
         session.id, session.user_id = order.session_id or session.id, order.user_id
         session.stack = session.stack or [services.root]
+        session.tell()  # what was told of an earlier run
         super().__init__(
             run_id=order.run_id,
             root_agent=services.root,

@@ -138,6 +138,12 @@ def page(session: Session) -> str:
     )
 
 
+def notebook(session: Session) -> str:
+    """Return the page in a frame of its own, so that its styles and the notebook's leave each other alone."""
+    whole = page(session).replace("&", "&amp;").replace('"', "&quot;")
+    return f'<iframe sandbox srcdoc="{whole}" style="width: 100%; height: 30em; border: 0"></iframe>'
+
+
 def conversation(turns: Sequence[Turn], colours: Mapping[str, int]) -> list[Message]:
     """Return the messages of the root, with what helpers said under the calls that they answered."""
     roots: list[Message] = []

@@ -74,6 +74,14 @@ def status_of(row: Row[Any]) -> str | None:
     return "interrupted" if is_silent or is_gone(row.place) else status
 
 
+def told(session: Session, row: Row[Any]) -> Session:
+    """Return the session with what `STATUS` has read of its last run."""
+    try:
+        return session.tell(status_of(row) or "", json.loads(row.pending or "[]"))
+    except ValueError as error:
+        raise damaged(session.id) from error
+
+
 def run_of(user_id: str, row: Row[Any], said: str | None = None) -> RunInfo:
     """A run by its row of `listed_runs`; `said` is the body of the turn that began it."""
     try:

@@ -200,7 +200,10 @@ class Sessions(RunStore):
         def work(connection: Connection) -> Session:
             row = store.history.find(connection, user_id, session_id)
             turns = connection.execute(store.statements.HISTORY, {"of_session": row.no}).all()
-            return store.history.session_of(user_id, session_id, (row.system_prompt, row.stack), turns)
+            found = store.history.session_of(user_id, session_id, (row.system_prompt, row.stack), turns)
+            who = {"user_id": user_id, "session_id": session_id}
+            last = connection.execute(store.statements.STATUS, who).one_or_none()
+            return found if last is None else store.history.told(found, last)
 
         session = await self._read(work)
         session.turns = paired(session.turns, where_said=True)  # calls that were interrupted
