@@ -212,7 +212,8 @@ BY_USE = (sessions.c.updated_at.desc(), sessions.c.no.desc())  # the last used f
 DAYS = turns.c.created_at // DAY
 LAST_RUN = select(runs.c.status, runs.c.worker, workers.c.place, workers.c.seen_at, CLOCK.label("time"))
 STATUS = (
-    LAST_RUN.add_columns(runs.c.pending).join_from(sessions, runs, runs.c.no == sessions.c.run_no)
+    LAST_RUN.add_columns(runs.c.pending)
+    .join_from(sessions, runs, runs.c.no == sessions.c.run_no)
     .join(workers, workers.c.no == runs.c.worker, isouter=True)
     .where(OWN)
 )

@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from auwgent import ProviderError, RunFailed, Session, auwgent
 from auwgent.middleware import SQLModelSessions
 from tests.support.bench import asks_helper
-from tests.support.databases import url  # noqa: F401
 
 
 class Report(BaseModel):
@@ -76,7 +75,9 @@ async def test_a_run_that_failed_has_no_output_and_tells_so(url: str) -> None:
 
 
 async def test_a_run_that_is_known_by_its_id_tells_the_same_again(url: str) -> None:
-    agent = auwgent(config(Report, {"when": "fail", "error": {"status": 401, "message": "k"}}, GOOD, store=url))
+    agent = auwgent(
+        config(Report, {"when": "fail", "error": {"status": 401, "message": "k"}}, GOOD, store=url)
+    )
     async with agent:
         first = await agent.run("Hi", session_id="s", run_id="r1")
         again = await agent.run("Hi", session_id="s", run_id="r1")
