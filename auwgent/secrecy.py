@@ -31,6 +31,7 @@ _MAY_BE_SECRET = re.compile(
     rf"{_WORDS}|passw|private|bearer|^key$|^pwd$|headers$|^env$|(?:^|_)auth$", re.IGNORECASE
 )
 _SECRET_TABLES = ("api_keys", "api_key", "encryption_key", "headers")
+_NO_SECRET = ("serve", "auth")  # the dotted path of a function
 
 
 def is_secret_name(name: object) -> bool:
@@ -49,7 +50,8 @@ def may_be_secret_name(name: str) -> bool:
 
 def is_secret(key: Iterable[str | int]) -> bool:
     """Return whether the value at a key of a config is secret by a name in it."""
-    return any(isinstance(part, str) and may_be_secret_name(part) for part in key)
+    key = tuple(key)
+    return key[-2:] != _NO_SECRET and any(isinstance(part, str) and may_be_secret_name(part) for part in key)
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------
@@ -260,6 +262,8 @@ def secrets_in(tree: Any, *, is_known: bool = False) -> Iterator[str]:
     match tree:
         case Mapping():
             for name, value in tree.items():
+                if name == _NO_SECRET[0] and isinstance(value, Mapping):
+                    value = {key: item for key, item in value.items() if key != _NO_SECRET[1]}
                 yield from secrets_in(value, is_known=is_known or may_be_secret_name(str(name)))
         case list() | tuple():
             for index, value in enumerate(tree):

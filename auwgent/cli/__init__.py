@@ -33,6 +33,7 @@ class CommandRow(NamedTuple):
 
 COMMANDS = (
     CommandRow("run", "auwgent.cli.run:command", "Ask the agent, or chat with it."),
+    CommandRow("serve", "auwgent.cli.serve:command", "Answer over HTTP."),
     CommandRow("init", "auwgent.cli.init:command", "Write a config to start from."),
     CommandRow("new", "auwgent.cli.new:command", "Write a middleware of your own to start from."),
     CommandRow("check", "auwgent.cli.check:command", "Find what would stop a run, without running it."),

@@ -19,6 +19,7 @@ from auwgent.cli.inventory import MARKS, InventoryItem, Report, Status, take
 from auwgent.cli.probes import Probes
 from auwgent.config import examine, in_file_order
 from auwgent.errors import ConfigError
+from auwgent.imports import late
 from auwgent.render.terminal import Style, one_line, paint, problems_text, wants_colour
 
 WIDEST = 40  # characters of a column
@@ -90,6 +91,11 @@ def check(
         report.problems += error.problems
         return 0
     take(config, parts, report)
+    if config.origin(("serve",)) != "default":
+        try:
+            late("auwgent.serve.protocol:named")(config)
+        except ConfigError as error:
+            report.problems += error.problems
     return asyncio.run(interruptible(Probes(config, parts, report).run(online=online)))
 
 

@@ -1,6 +1,7 @@
 """Reads a config into one frozen object, strictly, and tells everything that is wrong with it at once."""
 
 from auwgent.config.load import examine, in_file_order, load
+from auwgent.config.serve import PROTOCOLS, ServeConfig, TokenConfig
 from auwgent.config.settings import DEFAULT_MIDDLEWARE, Config
 from auwgent.config.tables import (
     AgentConfig,
@@ -21,6 +22,7 @@ from auwgent.limits import Limits
 
 __all__ = [
     "DEFAULT_MIDDLEWARE",
+    "PROTOCOLS",
     "AgentConfig",
     "Config",
     "EmbeddingConfig",
@@ -33,7 +35,9 @@ __all__ = [
     "MiddlewareEntry",
     "ModelConfig",
     "Price",
+    "ServeConfig",
     "TextFile",
+    "TokenConfig",
     "ToolEntry",
     "WorkflowEntry",
     "examine",

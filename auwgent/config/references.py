@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from auwgent.config.keys import Finding, Key, provider_name
+from auwgent.config.serve import PROTOCOLS
 from auwgent.words import did_you_mean, written
 
 Tree = Mapping[str, Any]
@@ -89,6 +90,7 @@ def check(tree: Tree) -> Iterator[Finding]:
     yield from _circles(models, "models", "fallbacks")
     yield from _circles(helpers, "helpers", "helpers")
     yield from _check_agent_names(tree, helpers)
+    yield from _check_served(tree, helpers)
     yield from _check_misplaced(tree)
     for name in _table(tree, "api_keys"):
         if provider_name(name) != name:  # in a dict these are taken for what they mean
@@ -153,6 +155,20 @@ def _check_agent_names(tree: Tree, helpers: Tree) -> Iterator[Finding]:
                 yield Finding(
                     ("middleware", index, "target", *place), f"`target`: there is no agent {name!r}", hint
                 )
+
+
+def _check_served(tree: Tree, helpers: Tree) -> Iterator[Finding]:
+    serve, root = _table(tree, "serve"), _table(tree, "agent").get("name", "Main")
+    for index, name in _texts(serve.get("agents")).items():
+        if name != root and name not in helpers:
+            key: Key = ("serve", "agents", index)
+            hint = did_you_mean(name, [str(root), *helpers]) or "it may be the root agent or a helper"
+            yield Finding(key, f"`{written(key)}`: there is no agent {name!r}", hint)
+    for index, name in _texts(serve.get("protocols")).items():
+        if name and name not in PROTOCOLS and names_provider(name):
+            key = ("serve", "protocols", index)
+            hint = did_you_mean(name, PROTOCOLS) or f"there are {', '.join(PROTOCOLS)}, or a dotted path"
+            yield Finding(key, f"`{written(key)}`: there is no protocol {name!r}", hint)
 
 
 def _check_misplaced(tree: Tree) -> Iterator[Finding]:

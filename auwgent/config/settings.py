@@ -15,6 +15,7 @@ from auwgent.config.envfile import DEFAULT
 from auwgent.config.keys import Aspect, Finding, Key
 from auwgent.config.layers import Layers
 from auwgent.config.references import used
+from auwgent.config.serve import ServeConfig
 from auwgent.config.tables import (
     AgentConfig,
     EmbeddingConfig,
@@ -72,6 +73,7 @@ class Config(BaseSettings):
     )
     embedding: EmbeddingConfig | None = Field(None, description="The model behind `ctx.embed`.")
     limits: Limits = Field(Limits(), description="What one run may use.")
+    serve: ServeConfig = Field(ServeConfig(), description="How the agent is served over HTTP.")
     imports: Imports = Field(Imports(), description="Where dotted paths are looked up.")
     env_file: EnvFile = Field(
         DEFAULT,

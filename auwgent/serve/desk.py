@@ -1,0 +1,188 @@
+"""The desk: begins runs for requests, finds those under way, and knows who may have them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.requests import Request
+
+from auwgent.config import ServeConfig
+from auwgent.errors import ConfigError, RunConflict
+from auwgent.inputs import Input, content_of
+from auwgent.runs import asked_of
+from auwgent.runtime import Runtime
+from auwgent.serve.faults import Refusal, bad_request
+from auwgent.serve.live import Live
+from auwgent.serve.metrics import Metrics
+from auwgent.serve.users import Who
+from auwgent.session import new_id
+from auwgent.store.base import RunStore, SessionStore, is_run_store
+
+HELD = 300.0  # seconds that what happened in a run is held behind its end
+MOST_HELD = 1_000  # runs whose intents are held behind their end
+
+
+class House:
+    """What outlives a change of the config: the runs under way, the figures, and whether it is closing."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.is_draining = False
+        self._legs: dict[tuple[str, str], list[Live]] = {}  # by user and run id, the newest leg last
+
+    def under_way(self) -> list[Live]:
+        """Return the legs that are not over."""
+        return [live for legs in self._legs.values() for live in legs if not live.is_over]
+
+    def legs(self, user: str, run_id: str) -> list[Live]:
+        """Return the legs of a run that are held here, the newest last."""
+        return list(self._legs.get((user, run_id), ()))
+
+    def add(self, live: Live) -> None:
+        """Hold a leg; let go of those that were over long ago."""
+        self._sweep()
+        self._legs.setdefault((live.user, live.run_id), []).append(live)
+
+    def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        over = [(key, live) for key, legs in self._legs.items() for live in legs if live.is_over]
+        for number, (key, live) in enumerate(over):
+            if now - live.ended_at > HELD or len(over) - number > MOST_HELD:
+                self._legs[key].remove(live)
+                if not self._legs[key]:
+                    del self._legs[key]
+
+
+class Desk:
+    """What a protocol is given: the agent under one config, and the runs of the house.
+
+    `config` is the table [serve], `store` the store of the sessions or None, `metrics` the figures of the process.
+    """
+
+    def __init__(self, house: House, agent: Runtime) -> None:
+        self.house, self.agent = house, agent
+        self.config: ServeConfig = agent.config.serve
+        self.metrics = house.metrics
+
+    @property
+    def store(self) -> SessionStore | None:
+        """The store of the agent's sessions."""
+        return self.agent.store
+
+    def run_store(self) -> RunStore:
+        """Return the store, which tells of runs; `Refusal` where there is none."""
+        if not is_run_store(self.store):
+            words = "this server keeps nothing: its config has no store that tells of runs"
+            raise Refusal(400, "no_store", words, retry=False)
+        return self.store
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The agents that a request may name, the default one first."""
+        return tuple(self.config.agents) or (self.agent.config.agent.name,)
+
+    def agent_named(self, name: str | None, param: str = "model") -> str:
+        """Return the agent that a request names, or the default one; `Refusal` 404 where it may not."""
+        if not name:
+            return self.agents[0]
+        if name not in self.agents:
+            words = f"there is no model {name!r} here; there are {', '.join(self.agents)}"
+            raise Refusal(404, "model_not_found", words, param=param)
+        return name
+
+    def begin(
+        self,
+        who: Who,
+        input: Input,
+        *,
+        agent: str,
+        background: bool = False,
+        **options: Any,
+    ) -> Live:
+        """Begin a run, or a later leg of one, for this user, and return what holds it; nothing is waited for.
+
+        `options` are those of `agent.run` but for the user. The same `run_id` again gives the run that is under way
+        or was held. `Refusal` where the input cannot be, or no run may begin now.
+        """
+        try:
+            content = content_of(input)
+        except ConfigError as error:
+            raise bad_request(str(error)) from None
+        asked = asked_of(content, agent)
+        run_id = options.get("run_id")
+        if run_id is not None and "answers" not in options and (legs := self.house.legs(who.user, run_id)):
+            return _joined(legs[-1], asked, options.get("session_id"))
+        self._check_room()
+        if options.get("keep") is not False and not options.get("session_id"):
+            options["session_id"] = new_id()
+        stream = self.agent.stream(content, user_id=who.user, **options)
+        live = Live(stream, self.metrics, user=who.user, session_id=options.get("session_id"), agent=agent)
+        live.is_background, live.asked = background, asked
+        self.house.add(live)
+        return live
+
+    def find(self, who: Who, run_id: str) -> Live | None:
+        """Return the newest leg of a run that is held in this process, if it is the user's."""
+        legs = self.house.legs(who.user, run_id)
+        return legs[-1] if legs else None
+
+    @asynccontextmanager
+    async def reading(self, live: Live) -> AsyncIterator[None]:
+        """Read a run that this request began: whoever leaves before its end cancels it, where the config says so."""
+        try:
+            yield
+        except GeneratorExit:
+            await self.left(live)
+            raise
+        except asyncio.CancelledError:
+            await self.left(live)
+            raise
+
+    async def left(self, live: Live) -> None:
+        """The one who asked for a run has left."""
+        if self.config.disconnect == "cancel" and not live.is_background:
+            await live.cancel()
+
+    async def whole(self, request: Request, live: Live) -> None:
+        """Wait until the leg is over, however it ends; whoever hangs up before leaves it."""
+        ended = asyncio.ensure_future(live.ended())
+        leaving = asyncio.ensure_future(_hung_up(request))
+        try:
+            await asyncio.wait([ended, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await self.left(live)
+                raise Refusal(499, "client_closed_request", "the client has left")
+        finally:
+            ended.cancel()
+            leaving.cancel()
+
+    def _check_room(self) -> None:
+        if self.house.is_draining:
+            raise Refusal(
+                503, "draining", "this server is closing; ask another one, or again soon", retry_after=5
+            )
+        if self.metrics.runs_active >= self.config.max_runs:
+            words = f"{self.config.max_runs} runs are under way, which is all that `max_runs` allows; try again soon"
+            raise Refusal(503, "overloaded", words, retry_after=1)
+
+
+def who(request: Request) -> Who:
+    """Return the user of a request, as the gate found it."""
+    found: Who = request.state.who
+    return found
+
+
+def _joined(live: Live, asked: str, session_id: str | None) -> Live:
+    if live.asked != asked:
+        raise RunConflict(f"there is a run {live.run_id!r} already, with another input, or of another agent")
+    if session_id is not None and session_id != live.session_id:
+        raise RunConflict(f"there is a run {live.run_id!r} already, for another session")
+    return live
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
