@@ -11,6 +11,7 @@ from auwgent.config import Config
 from auwgent.config.references import names_provider
 from auwgent.errors import Problem
 from auwgent.hooks.context import Embed
+from auwgent.model_settings import ModelSettings
 from auwgent.models.base import ModelSpec
 from auwgent.models.catalog import Catalog
 from auwgent.models.embedding import Embedder
@@ -123,18 +124,11 @@ def _table(config: Config, label: str, own: Any, fallbacks: tuple[ModelSpec, ...
     """Return what [models.<label>] says. A model of the user's own is called after its class and the table."""
     table = config.models[label]
     return ModelSpec(
-        name=table.use if own is None else f"{_class_name(table.use)}/{label}",
+        table.use if own is None else f"{_class_name(table.use)}/{label}",
+        **{name: getattr(table, name) for name in ModelSettings.model_fields},
         api_key=table.api_key.get_secret_value() if table.api_key else None,
         base_url=table.base_url,
         headers={name: value.get_secret_value() for name, value in table.headers.items()},
-        timeout=table.timeout,
-        retries=table.retries,
-        cooldown=table.cooldown,
-        cache=table.cache,
-        text_calls=table.text_calls,
-        via=table.via,
-        params=table.params,
-        price=table.price.model_dump(exclude_none=True) if table.price else None,
         fallbacks=fallbacks,
         label=label,
         own=own,

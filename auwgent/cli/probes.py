@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from auwgent.assembly import Parts
@@ -115,7 +114,7 @@ class Probes:
         await asyncio.gather(*(self._model(finding, spec) for finding, spec in wanted))
 
     async def _model(self, found: InventoryItem, spec: ModelSpec) -> None:
-        alone = replace(spec, fallbacks=(), retries=0)
+        alone = spec.changed(fallbacks=(), retries=0)
         limit = 2 * spec.timeout
         begun = time.monotonic()
         try:

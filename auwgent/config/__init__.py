@@ -13,12 +13,12 @@ from auwgent.config.tables import (
     McpConfig,
     MiddlewareEntry,
     ModelConfig,
-    Price,
     TextFile,
     ToolEntry,
     WorkflowEntry,
 )
 from auwgent.limits import Limits
+from auwgent.model_settings import Price
 
 __all__ = [
     "DEFAULT_MIDDLEWARE",

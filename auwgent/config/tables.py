@@ -23,12 +23,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from auwgent.limits import Count, Positive
+from auwgent.model_settings import ModelSettings
 from auwgent.secrecy import unsendable
 
 Item = TypeVar("Item")
 Many = Annotated[tuple[Item, ...], Strict(False)]  # TOML's lists are Python lists; their items stay strict
 Name = Annotated[str, Field(min_length=1)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 # Variants of a union, by kind. The brackets tell them from the keys among which they stand in an error's location.
@@ -276,21 +276,8 @@ class HelperConfig(AgentTable):
     )
 
 
-class Price(Table):
-    """What a model costs, in USD per million tokens."""
-
-    input: NotNegative = Field(description="USD per million tokens sent.")
-    output: NotNegative = Field(description="USD per million tokens received.")
-    cached: NotNegative | None = Field(
-        None, description="USD per million tokens read from the provider's cache; default: as `input`."
-    )
-    written: NotNegative | None = Field(
-        None, description="USD per million tokens written to that cache; default: as `input`."
-    )
-
-
-class ModelConfig(Table):
-    """A model with its endpoint, parameters and resilience."""
+class ModelUse(Table):
+    """Names a model: one of a provider, or a class of the user's own."""
 
     use: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
         description=f"`provider/model`, or the dotted path of a model class of your own: {PATH}."
@@ -300,28 +287,6 @@ class ModelConfig(Table):
         None, repr=False, description="Address of the endpoint; a trailing /v1 is optional."
     )
     headers: Headers = Field({}, description="HTTP headers sent along.")
-    timeout: Positive = Field(60.0, description="Seconds to the first byte, and between chunks.")
-    retries: int = Field(2, ge=0, description="How often a call that may pass later is tried again.")
-    fallbacks: Many[Name] = Field((), description="Models tried in order when this one stays unreachable.")
-    cooldown: NotNegative = Field(60.0, description="Seconds a failed model is passed over.")
-    cache: bool | Literal["auto"] = Field(
-        "auto",
-        description="Whether what will be read again is marked for the provider's cache; auto: not in a "
-        "question without tools and history.",
-    )
-    text_calls: bool = Field(
-        False, description="Whether its server leaves calls in the text, such as <tool_call>{…}</tool_call>."
-    )
-    via: Literal["litellm", "direct", "auto"] = Field(
-        "auto",
-        description="`auto`: our own client for OpenAI's wire format, LiteLLM for all others; or choose one.",
-    )
-    params: dict[str, Any] = Field(
-        {},
-        repr=False,
-        description="Parameters passed to the provider as they are; of a class of your own its keyword arguments.",
-    )
-    price: Price | None = Field(None, description="What it costs, where LiteLLM does not know.")
 
     @field_validator("use")
     @classmethod
@@ -329,6 +294,12 @@ class ModelConfig(Table):
         if not value or kind_of(value) not in ("<text>", "<object>"):
             raise refuse(f"should be `provider/model`, or the dotted path of a class: {PATH}")
         return value
+
+
+class ModelConfig(ModelSettings, ModelUse):
+    """A model with its endpoint, parameters and resilience."""
+
+    fallbacks: Many[Name] = Field((), description="Models tried in order when this one stays unreachable.")
 
 
 class McpConfig(Table):

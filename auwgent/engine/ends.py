@@ -37,7 +37,7 @@ def read(frame: Frame, reply: Reply, offered: dict[str, Capability], partials: P
     words = reply.said or (reply.text if reply.finish_reason == "refused" else "")
     if reply.finish_reason == "refused" and reply.text and reply.text not in words:
         words = f"{words}: {reply.text}"
-    failure = ended(replace(spec, name=reply.model or spec.name), replace(reply, said=words))
+    failure = ended(spec.changed(name=reply.model or spec.name), replace(reply, said=words))
     is_refusal = failure is not None and reply.finish_reason != "length"
     answers = [raw for raw in reply.calls if is_answer(offered.get(raw.name))]
     if failure is not None and (

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
+from pydantic import BaseModel, Field
+
+from auwgent.model_settings import ModelSettings
 from auwgent.models.ends import End
 from auwgent.session import Turn, Usage
 
@@ -117,30 +120,26 @@ class Retry:
 Piece = TextPiece | ReasoningPiece | CallPiece | Retry
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """Everything one model needs: endpoint, key, parameters. What may hold a secret stays out of its repr.
+class ModelSpec(ModelSettings):
+    """Everything one model needs: endpoint, key, settings. What may hold a secret stays out of its repr.
 
     `name` is `provider/model`; the provider is the text before the first slash.
     """
 
     name: str
-    api_key: str | None = field(default=None, repr=False)
-    base_url: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout: float = 60.0  # seconds: to the first byte and between chunks
-    retries: int = 2
-    cooldown: float = 60.0  # seconds
-    cache: bool | Literal["auto"] = "auto"
-    text_calls: bool = False  # it writes its calls as text
-    via: str = "auto"
-    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    price: Mapping[str, float] | None = None  # USD per million tokens: input, output, cached, written
+    api_key: str | None = Field(None, repr=False)
+    base_url: str | None = Field(None, repr=False)
+    headers: dict[str, str] = Field({}, repr=False)
     fallbacks: tuple[ModelSpec, ...] = ()
     label: str = ""  # the [models.*] name it was configured under, if any
-    own: Any = field(
-        default=None, repr=False, compare=False
-    )  # a model class of the user's, or an instance; None: a provider's
+    own: Any = Field(None, repr=False)  # a model class of the user's, or an instance; None: a provider's
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        BaseModel.__init__(self, name=name, **settings)
+
+    def changed(self, **settings: Any) -> Self:
+        """Return this spec with other settings, which are not validated."""
+        return self.model_copy(update=settings)
 
     @property
     def provider(self) -> str:

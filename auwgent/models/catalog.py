@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from auwgent.errors import ConfigError, ProviderError
@@ -55,7 +54,7 @@ class Catalog:
         if name in self._named:
             return self._with_keys(self._named[name])
         self._check_name(name)
-        return self._with_keys(ModelSpec(name=name))
+        return self._with_keys(ModelSpec(name))
 
     def window(self, name: str, /, **settings: Any) -> int | None:
         """Return tokens that the model and its fallbacks can read, where that is known; `settings` as for `get`."""
@@ -144,7 +143,7 @@ class Catalog:
         key = spec.api_key
         if key is None and spec.own is None:  # a class of the user's gets the keys of its own table alone
             key = key_for(spec.provider, self._api_keys, self._environ)
-        return replace(spec, api_key=key, fallbacks=tuple(self._with_keys(one) for one in spec.fallbacks))
+        return spec.changed(api_key=key, fallbacks=tuple(self._with_keys(one) for one in spec.fallbacks))
 
     def _changed(self, spec: ModelSpec, settings: Mapping[str, Any]) -> ModelSpec:
         """`spec` with a hook's settings. What belongs to a provider stays behind when that changes."""
@@ -152,16 +151,16 @@ class Catalog:
         if settings.get("model") or settings.get("provider"):
             spec = self._renamed(spec, settings.get("model"), settings.get("provider"))
         if "url" in settings:
-            spec = replace(spec, base_url=settings["url"])
+            spec = spec.changed(base_url=settings["url"])
         if "config" in settings:
-            spec = replace(spec, params=dict(settings["config"] or {}))
+            spec = spec.changed(params=dict(settings["config"] or {}))
         if "headers" in settings:
             headers = (settings["headers"] or {}).items()
             if spec.provider != before.provider:
                 headers = headers - before.headers.items()
-            spec = replace(spec, headers=dict(headers))
+            spec = spec.changed(headers=dict(headers))
         if settings.get("apiKey"):
-            spec = replace(spec, api_key=settings["apiKey"])
+            spec = spec.changed(api_key=settings["apiKey"])
         return spec
 
     def _renamed(self, spec: ModelSpec, model: str | None, provider: str | None) -> ModelSpec:
@@ -175,10 +174,10 @@ class Catalog:
         if name == spec.name:
             return spec
         if name.partition("/")[0] == spec.provider:
-            return replace(spec, name=name, price=None)
-        fresh = replace(self.spec(name), timeout=spec.timeout, retries=spec.retries, cooldown=spec.cooldown)
+            return spec.changed(name=name, price=None)
+        fresh = self.spec(name).changed(timeout=spec.timeout, retries=spec.retries, cooldown=spec.cooldown)
         via = "auto" if spec.via == "direct" else spec.via
-        return replace(fresh, cache=spec.cache, via=via, fallbacks=spec.fallbacks)
+        return fresh.changed(cache=spec.cache, via=via, fallbacks=spec.fallbacks)
 
     def _made_once(self, spec: ModelSpec, *, keep: bool) -> Route:
         """Return the model of this spec. One with settings for a single call is kept only where it holds weights."""

@@ -18,10 +18,11 @@ _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 def known_usd(spec: ModelSpec, usage: Usage, charged: Any) -> float | None:
     """Return the cost by the configured price, else as `charged` by the provider, where that is a number."""
     if spec.price is not None:
-        fresh = spec.price.get("input", 0.0)
-        cost = _plain(usage) * fresh + usage.output_tokens * spec.price.get("output", 0.0)
-        cost += usage.cached_tokens * spec.price.get("cached", fresh)
-        return (cost + usage.written_tokens * spec.price.get("written", fresh)) / 1_000_000
+        price = spec.price
+        cost = _plain(usage) * price.input + usage.output_tokens * price.output
+        cost += usage.cached_tokens * (price.input if price.cached is None else price.cached)
+        cost += usage.written_tokens * (price.input if price.written is None else price.written)
+        return cost / 1_000_000
     return charged if isinstance(charged, float) else None
 
 
@@ -64,8 +65,8 @@ def is_priced(spec: ModelSpec) -> bool:
 def highest_rates(spec: ModelSpec) -> tuple[float, float] | None:
     """Return the most that a token of input and of output may cost, in US dollars; None where nobody knows."""
     if spec.price is not None:
-        dearest = max(spec.price.get(side, 0.0) for side in ("input", "cached", "written"))
-        return dearest / 1_000_000, spec.price.get("output", 0.0) / 1_000_000
+        dearest = max(spec.price.input, spec.price.cached or 0.0, spec.price.written or 0.0)
+        return dearest / 1_000_000, spec.price.output / 1_000_000
     rates = {} if spec.own is not None else listed(spec)
     if rates.get("input_cost_per_token") is None:
         return None

@@ -28,6 +28,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from auwgent.errors import PASSING, ConfigError, Fault, ProviderError
+from auwgent.model_settings import Price
 from auwgent.models.base import (
     CallPiece,
     ModelRequest,
@@ -132,8 +133,8 @@ class ScriptedModel:
     def _counted(self, request: ModelRequest, answer: str) -> Usage:
         tokens_in = (len(request.system) + sum(len(turn.text) for turn in request.turns)) // 4
         tokens_out = math.ceil(len(answer) / 4)
-        price = self.spec.price or {}
-        usd = (tokens_in * price.get("input", 0) + tokens_out * price.get("output", 0)) / 1_000_000
+        price = self.spec.price or Price(input=0.0, output=0.0)
+        usd = (tokens_in * price.input + tokens_out * price.output) / 1_000_000
         return Usage(input_tokens=tokens_in, output_tokens=tokens_out, usd=usd, estimated=True)
 
     async def _wait(self, seconds: float) -> None:
