@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from auwgent.assembly.agents import agents
 from auwgent.assembly.keys import check_keys, environ_of, may_give_keys
-from auwgent.assembly.middleware import bundled, middleware, odd_orders
+from auwgent.assembly.middleware import bundled, companions, middleware, odd_orders
 from auwgent.assembly.models import catalog, embedder, models, unknown_providers
 from auwgent.assembly.tools import is_mcp, mcp_servers
 from auwgent.assembly.workbench import Key, Workbench
@@ -27,6 +27,7 @@ __all__ = [
     "build",
     "bundled",
     "check_keys",
+    "companions",
     "environ_of",
     "is_mcp",
     "may_give_keys",

@@ -5,15 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from auwgent import middleware as ours
 from auwgent.assembly.workbench import Key, Workbench, name_of
 from auwgent.config import Config, MiddlewareEntry
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import HOOKS, METHODS, misspelt_hooks
 from auwgent.hooks.pipeline import Installed
 from auwgent.middleware.kept import Configured, InFolder
+from auwgent.store.sessions import Sessions
 from auwgent.words import describe
+
+if TYPE_CHECKING:
+    from auwgent.middleware.redact import Redact
 
 T = TypeVar("T")
 
@@ -23,7 +28,23 @@ def middleware(bench: Workbench, more: Sequence[Installed]) -> list[Installed]:
     made = (_install(bench, ("middleware", n), entry) for n, entry in enumerate(bench.config.middleware))
     for one in more:
         check_targets(bench, ("middleware",), one)
-    return [*(one for one in made if one is not None), *more]
+    installed = [*(one for one in made if one is not None), *more]
+    instances = [one.instance for one in installed]
+    for store in instances:
+        if isinstance(store, Sessions):
+            store.companions.add(instances)
+    return installed
+
+
+def companions(config: Config) -> list[Redact]:
+    """Return the bundled middleware that keeps something beside the sessions of a config, as `bundled` does."""
+    named = {name for entry in config.middleware if isinstance(name := entry.use, str)}
+    names = ("auwgent.middleware.Redact", "auwgent.middleware.redact.Redact")
+    return (
+        bundled(config, ours.Redact)
+        if named & {*names, *(":".join(name.rsplit(".", 1)) for name in names)}
+        else []
+    )
 
 
 def bundled(config: Config, kind: type[T]) -> list[T]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
-from auwgent.assembly import bundled
+from auwgent.assembly import bundled, companions
 from auwgent.config import Config, load
 from auwgent.errors import ConfigError
 from auwgent.middleware.sessions import SQLModelSessions
@@ -58,7 +58,18 @@ SINCE = Since()
 
 def with_store(config: Path, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
     """Do the work on the opened store of a config. Nothing of the user's is imported for it."""
-    return with_one(SQLModelSessions, load(config), work)
+    return asyncio.run(_with_store(load(config), work))
+
+
+async def _with_store(config: Config, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
+    store = all_of(SQLModelSessions, config)[0]
+    beside = companions(config)
+    store.companions.add(beside)
+    try:
+        return await _on_opened(store, work)
+    finally:
+        for one in beside:
+            await one.close()
 
 
 def all_of(kind: type[Kept], config: Config) -> list[Kept]:

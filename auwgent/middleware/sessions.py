@@ -129,7 +129,9 @@ class SQLModelSessions(Sessions, InFolder):
                 if self.on_busy == "reject":
                     raise SessionConflict(f"session {hold.session_id!r} is held by another run")
                 if self.on_busy == "fork":
+                    original = hold.session_id
                     await database.run(journal.fork, hold, new_id())
+                    await self.companions.copied(hold.user_id, original, hold.session_id)
                     continue
                 await self._waiting.wait(hold, pause)
                 pause = min(pause * 1.5, LONGEST_PAUSE)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from pydantic import SecretStr
@@ -33,6 +33,7 @@ T = TypeVar("T")
 log = logging.getLogger("auwgent.store")
 
 PATIENCE = 30.0  # seconds a transaction is tried again while the database is locked or away
+UNKNOWN = 10.0  # seconds that a server may take to end the transaction of a connection that broke
 OPENING = 10.0  # seconds for a server that has never answered: its URL may be wrong
 
 
@@ -101,11 +102,14 @@ class Database:
             self._check_place()
             raise
 
-    def write(self, work: Callable[[Connection], T], *, patience: float = PATIENCE) -> T:
-        """Do `work` in a write transaction, in a job. It may be done again, so it changes nothing else."""
+    def write(self, work: Callable[[Connection], T], *, patience: float = PATIENCE, once: bool = False) -> T:
+        """Do `work` in a write transaction, in a job. It may be done again, so it changes nothing else.
+
+        `once` says that work which was committed must not be committed again, where nobody heard of the first time.
+        """
         if self.is_read_only:
             raise StoreError(f"{self.shown}: the database, or its folder, cannot be written")
-        return self._transact(self._writing, work, patience)
+        return self._transact(self._writing, _Once(self, work) if once else work, patience)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in a read transaction, in a job."""
@@ -252,6 +256,33 @@ class Database:
         )
         event.listen(engine, "connect", self._forget_wal)
         return engine
+
+
+class _Once(Generic[T]):
+    """Work that is not done again where it was committed, though the connection broke before that was heard."""
+
+    def __init__(self, database: Database, work: Callable[[Connection], T]) -> None:
+        self._database = database
+        self._work = work
+        self._mark: int | None = None  # of the try before
+        self._done: list[T] = []
+
+    def __call__(self, connection: Connection) -> T:
+        if self._mark is None or not self._was_committed(connection, self._mark):
+            self._mark = None
+            self._done = [self._work(connection)]
+            self._mark = self._database.dialect.mark(connection)
+        return self._done[0]
+
+    def _was_committed(self, connection: Connection, mark: int) -> bool:
+        until = time.monotonic() + UNKNOWN
+        while (end := self._database.dialect.end_of(connection, mark)) == "in progress":
+            if time.monotonic() > until:
+                raise StoreError(
+                    f"{self._database.shown}: whether this was stored is not known: look, and try again"
+                )
+            time.sleep(0.05)
+        return end == "committed"
 
 
 def _heard(job: asyncio.Future[Any]) -> None:

@@ -137,6 +137,14 @@ class SQLite:
         """Return why this database cannot be used, where that is so."""
         return None
 
+    def mark(self, connection: Connection) -> int | None:
+        """Return what to ask for a transaction by, should its commit be lost. None: one that fails was not done."""
+        return None
+
+    def end_of(self, connection: Connection, mark: int) -> str | None:
+        """Return how that transaction ended: `committed`, `aborted`, or `in progress` where it has not."""
+        return None
+
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """Return an `INSERT` that knows `ON CONFLICT`."""
         from sqlalchemy.dialects.sqlite import insert
@@ -209,6 +217,16 @@ class PostgreSQL:
         if encoding == "UTF8":
             return None
         return f"the database's encoding is {encoding}, Auwgent needs UTF8: CREATE DATABASE … ENCODING 'UTF8'"
+
+    def mark(self, connection: Connection) -> int | None:
+        """Return what to ask for a transaction by, should its commit be lost: its number."""
+        number: int = connection.execute(text("SELECT txid_current()")).scalar_one()
+        return number
+
+    def end_of(self, connection: Connection, mark: int) -> str | None:
+        """Return how that transaction ended: `committed`, `aborted`, or `in progress` where it has not."""
+        found: str | None = connection.execute(text("SELECT txid_status(:mark)"), {"mark": mark}).scalar()
+        return found
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """Return an `INSERT` that knows `ON CONFLICT`. It is slow to import, and loaded for this database alone."""

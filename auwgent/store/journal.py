@@ -109,7 +109,7 @@ class Journal:
     def fork(self, hold: Hold, new_id: str) -> None:
         """Copy the session that another run holds, as it was before, and queue for the copy instead."""
         with hold.lock:
-            self.database.write(lambda connection: copy(connection, hold.session_no, new_id))
+            self.database.write(lambda connection: copy(connection, hold.session_no, new_id), once=True)
             hold.session_id = new_id
 
     def unread(self, hold: Hold) -> UsageRow:

@@ -24,6 +24,7 @@ from auwgent.store.base import (
     UsageRow,
     parse_age,
 )
+from auwgent.store.companions import Companions, SessionKey
 from auwgent.store.schema import file_of, place_of
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Sessions(RunStore):
         self._durability = durability
         self._window = window
         self._opened: Journal | None = None
+        self.companions = Companions()
+        self._forgotten: list[SessionKey] = []  # those that opening the store has deleted
 
     # Open and closed
 
@@ -107,6 +110,8 @@ class Sessions(RunStore):
             await database.close()
             return first
         self._opened = journal
+        forgotten, self._forgotten = self._forgotten, []
+        await self.companions.deleted(forgotten)
         return journal
 
     async def schema(self) -> Schema:
@@ -255,6 +260,7 @@ class Sessions(RunStore):
             store.history.copy(connection, row.no, new_id, at)
 
         await self._write(work)
+        await self.companions.copied(user_id, session_id, new_id)
 
     async def rename(self, user_id: str, session_id: str, new_id: str) -> None:
         await self._bury()
@@ -265,6 +271,7 @@ class Sessions(RunStore):
             connection.execute(store.statements.NEW_ID, {"of_session": number, "new_id": new_id})
 
         await self._write(work)
+        await self.companions.renamed(user_id, session_id, new_id)
 
     async def delete(self, user_id: str, session_id: str) -> None:
         await self._bury()
@@ -275,16 +282,18 @@ class Sessions(RunStore):
                 connection.execute(statement)
 
         await self._write(work)
+        await self.companions.deleted([(user_id, session_id)])
         await self._compact()
 
     async def prune(
         self, user_id: str | None, *, before: datetime | None = None, keep: int | None = None
     ) -> int:
         await self._bury()
-        count = await self._write(lambda connection: _prune(connection, user_id, before, keep))
-        if count:
+        pruned = await self._write(lambda connection: _prune(connection, user_id, before, keep))
+        if pruned:
+            await self.companions.deleted(pruned)
             await self._compact()
-        return count
+        return len(pruned)
 
     # How
 
@@ -319,7 +328,9 @@ class Sessions(RunStore):
     def _forget_old(self, database: Database, age: timedelta) -> None:
         """Delete what is older. Where that fails, as on a full disk, what is there can still be used."""
         try:
-            database.write(lambda connection: _prune(connection, None, now() - age, None))
+            self._forgotten += database.write(
+                lambda connection: _prune(connection, None, now() - age, None), once=True
+            )
         except StoreError as error:
             log.warning("old sessions could not be deleted: %s", error)
 
@@ -329,7 +340,7 @@ class Sessions(RunStore):
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         database = (await self.journal()).database
-        return await database.run(database.write, work)
+        return await database.run(partial(database.write, work, once=True))
 
     async def _bury(self) -> None:
         """See which processes are dead, so that their runs hold up nothing. That may take as long as a lease."""
@@ -359,14 +370,16 @@ def _unheld(connection: Connection, user_id: str, session_id: str) -> int:
     return number
 
 
-def _prune(connection: Connection, user_id: str | None, before: datetime | None, keep: int | None) -> int:
+def _prune(
+    connection: Connection, user_id: str | None, before: datetime | None, keep: int | None
+) -> list[SessionKey]:
     doomed = store.statements.unused(user_id, _micros(before), keep)
-    numbers = connection.execute(doomed).scalars().all()
-    for start in range(0, len(numbers), SEARCHED):
-        some = numbers[start : start + SEARCHED]
+    found = connection.execute(doomed).all()
+    for start in range(0, len(found), SEARCHED):
+        some = [row.no for row in found[start : start + SEARCHED]]
         for statement in store.statements.removal(some, store.tables.micros(now())):
             connection.execute(statement)
-    return len(numbers)
+    return [(row.user_id, row.id) for row in found]
 
 
 def _preview(body: str | None) -> str:

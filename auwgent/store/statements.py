@@ -291,13 +291,15 @@ def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:
 
 
 def unused(user_id: str | None, before: int | None, keep: int | None) -> Select[Any]:
-    """Return the sessions not used since `before`, and all but the last used `keep` of each user, that no run holds."""
+    """Return number, user and id of sessions not used since `before`, or beyond the last `keep`, that no run holds."""
     place = func.row_number().over(partition_by=sessions.c.user_id, order_by=sessions.c.updated_at.desc())
-    ranked = select(sessions.c.no, sessions.c.user_id, sessions.c.updated_at, place.label("place")).subquery()
+    ranked = select(
+        sessions.c.no, sessions.c.user_id, sessions.c.id, sessions.c.updated_at, place.label("place")
+    ).subquery()
     is_old = false() if before is None else ranked.c.updated_at < before
     is_beyond = false() if keep is None else ranked.c.place > keep
     held = exists().where(runs.c.session_no == ranked.c.no, runs.c.status.in_(HOLDING))
-    found = select(ranked.c.no).where(or_(is_old, is_beyond), ~held)
+    found = select(ranked.c.no, ranked.c.user_id, ranked.c.id).where(or_(is_old, is_beyond), ~held)
     return found if user_id is None else found.where(ranked.c.user_id == user_id)
 
 

@@ -23,6 +23,7 @@ from auwgent.middleware.redact.kinds import DEFAULT_KINDS, PATTERNS
 from auwgent.middleware.redact.names import Names
 from auwgent.middleware.thoughts import changed
 from auwgent.session import Media, Part, Session, Text, ToolCall, Turn
+from auwgent.store.companions import SessionKey
 from auwgent.store.side import SideDatabase, vault
 
 DEFAULT_FILE = ".auwgent/secrets.db"
@@ -122,6 +123,29 @@ class Redact(Configured):
 
     async def onRunComplete(self, session: Session, ctx: Context) -> None:
         await self._save(ctx)
+
+    # As a companion of the store of sessions
+
+    async def session_copied(self, user_id: str, session_id: str, new_id: str) -> None:
+        """What the placeholders of a session stand for, they stand for in its copy."""
+        if (names := self._names.get((user_id, session_id))) is not None:
+            self._names[user_id, new_id] = names.copied()
+        if self._vault is not None:
+            await self._vault.run(self.folder, vault.copy, user_id, session_id, new_id)
+
+    async def session_renamed(self, user_id: str, session_id: str, new_id: str) -> None:
+        """They go along."""
+        if (names := self._names.pop((user_id, session_id), None)) is not None:
+            self._names[user_id, new_id] = names
+        if self._vault is not None:
+            await self._vault.run(self.folder, vault.move, user_id, session_id, new_id)
+
+    async def sessions_deleted(self, sessions: Sequence[SessionKey]) -> None:
+        """Nothing is known of them any more."""
+        for key in sessions:
+            self._names.pop(key, None)
+        if self._vault is not None:
+            await self._vault.run(self.folder, vault.forget, sessions)
 
     async def _of(self, ctx: Context) -> Redacting:
         found: Redacting | None = ctx.get(self.run_key)

@@ -44,6 +44,15 @@ class Names:
         self.unsaved[placeholder] = secret
         return placeholder
 
+    def copied(self) -> Names:
+        """Return names of their own for a copy of the session."""
+        copy = Names()
+        copy.learn(self._secrets)
+        copy._numbers.update(self._numbers)
+        copy._labels.update(self._labels)
+        copy.unsaved.update(self.unsaved)
+        return copy
+
     def learn(self, known: Mapping[str, str]) -> None:
         """Take over what was saved."""
         for placeholder, secret in known.items():

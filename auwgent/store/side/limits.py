@@ -96,7 +96,7 @@ def reserve(
             _add(connection, what, amount, at)
         return decided
 
-    return database.write(work)
+    return database.write(work, once=True)
 
 
 def add(database: Database, more: Mapping[What, Spent], at: datetime) -> None:
@@ -107,7 +107,7 @@ def add(database: Database, more: Mapping[What, Spent], at: datetime) -> None:
         for what, amount in more.items():
             _add(connection, what, amount, at)
 
-    database.write(work)
+    database.write(work, once=True)
 
 
 def forget(database: Database, scope: str, before: datetime) -> None:
@@ -135,7 +135,7 @@ def let_pass(database: Database, what: str, limit: int, span: timedelta, at: dat
         connection.execute(insert_into(connection, passed).values(what=key, at=time))
         return timedelta(0)
 
-    return database.write(work)
+    return database.write(work, once=True)
 
 
 def _add(connection: Connection, what: What, more: Spent, at: datetime) -> None:
