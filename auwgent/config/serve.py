@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
-from auwgent.config.tables import PATH, Many, Name, NotNegative, Secret, Table, kind_of, refuse
+from auwgent.config.tables import PATH, Many, Name, Secret, Table, kind_of, refuse
 from auwgent.limits import Count
+from auwgent.model_settings import NotNegative
 from auwgent.spans import parse_bytes
 
 # What `protocols` may name; anything else there is a dotted path.
