@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,8 +50,8 @@ def command(
     if port is not None:
         overrides += (f"serve.port={port}",)
 
-    def make() -> Runtime:
-        return auwgent(config, profile=profile, overrides=overrides)
+    def make(middleware: Sequence[Any]) -> Runtime:
+        return auwgent(config, profile=profile, overrides=overrides, middleware=middleware)
 
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logging.getLogger("auwgent.serve.access").setLevel(logging.WARNING if quiet else logging.INFO)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 from contextlib import AsyncExitStack
-from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from auwgent.errors import AuwgentError
 from auwgent.runtime import Runtime
 from auwgent.serve.desk import Desk, House
-from auwgent.serve.faults import Refusal, refusal_of
+from auwgent.serve.faults import refusal_of
 from auwgent.serve.gate import Gate
 from auwgent.serve.metrics import TYPE
 from auwgent.serve.openapi import document
@@ -38,16 +34,9 @@ class App:
         self.protocols = [make(maker, self.desk) for maker in found.makers]
         self.users = Users(agent.config.serve, found.auth)
         routes = [route for protocol in self.protocols for route in protocol.routes]
-        handlers: dict[Any, Any] = {
-            Exception: _failed,
-            HTTPException: _refused,
-            Refusal: _failed,
-            AuwgentError: _failed,
-        }
-        starlette = Starlette(routes=[*self._own(), *routes], exception_handlers=handlers)
-        starlette.router.redirect_slashes = False
+        router = Router([*self._own(), *routes], redirect_slashes=False)
         public = [path for protocol in self.protocols for path in protocol.public]
-        self._gate = Gate(starlette, agent.config.serve, self.users, (*PUBLIC, *public))
+        self._gate = Gate(router, agent.config.serve, self.users, (*PUBLIC, *public))
         self._stack = AsyncExitStack()
 
     async def open(self) -> None:
@@ -94,19 +83,5 @@ class App:
         return Response(self.house.metrics.text(), headers={"content-type": TYPE})
 
     async def _openapi(self, request: Request) -> Response:
-        return JSONResponse(document(self.protocols, with_users=self.users.are_asked))
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    return refusal_of(error).response()
-
-
-async def _refused(request: Request, error: HTTPException) -> Response:
-    """Answer what Starlette itself refuses: no such route, or no such method."""
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
-    words = {
-        404: f"there is no route {request.url.path!r} here",
-        405: f"{request.method} is not for this route",
-    }
-    message = words.get(error.status_code, str(error.detail))
-    return Refusal(error.status_code, code, message, headers=dict(error.headers or {})).response()
+        parts = [(one.paths, one.schemas) for one in self.protocols]
+        return JSONResponse(document(parts, with_users=self.users.are_asked))

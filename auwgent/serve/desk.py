@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,14 +12,16 @@ from starlette.requests import Request
 from auwgent.config import ServeConfig
 from auwgent.errors import ConfigError, RunConflict
 from auwgent.inputs import Input, content_of
+from auwgent.intents import Intent
 from auwgent.runs import asked_of
-from auwgent.runtime import Runtime
+from auwgent.runtime import RunOptions, Runtime
 from auwgent.serve.faults import Refusal, bad_request
 from auwgent.serve.live import Live
 from auwgent.serve.metrics import Metrics
+from auwgent.serve.told import Told, intents_of, told_of
 from auwgent.serve.users import Who
-from auwgent.session import new_id
-from auwgent.store.base import RunStore, SessionStore, is_run_store
+from auwgent.session import Session, new_id
+from auwgent.store.base import RunInfo, RunStore, SessionStore, is_run_store
 
 HELD = 300.0  # seconds that what happened in a run is held behind its end
 MOST_HELD = 1_000  # runs whose intents are held behind their end
@@ -116,13 +118,31 @@ class Desk:
         if run_id is not None and "answers" not in options and (legs := self.house.legs(who.user, run_id)):
             return _joined(legs[-1], asked, options.get("session_id"))
         self._check_room()
-        if options.get("keep") is not False and not options.get("session_id"):
+        if "keep" not in RunOptions.__annotations__:
+            options.pop("keep", None)
+        if options.get("keep") is not False and run_id is None and not options.get("session_id"):
             options["session_id"] = new_id()
         stream = self.agent.stream(content, user_id=who.user, **options)
         live = Live(stream, self.metrics, user=who.user, session_id=options.get("session_id"), agent=agent)
         live.is_background, live.asked = background, asked
         self.house.add(live)
         return live
+
+    def goes_on(self, who: Who, run: RunInfo, agent: str, **how: Any) -> Live:
+        """Begin the next leg of a paused run, whose answers are written down."""
+        return self.begin(who, None, agent=agent, session_id=run.session_id, answers=dict(run.answers), **how)
+
+    def speaks(self, agent: str) -> Callable[[str], bool]:
+        """Return whether what an agent says is meant for the user, where that one was asked."""
+        return lambda name: name == agent or self.agent.speaks_to_user(name)
+
+    def stored(self, live: Live, session: Session) -> Sequence[Intent]:
+        """Return the intents of a run as its session tells of them, where it happened in another process."""
+        return list(intents_of(session.turns, live.run_id))
+
+    def told(self, live: Live, session: Session) -> Told:
+        """Return what the leg said."""
+        return told_of(live.held() if live.count else self.stored(live, session), self.speaks(live.agent))
 
     def find(self, who: Who, run_id: str) -> Live | None:
         """Return the newest leg of a run that is held in this process, if it is the user's."""

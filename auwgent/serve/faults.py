@@ -12,6 +12,7 @@ from auwgent.errors import (
     AuwgentError,
     ConfigError,
     LimitExceeded,
+    MiddlewareError,
     ProviderError,
     RunConflict,
     RunFailed,
@@ -95,7 +96,10 @@ def refusal_of(error: BaseException) -> Refusal:
         case RunFailed(kind=kind):
             return _of_kind(kind, str(error))
         case RunConflict():
-            return Refusal(409, "run_id_reused", str(error), retry=False)
+            code = getattr(error, "code", "run_id_reused")
+            return Refusal(410 if code == "expired" else 409, code, str(error), retry=False)
+        case MiddlewareError(__cause__=StoreError() | LimitExceeded() as cause):
+            return refusal_of(cause)
         case SessionConflict():
             return Refusal(409, "session_busy", str(error), retry_after=1)
         case SessionNotFound():

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,9 +42,10 @@ class Gate:
         try:
             await self._let_in(scope, receive, answer)
         except Exception as error:
-            refusal = refusal_of(error)
-            if answer.begun:
-                raise
+            refusal = _of_route(error, scope) if isinstance(error, HTTPException) else refusal_of(error)
+            if answer.begun:  # all that is left is to break it off
+                answer.cut()
+                return
             if refusal.status == 413:
                 answer.headers["Connection"] = "close"
             await refusal.response()(scope, receive, answer)
@@ -64,6 +66,7 @@ class Gate:
                 answer.headers.update(window.take())
         receive = self._limited(headers, receive, answer)
         _check_type(scope, headers)
+        scope["app"] = self._app
         await self._app(scope, receive, answer)
 
     def _check_host(self, headers: Headers) -> None:
@@ -128,11 +131,28 @@ class _Answer:
                 headers[name] = value
         await self._send(message)
 
+    def cut(self) -> None:
+        """Break the connection off, as the answer cannot be completed."""
+        transport = self._scope.get("state", {}).get("transport")
+        if transport is not None:
+            transport.abort()
+
     def log(self) -> None:
         """Say what was asked, without its query: that may hold what nobody else is to read."""
         seconds = time.monotonic() - self._since
         path = self._scope["path"].encode("unicode_escape").decode()
         log.info("%s %s %d %.3f s", self._scope["method"], path, self.status, seconds)
+
+
+def _of_route(error: HTTPException, scope: Scope) -> Refusal:
+    """Return the refusal of what no route takes."""
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+    words = {
+        404: f"there is no route {scope['path']!r} here",
+        405: f"{scope['method']} is not for this route",
+    }
+    message = words.get(error.status_code, str(error.detail))
+    return Refusal(error.status_code, code, message, headers=dict(error.headers or {}))
 
 
 def _host_of(header: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Literal
 
-from auwgent.errors import goes_through
+from auwgent.errors import RunFailed, goes_through
 from auwgent.intents import Intent
 from auwgent.serve.metrics import Metrics
 from auwgent.session import Session, Usage
@@ -48,6 +49,7 @@ class Live:
         self.is_background = False
         self.leg = 1
         self.asked = ""  # a hash of its input
+        self.created = int(time.time())
         self.ended_at = 0.0  # by the loop's clock; 0 while it is under way
         self._stream, self._metrics = stream, metrics
         self._held: list[Intent | None] = []
@@ -88,6 +90,8 @@ class Live:
     async def outcome(self) -> Session:
         """Wait for its end and return the session; raises what ended it."""
         await asyncio.wait([self._task])
+        if self.status == "cancelled":
+            raise RunFailed("the run was cancelled", kind="cancelled")
         if self.error is not None:
             raise self.error
         assert self.session is not None
@@ -114,6 +118,10 @@ class Live:
     def holds(self, after: int) -> bool:
         """Return whether nothing that came behind that number is gone."""
         return after >= self._kept_from or None not in self._held[after : self._kept_from]
+
+    def held(self) -> list[Intent]:
+        """Return what is held: all whole intents, and pieces."""
+        return [intent for intent in self._held if intent is not None]
 
     def so_far(self) -> list[Intent]:
         """Return the whole intents, and the last piece of each answer that is not whole yet."""
@@ -160,7 +168,7 @@ class Live:
         upto = max(self._kept_from, self.count - keep)
         for place in range(self._kept_from, upto):
             intent = self._held[place]
-            if intent is not None and intent.partial:
+            if intent is not None and intent.partial and intent.name != "reasoning":  # no whole one follows
                 self._held[place] = None
         self._kept_from = upto
 

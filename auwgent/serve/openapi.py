@@ -1,4 +1,4 @@
-"""The OpenAPI document of a server: the paths of its protocols, put together."""
+"""The OpenAPI document of a server: the paths of its protocols, put together; and what they are written with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import auwgent
-from auwgent.serve.protocol import Protocol
 
 ERROR: Mapping[str, Any] = {
     "type": "object",
@@ -24,39 +23,51 @@ ERROR: Mapping[str, Any] = {
         }
     },
 }
-_STATUS = {
-    "type": "object",
-    "required": ["status"],
-    "properties": {"status": {"type": "string"}},
-}
+_STATUS = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
+_ALWAYS = (400, 401, 403, 413, 415, 421, 429, 500, 503)  # what any route may answer
 
 
 def refused(*statuses: int) -> dict[str, Any]:
     """Return the answers of a route that refuses with these statuses, and with those that every route may give."""
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {
-        str(status): {"description": "An error.", "content": content}
-        for status in sorted({400, 401, 403, 413, 415, 421, 429, 500, 503, *statuses})
-    }
+    return {str(status): {"$ref": "#/components/responses/Error"} for status in sorted({*_ALWAYS, *statuses})}
 
 
-def json_of(schema: Mapping[str, Any], description: str = "The answer.") -> dict[str, Any]:
-    """Return an answer, or a body, of that schema."""
-    return {"description": description, "content": {"application/json": {"schema": dict(schema)}}}
+def answer(schema: Mapping[str, Any] | str, description: str) -> dict[str, Any]:
+    """Return an answer in JSON, of a schema or of one of the document's by its name."""
+    of = {"$ref": f"#/components/schemas/{schema}"} if isinstance(schema, str) else dict(schema)
+    return {"description": description, "content": {"application/json": {"schema": of}}}
 
 
-def document(protocols: Iterable[Protocol], *, with_users: bool) -> dict[str, Any]:
-    """Return the document of these protocols."""
-    paths: dict[str, Any] = dict(_own(with_users))
+def events(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer that may come as server-sent events, too."""
+    content = {**whole["content"], "text/event-stream": {"schema": {"type": "string"}}}
+    return {**whole, "content": content}
+
+
+def path_text(name: str) -> dict[str, Any]:
+    """Return a part of a path."""
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def query(name: str, schema: Mapping[str, Any], description: str) -> dict[str, Any]:
+    """Return a parameter of a query."""
+    return {"name": name, "in": "query", "schema": dict(schema), "description": description}
+
+
+def document(
+    parts: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]], *, with_users: bool
+) -> dict[str, Any]:
+    """Return the document of these paths and schemas, a pair for each protocol."""
+    paths: dict[str, Any] = dict(_own())
     schemas: dict[str, Any] = {"Error": ERROR}
-    for protocol in protocols:
-        paths |= protocol.paths
-        schemas |= protocol.schemas
+    for more_paths, more_schemas in parts:
+        paths |= more_paths
+        schemas |= more_schemas
     made: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "Auwgent", "version": auwgent.__version__, "description": "An agent over HTTP."},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "responses": {"Error": answer("Error", "An error.")}},
     }
     if with_users:
         made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -64,20 +75,20 @@ def document(protocols: Iterable[Protocol], *, with_users: bool) -> dict[str, An
     return made
 
 
-def _own(with_users: bool) -> Iterable[tuple[str, Any]]:
-    status = json_of(_STATUS)
+def _own() -> Iterable[tuple[str, Any]]:
+    status = answer(_STATUS, "How it stands.")
     for path, summary, more in (
         ("/health", "Whether the process is alive", {}),
         ("/ready", "Whether it takes requests", {"503": status}),
     ):
-        answers = {"200": status, **refused(), **more}
-        yield path, {"get": {"summary": summary, "security": [], "responses": answers}}
+        yield (
+            path,
+            {"get": {"summary": summary, "security": [], "responses": {"200": status, **refused(), **more}}},
+        )
     text = {
         "description": "OpenMetrics.",
         "content": {"application/openmetrics-text": {"schema": {"type": "string"}}},
     }
     yield "/metrics", {"get": {"summary": "Figures of this process", "responses": {"200": text, **refused()}}}
-    yield (
-        "/openapi.json",
-        {"get": {"summary": "This document", "responses": {"200": json_of({"type": "object"}), **refused()}}},
-    )
+    itself = answer({"type": "object"}, "The document.")
+    yield "/openapi.json", {"get": {"summary": "This document", "responses": {"200": itself, **refused()}}}

@@ -52,7 +52,7 @@ from auwgent.serve.desk import Desk
 from auwgent.words import describe
 
 # Where those are that `protocols` may name, and what is always there.
-OURS: Mapping[str, str] = {}
+OURS: Mapping[str, str] = {"chat": "auwgent.serve.chat:chat"}
 ALWAYS: Sequence[str] = ()
 
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,20 +19,23 @@ from auwgent.errors import AuwgentError, ConfigError
 from auwgent.runtime import Runtime
 from auwgent.serve.app import App
 from auwgent.serve.desk import House
+from auwgent.serve.instructions import Instructions
 from auwgent.words import describe
 
 log = logging.getLogger("auwgent.serve")
+
+Make = Callable[[Sequence[Any]], Runtime]
 
 CLOSING = 5  # seconds that answers under way have once their runs are over
 
 
 class Server:
-    """Serves an agent until a signal ends it. `make` builds the agent from its config, again on SIGHUP."""
+    """Serves an agent until a signal ends it. `make` builds it, with more middleware behind its own."""
 
-    def __init__(self, make: Callable[[], Runtime], say: Callable[[str], None]) -> None:
+    def __init__(self, make: Make, say: Callable[[str], None]) -> None:
         self._make, self._say = make, say
         self.house = House()
-        self._app = App(self.house, make())
+        self._app = self._made()
         self._stopped = asyncio.Event()
         self._interrupts: list[int] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,6 +55,9 @@ class Server:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the request to the app of the config in force."""
         await self._app(scope, receive, send)
+
+    def _made(self) -> App:
+        return App(self.house, self._make([Instructions()]))
 
     async def _serve(self, listening: socket.socket) -> None:
         server = _Uvicorn(
@@ -124,8 +130,7 @@ class Server:
         """Serve the config as it is now to new requests; keep the old one where the new is wrong."""
         old = self._app
         try:
-            agent = await asyncio.to_thread(self._make)
-            new = App(self.house, agent)
+            new = await asyncio.to_thread(self._made)
             await new.open()
         except AuwgentError as error:
             self._say(f"the config was not read again, and the old one stays:\n{error}")
@@ -133,7 +138,7 @@ class Server:
         except Exception as error:  # the user's code, which may raise anything
             self._say(f"the config was not read again, and the old one stays: {describe(error)}")
             return
-        before, after = old.agent.config.serve, agent.config.serve
+        before, after = old.agent.config.serve, new.agent.config.serve
         if (before.host, before.port) != (after.host, after.port):
             self._say("host and port stay as they are until the server is started again")
         self._app = new
@@ -169,7 +174,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host}, port {port}: {words}") from None
 
 
-def serve(make: Callable[[], Runtime], say: Callable[[str], None]) -> int:
+def serve(make: Make, say: Callable[[str], None]) -> int:
     """Serve the agent that `make` builds until a signal ends it; gives the exit code. `say` is told of it in lines."""
 
     async def run() -> int:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from auwgent.serve.live import CutOff
@@ -91,6 +92,9 @@ class EventStream:
             await asyncio.sleep(PING)
             if time.monotonic() - self._sent >= PING:
                 await send({"type": "http.response.body", "body": b": ping\n\n", "more_body": True})
+
+
+Answer = Response | EventStream  # of a route
 
 
 async def _left(receive: Receive) -> None:
