@@ -115,8 +115,8 @@ class Pending:
         ):
             await self._forget(who.user, run.session_id or "", run.run_id)
             raise Refusal(410, "expired", "those calls were open for more than an hour", retry=False)
-        await store.answer(who.user, run.run_id, matched(run.run_id, run.calls, answers))
-        live = self._desk.goes_on(who, run, agent)
+        run = await store.answer(who.user, run.run_id, matched(run.run_id, run.calls, answers))
+        live = self._desk.goes_on(run)
         if (run.session_id or "").startswith(PREFIX):
             self._watch(live)
         return live

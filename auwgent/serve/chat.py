@@ -19,7 +19,7 @@ from auwgent.serve.callers import Pending, call_id, caller_tools
 from auwgent.serve.chatdocs import PATHS, SCHEMAS
 from auwgent.serve.chatlog import Asked, asked_of
 from auwgent.serve.desk import Desk, who
-from auwgent.serve.faults import Refusal, bad_request, refusal_of
+from auwgent.serve.faults import bad_request, refusal_of
 from auwgent.serve.live import CutOff, Live
 from auwgent.serve.protocol import Protocol
 from auwgent.serve.sse import Answer, EventStream, event
@@ -62,7 +62,7 @@ def chat(desk: Desk) -> Protocol:
         [
             Route("/v1/chat/completions", routes.completions, methods=["POST"]),
             Route("/v1/models", routes.models),
-            Route("/v1/models/{id:path}", routes.model),
+            Route("/v1/models/{id:part}", routes.model),
         ],
         paths=PATHS,
         schemas=SCHEMAS,
@@ -280,6 +280,3 @@ def _model(name: str) -> dict[str, Any]:
 
 def _sendable(text: str) -> str:
     return text.encode().decode("latin-1")
-
-
-__all__ = ["Chat", "Refusal", "chat", "text_of", "usage"]

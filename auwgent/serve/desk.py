@@ -31,6 +31,7 @@ class House:
     """What outlives a change of the config: the runs under way, the figures, and whether it is closing."""
 
     def __init__(self) -> None:
+        self.name = new_id()[:8]  # of this process, in the ids of events
         self.metrics = Metrics()
         self.is_draining = False
         self._legs: dict[tuple[str, str], list[Live]] = {}  # by user and run id, the newest leg last
@@ -42,6 +43,10 @@ class House:
     def legs(self, user: str, run_id: str) -> list[Live]:
         """Return the legs of a run that are held here, the newest last."""
         return list(self._legs.get((user, run_id), ()))
+
+    def newest(self, user: str, run_id: str) -> Live | None:
+        """Return the newest leg of a run that is held here."""
+        return next(reversed(self.legs(user, run_id)), None)
 
     def add(self, live: Live) -> None:
         """Hold a leg; let go of those that were over long ago."""
@@ -128,9 +133,18 @@ class Desk:
         self.house.add(live)
         return live
 
-    def goes_on(self, who: Who, run: RunInfo, agent: str, **how: Any) -> Live:
+    def goes_on(self, run: RunInfo, *, background: bool = False) -> Live:
         """Begin the next leg of a paused run, whose answers are written down."""
-        return self.begin(who, None, agent=agent, session_id=run.session_id, answers=dict(run.answers), **how)
+        live = self.begin(
+            Who(run.user_id),
+            None,
+            agent=run.agent,
+            session_id=run.session_id,
+            answers=dict(run.answers),
+            background=background,
+        )
+        live.leg = run.leg + 1
+        return live
 
     def speaks(self, agent: str) -> Callable[[str], bool]:
         """Return whether what an agent says is meant for the user, where that one was asked."""
@@ -143,11 +157,6 @@ class Desk:
     def told(self, live: Live, session: Session) -> Told:
         """Return what the leg said."""
         return told_of(live.held() if live.count else self.stored(live, session), self.speaks(live.agent))
-
-    def find(self, who: Who, run_id: str) -> Live | None:
-        """Return the newest leg of a run that is held in this process, if it is the user's."""
-        legs = self.house.legs(who.user, run_id)
-        return legs[-1] if legs else None
 
     @asynccontextmanager
     async def reading(self, live: Live) -> AsyncIterator[None]:

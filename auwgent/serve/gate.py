@@ -66,7 +66,8 @@ class Gate:
                 answer.headers.update(window.take())
         receive = self._limited(headers, receive, answer)
         _check_type(scope, headers)
-        scope["app"] = self._app
+        # Paths stay as they were sent, so that a slash in an id ends no part; routes decode their parts.
+        scope = {**scope, "app": self._app, "path": scope["raw_path"].decode("latin-1")}
         await self._app(scope, receive, answer)
 
     def _check_host(self, headers: Headers) -> None:
@@ -176,7 +177,7 @@ def _check_type(scope: Scope, headers: Headers) -> None:
         return
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if (has_body or kind) and kind != "application/json":
+    if has_body and kind != "application/json":
         raise Refusal(
             415, "unsupported_media_type", "a body must be JSON, with Content-Type: application/json"
         )

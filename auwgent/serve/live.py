@@ -123,6 +123,11 @@ class Live:
         """Return what is held: all whole intents, and pieces."""
         return [intent for intent in self._held if intent is not None]
 
+    def numbered(self, after: int, upto: int) -> list[tuple[int, Intent]]:
+        """Return what is held behind a number, up to another one."""
+        some = enumerate(self._held[after:upto], after + 1)
+        return [(number, intent) for number, intent in some if intent is not None]
+
     def so_far(self) -> list[Intent]:
         """Return the whole intents, and the last piece of each answer that is not whole yet."""
         found: list[Intent] = []

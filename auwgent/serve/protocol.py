@@ -33,6 +33,7 @@ In the config: `protocols = ["chat", "my_app.protocols.shout"]`.
   `Words` (`words.py`) says which pieces are the answer.
 - What is raised is answered: a `Refusal` as it is, each error of Auwgent with its status. In a stream that has begun
   the protocol tells it itself, with the words of `refusal_of(error).body()`.
+- In a path `{id:part}` (`paths.py`) is one part, percent-decoded: ids may hold slashes.
 - Who may ask, hosts, origins, content type and size were looked at before; `public` names paths that need no token.
 """
 
@@ -43,17 +44,21 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.convertors import register_url_convertor
 from starlette.routing import BaseRoute
 
 from auwgent.config import PROTOCOLS, Config
 from auwgent.errors import ConfigError, Problem
 from auwgent.imports import ImportFailure, late, resolve, search_path
 from auwgent.serve.desk import Desk
+from auwgent.serve.paths import Part
 from auwgent.words import describe
+
+register_url_convertor("part", Part())
 
 # Where those are that `protocols` may name, and what is always there.
 OURS: Mapping[str, str] = {"chat": "auwgent.serve.chat:chat"}
-ALWAYS: Sequence[str] = ()
+ALWAYS: Sequence[str] = ("auwgent.serve.runs:runs", "auwgent.serve.sessions:sessions")
 
 
 @dataclass(frozen=True, slots=True)
