@@ -46,7 +46,7 @@ class ModelSettings(_Settings):
     )
     via: Literal["litellm", "direct", "auto"] = Field(
         "auto",
-        description="`auto`: our own client for OpenAI's wire format, LiteLLM for all others; or choose one.",
+        description="`auto`: our own client for the wire formats it speaks, LiteLLM for all others; or choose one.",
     )
     params: dict[str, Any] = Field(
         {},

@@ -10,7 +10,7 @@ from auwgent.errors import ConfigError, ProviderError
 from auwgent.imports import late
 from auwgent.models import prices, wire
 from auwgent.models.base import ModelSpec, Route
-from auwgent.models.direct import DirectModel, is_direct
+from auwgent.models.direct import DirectModel, is_direct, not_direct
 from auwgent.models.litellm import LiteLLMModel, preload
 from auwgent.models.own import OwnModel, closed
 from auwgent.models.providers import (
@@ -21,7 +21,6 @@ from auwgent.models.providers import (
     key_for,
     keys_of,
     missing_key,
-    not_direct,
     wrong_address,
 )
 from auwgent.models.resilience import Cooldowns, ResilientModel

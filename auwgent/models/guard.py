@@ -18,6 +18,7 @@ from typing import Any
 
 from auwgent.models.answer import Answer
 from auwgent.models.events import ANSWER_BYTES, DONE, ERROR_BYTES, Unusable, events, redirected
+from auwgent.models.formats.anthropic import events_of
 from auwgent.models.received import APIError, BrokenOff, Json, answered, decoded, failure_in
 from auwgent.session import Usage
 
@@ -306,7 +307,7 @@ def _as_events(sent: Any) -> Iterator[bytes]:
         for one in sent:
             yield from _as_events(one)
     elif isinstance(sent, Json) and sent.type == "message":
-        yield from map(_frame, _claude_events(sent))
+        yield from map(_frame, events_of(sent))
     else:
         yield _raw_frame(_with_args(json.dumps(sent).encode()))
 
@@ -327,36 +328,6 @@ def _with_args(data: bytes) -> bytes:
             if isinstance(part, Json) and isinstance(part.functionCall, Json):
                 part.functionCall.setdefault("args", {})
     return json.dumps(sent).encode()
-
-
-def _claude_events(message: Json) -> Iterator[Mapping[str, Any]]:
-    """Yield a whole answer of Anthropic's as the events of a stream."""
-    blocks = message.content if isinstance(message.content, list) else []
-    yield {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
-    for index, block in enumerate(one for one in blocks if isinstance(one, Json)):
-        start, deltas = dict(block), []
-        if block.type == "text":
-            start["text"], deltas = "", [{"type": "text_delta", "text": block.text or ""}]
-        elif block.type == "thinking":
-            start |= {"thinking": "", "signature": ""}
-            deltas = [{"type": "thinking_delta", "thinking": block.thinking or ""}]
-            deltas += [{"type": "signature_delta", "signature": block.signature}] if block.signature else []
-        elif block.type == "tool_use":
-            start["input"], deltas = (
-                {},
-                [{"type": "input_json_delta", "partial_json": json.dumps(block.input or {})}],
-            )
-        yield {"type": "content_block_start", "index": index, "content_block": start}
-        for delta in deltas:
-            yield {"type": "content_block_delta", "index": index, "delta": delta}
-        yield {"type": "content_block_stop", "index": index}
-    ending = {
-        name: message.get(name)
-        for name in ("stop_reason", "stop_sequence", "stop_details")
-        if name in message
-    }
-    yield {"type": "message_delta", "delta": ending, "usage": message.usage or {}}
-    yield {"type": "message_stop"}
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -12,16 +12,16 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models import wire
-from auwgent.models.answer import Answer, answer_to, reported, to_go_on, together, unfinished
+from auwgent.models.answer import Answer, answer_to, reported, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
 from auwgent.models.faults import broken_off, explained
 from auwgent.models.guard import Watch, checked, repaired, watch
+from auwgent.models.pauses import until_done
 from auwgent.models.prices import known_usd
 from auwgent.models.providers import base_url_for, provider, wants_placeholder
 from auwgent.models.tap import listener, overheard
@@ -44,7 +44,6 @@ LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")  # what they report is 
 HTTP_LOGGERS = ("openai", "httpx", "httpcore", "httpx2")  # below WARNING they write URLs and headers
 
 MAKING = 60.0  # seconds before a request goes out: LiteLLM imports more of itself for a process's first
-PAUSES = 10  # of one answer, at most: a provider that searches for long pauses now and then
 NO_KEY = "none"  # for a server that needs no key, behind a client that does
 
 T = TypeVar("T")
@@ -217,16 +216,9 @@ class LiteLLMModel:
         return f"<LiteLLMModel {self.spec.name}>"
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
-        said: list[Reply] = []
-        while not said or (said[-1].finish_reason == "paused" and len(said) <= PAUSES):
-            async with aclosing(self._ask_once(request)) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Reply):
-                        said.append(piece)
-                    else:
-                        yield piece
-            request = replace(request, turns=[*request.turns, to_go_on(said[-1])])
-        yield together(said)
+        async with aclosing(until_done(self._ask_once, request)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def _ask_once(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         litellm = await library()

@@ -35,6 +35,8 @@ class Provider:
     chat: str | None = (
         None  # its endpoint for OpenAI's chat wire format; "": only the user knows it, None: it has none
     )
+    speaks: str = "chat"  # the wire format in which it is asked directly, by its module in `formats`
+    home: str = ""  # its endpoint for that format, where it is another than OpenAI's chat
     # What it can read.
     urls: Literal["images", "https", "none"] = (
         "images"  # which media it fetches itself; "https": files as well
@@ -106,6 +108,8 @@ PROVIDERS: Mapping[str, Provider] = {
             ("ANTHROPIC_AUTH_TOKEN",),
             path="",
             exact=True,
+            speaks="anthropic",
+            home="https://api.anthropic.com",
             urls="https",
             result_images=True,
             thoughts_back=False,
@@ -370,24 +374,3 @@ def wrong_address(base_url: str, *, direct: bool) -> str | None:
     if not direct and parts.query:
         return "may not hold a query: LiteLLM would append the path to it"
     return "may not hold a #" if "#" in base_url else None
-
-
-def not_direct(spec: ModelSpec, environ: Mapping[str, str]) -> str | None:
-    """Return why `spec` cannot be asked in OpenAI's chat wire format; None where it can."""
-    if provider_of(spec.provider).chat is None:
-        return f"{spec.provider} does not speak OpenAI's chat wire format"
-    if spec.model.startswith("responses/"):
-        return "OpenAI's Responses API is another wire format than its chat"
-    if not chat_url(spec, environ):
-        return f"where {spec.provider} is to be found is not known: it needs a base_url"
-    return None
-
-
-def chat_url(spec: ModelSpec, environ: Mapping[str, str]) -> str:
-    """Return the URL to ask `spec` at in OpenAI's chat wire format; empty where it is not known."""
-    base = base_url_for(spec.provider, own_address(spec, environ)) or provider_of(spec.provider).chat
-    if not base:
-        return ""
-    parts = urlsplit(base)
-    path = (parts.path.rstrip("/") or "/v1") + "/chat/completions"
-    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 from auwgent.models.events import DONE, ERROR_BYTES, Unusable, events
 
@@ -88,11 +88,40 @@ class BrokenOff(Exception):
         self.begun = begun
 
 
-async def answered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Json, None]:
-    """Yield the pieces of an answer in OpenAI's chat format, or the whole of it, in one and the same form.
+class Reader(Protocol):
+    """Reads one answer of some wire format."""
+
+    def take(self, sent: Any, *, whole: bool) -> Iterator[Json]:
+        """Yield what an event, or a `whole` answer, brings, as chunks in the form of OpenAI's chat.
+
+        What the provider itself sent stands in a chunk as `sent` where it has another form. Raises `APIError` for an
+        error in place of an answer, `Unusable` for what cannot be one.
+        """
+        ...
+
+
+class ChatReader:
+    """Reads OpenAI's chat format."""
+
+    def __init__(self) -> None:
+        self._has_begun = False
+
+    def take(self, sent: Any, *, whole: bool) -> Iterator[Json]:
+        """Yield one chunk; a reader of it finds nothing that it may not expect."""
+        chunk = tidied(sent)
+        for choice in chunk["choices"]:
+            if self._has_begun and choice.message and not whole:
+                choice["delta"] = Json()  # all that was said, once more
+            self._has_begun |= bool(choice.delta.content or choice.delta.tool_calls)
+        yield chunk
+
+
+async def answered(chunks: AsyncIterator[bytes], reader: Reader | None = None) -> AsyncGenerator[Json, None]:
+    """Yield the pieces of an answer, or the whole of it, in one and the same form: that of OpenAI's chat.
 
     Once the model has said that it is done, nothing that may follow or fail to follow can take the answer away.
     """
+    reader = reader or ChatReader()
     has_ended = has_begun = False
     async with aclosing(events(chunks)) as found:
         while True:
@@ -105,7 +134,7 @@ async def answered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Json, None]:
                     raise APIError(*_wrong(decoded(event)))
                 if not event.is_whole and not event.startswith((b"{", b"[")):
                     continue  # a sign of life
-                chunk = tidied(decoded(event))
+                read = list(reader.take(decoded(event), whole=event.is_whole))
             except APIError as error:
                 error.begun = has_begun
                 raise
@@ -113,12 +142,11 @@ async def answered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Json, None]:
                 if has_ended:
                     return
                 raise
-            for choice in chunk["choices"]:
-                if has_begun and choice.message and not event.is_whole:
-                    choice["delta"] = Json()  # all that was said, once more
-                has_begun |= bool(choice.delta.content or choice.delta.tool_calls)
-                has_ended |= bool(choice.finish_reason)
-            yield chunk
+            for chunk in read:
+                for choice in chunk["choices"]:
+                    has_begun |= bool(choice.delta.content or choice.delta.tool_calls)
+                    has_ended |= bool(choice.finish_reason)
+                yield chunk
 
 
 _DECODER = json.JSONDecoder(object_hook=Json)
@@ -270,8 +298,8 @@ _CACHED = (
 
 def believed(usage: Json) -> Json | None:
     """Return a usage whose counts can be: numbers of tokens, none beyond all measure. None: we count ourselves."""
-    sent = _count(usage.prompt_tokens if "prompt_tokens" in usage else usage.input_tokens)
-    received = _count(usage.completion_tokens if "completion_tokens" in usage else usage.output_tokens)
+    sent = count_of(usage.prompt_tokens if "prompt_tokens" in usage else usage.input_tokens)
+    received = count_of(usage.completion_tokens if "completion_tokens" in usage else usage.output_tokens)
     if sent is None or received is None:
         return None
     cost = usage.cost if isinstance(usage.cost, int | float) and not isinstance(usage.cost, bool) else None
@@ -280,15 +308,15 @@ def believed(usage: Json) -> Json | None:
     for name, most in (("prompt", sent), ("completion", received)):
         details = usage.get(f"{name}_tokens_details") or usage.get(f"{_OLD[name]}_tokens_details")
         if isinstance(details, Json):
-            counts = {key: min(count, most) for key, value in details.items() if (count := _count(value))}
+            counts = {key: min(count, most) for key, value in details.items() if (count := count_of(value))}
             tidy[f"{name}_tokens_details"] = Json(counts)
     for name in _CACHED:
-        if count := _count(usage.get(name)):
+        if count := count_of(usage.get(name)):
             tidy[name] = count
     return tidy
 
 
-def _count(value: Any) -> int | None:
+def count_of(value: Any) -> int | None:
     """Return a number of tokens; 0 for what is not there."""
     if value is None:
         return 0

@@ -54,7 +54,7 @@ def test_a_price_is_not_asked_of_a_provider_that_does_not_exist(wrong: Wrong) ->
     [
         ("openai/m", "https://me:hunter2@llm.example", "may not hold a user or a password"),
         ("openai/m", "https://llm.example/v1?tenant=blue", "may not hold a query"),
-        ("anthropic/m", "https://llm.example/v1?tenant=blue", "may not hold a query"),
+        ("cohere_chat/m", "https://llm.example/v1?tenant=blue", "may not hold a query"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_told_where_it_stands(

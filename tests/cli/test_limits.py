@@ -8,10 +8,10 @@ CONFIG = """
 middleware = []
 
 [agent]
-model = "anthropic/claude-sonnet-4-5"
+model = "cohere_chat/command-r"
 
 [api_keys]
-anthropic = "of-nobody"
+cohere_chat = "of-nobody"
 
 [limits]
 seconds = 1

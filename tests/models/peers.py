@@ -107,6 +107,7 @@ def _direct(model: str, **cells: str) -> Peer:
 
 DIRECT = (
     _direct("openai/gpt-4o-mini", reasoning=SILENT),
+    _direct("anthropic/claude-sonnet-4-5", structured_output=OWN_TOOL, output_beside_tools=OWN_TOOL),
     *(
         _direct(model, output_beside_tools=OWN_TOOL, **cells)
         for model, cells in (

@@ -156,10 +156,11 @@ async def test_models_in_process_are_made_once() -> None:
 
 def test_everything_else_is_litellms() -> None:
     models = catalog()
-    models.get("anthropic/claude-sonnet-4-5", apiKey="key")
+    models.get("cohere_chat/command-r", apiKey="key")
     models.get("main")
     assert {type(model) for _, model in models._made} <= {DirectModel, LiteLLMModel}
-    assert models.needs_litellm("anthropic/claude-sonnet-4-5")
+    assert models.needs_litellm("cohere_chat/command-r")
+    assert not models.needs_litellm("anthropic/claude-sonnet-4-5")
 
 
 def test_settings_of_one_call_leave_nothing_behind() -> None:
@@ -187,9 +188,12 @@ def test_no_key_is_shown() -> None:
     assert "key" not in repr(models) + repr(models.get("main")) + repr(models.spec("main"))
 
 
+CLAUDE = "anthropic/claude-sonnet-4-5"
+
+
 def way(name: str, via: str, **settings: Any) -> str:
     """The class that a model of this spec is asked through."""
-    own = ModelSpec(name=name, api_key="sk-x", via=via, **settings)
+    own = ModelSpec(name=name, via=via, **{"api_key": "sk-x", **settings})
     found = catalog(own=own)
     return "litellm" if found.needs_litellm("own") else "direct"
 
@@ -212,7 +216,10 @@ def test_auto_is_direct_only_where_the_matrix_has_shown_it() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "reason"),
     [
-        ("anthropic/claude-sonnet-4-5", {}, "does not speak OpenAI's chat wire format"),
+        ("cohere_chat/command-r", {}, "does not speak OpenAI's chat wire format"),
+        (CLAUDE, {"params": {"reasoning_effort": "low"}}, "'reasoning_effort', which LiteLLM alone"),
+        (CLAUDE, {"params": {"thinking": {"type": "adaptive"}}}, "'thinking', which LiteLLM alone"),
+        (CLAUDE, {"api_key": "sk-ant-oat01-x"}, "token of a subscription"),
         ("bedrock/converse/claude", {}, "does not speak"),
         ("openai/responses/gpt-5", {}, "Responses API"),
         ("hosted_vllm/qwen3", {}, "needs a base_url"),
@@ -224,6 +231,14 @@ def test_a_model_that_cannot_be_asked_directly(name: str, settings: dict[str, An
     with pytest.raises(ConfigError, match=reason):
         catalog(own=ModelSpec(name=name, via="direct", **settings)).check_route("own")
     assert way(name, "auto", **settings) == "litellm"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"temperature": 0.2, "stop": "END"}, {"thinking": {"type": "enabled", "budget_tokens": 2000}}],
+)
+def test_a_claude_is_asked_directly(params: dict[str, Any]) -> None:
+    assert way(CLAUDE, "auto", params=params) == "direct"
 
 
 def test_the_docs_list_what_goes_where() -> None:
@@ -240,4 +255,4 @@ def test_via_means_nothing_in_this_process() -> None:
 
 def test_a_hook_may_change_to_a_provider_that_cannot_be_asked_directly() -> None:
     own = ModelSpec(name="openai/gpt-5", via="direct")
-    assert catalog(own=own).get("own", model="anthropic/claude-sonnet-4-5").spec.via == "auto"
+    assert catalog(own=own).get("own", model="bedrock/converse/m").spec.via == "auto"

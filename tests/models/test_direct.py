@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from auwgent.errors import ConfigError, ProviderError
 from auwgent.models.base import ModelSpec, ReasoningPiece, TextPiece
 from auwgent.models.direct import DirectModel
 from auwgent.models.events import Events
+from auwgent.models.formats import anthropic, chat
 from auwgent.models.http import proxy_for
 from auwgent.models.litellm import preload
-from auwgent.models.providers import PROVIDERS, chat_url
+from auwgent.models.providers import PROVIDERS
 from tests.models.asking import asked, hear, user
 from tests.support.raw_server import STREAM_END, Step, event, piece, raw_server, stream_head, whole
 
@@ -159,9 +161,25 @@ def test_the_addresses_are_those_that_litellm_uses() -> None:
 
 def test_an_address_may_be_in_the_environment() -> None:
     spec = ModelSpec(name="openai/m")
-    assert chat_url(spec, {}) == "https://api.openai.com/v1/chat/completions"
-    assert chat_url(spec, {"OPENAI_BASE_URL": "http://x"}) == "http://x/v1/chat/completions"
-    assert chat_url(spec, {"OPENAI_API_BASE": "http://x/v1"}) == "http://x/v1/chat/completions"
+    assert chat.url(spec, {}) == "https://api.openai.com/v1/chat/completions"
+    assert chat.url(spec, {"OPENAI_BASE_URL": "http://x"}) == "http://x/v1/chat/completions"
+    assert chat.url(spec, {"OPENAI_API_BASE": "http://x/v1"}) == "http://x/v1/chat/completions"
+
+
+def test_anthropics_address_may_be_in_the_environment_or_end_in_v1() -> None:
+    spec = ModelSpec(name="anthropic/m")
+    assert anthropic.url(spec, {}) == "https://api.anthropic.com/v1/messages"
+    assert anthropic.url(spec, {"ANTHROPIC_BASE_URL": "http://x/y"}) == "http://x/y/v1/messages"
+    for base_url in ("http://x/y", "http://x/y/", "http://x/y/v1", "http://x/y/v1/messages"):
+        assert anthropic.url(replace(spec, base_url=base_url), {}) == "http://x/y/v1/messages"
+
+
+def test_anthropics_token_of_the_environment_stands_for_a_key() -> None:
+    spec, environ = ModelSpec(name="anthropic/m"), {"ANTHROPIC_AUTH_TOKEN": "t-1"}
+    assert anthropic.headers(spec, "", environ)["Authorization"] == "Bearer t-1"
+    keyed = anthropic.headers(replace(spec, api_key="k-1"), "", environ)
+    assert keyed["x-api-key"] == "k-1"
+    assert "Authorization" not in keyed
 
 
 def test_the_environment_names_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,9 +204,7 @@ def test_each_loop_has_its_own_connections_and_none_is_left() -> None:
 
 def test_a_config_that_asks_for_this_way_in_vain_is_told_where(tmp_path: Path) -> None:
     file = tmp_path / "auwgent.toml"
-    file.write_text(
-        '[agent]\nmodel = "main"\n[models.main]\nuse = "anthropic/claude-sonnet-4-5"\nvia = "direct"\n'
-    )
+    file.write_text('[agent]\nmodel = "main"\n[models.main]\nuse = "cohere_chat/command-r"\nvia = "direct"\n')
     with pytest.raises(ConfigError, match="does not speak OpenAI's chat wire format") as caught:
         build(load(file))
     [problem] = caught.value.problems

@@ -147,18 +147,18 @@ async def test_openais_refusal_is_shown_as_what_was_said(streams: bool, via: str
     ],
 )
 @pytest.mark.parametrize("text", ["Hello", ""], ids=["text", "empty"])
-async def test_words_of_anthropic(word: str, is_: str, text: str, streams: bool) -> None:
-    end, heard, said = await ending(
-        "anthropic/claude-sonnet-4-5", "litellm", streams, claude(word, streams, text)
-    )
+@pytest.mark.parametrize("via", ROUTES)
+async def test_words_of_anthropic(via: str, word: str, is_: str, text: str, streams: bool) -> None:
+    end, heard, said = await ending("anthropic/claude-sonnet-4-5", via, streams, claude(word, streams, text))
     assert (end, heard, said) == (is_, text, word)
 
 
 @pytest.mark.parametrize("streams", [True, False], ids=["streamed", "whole"])
-async def test_anthropic_says_why_it_refuses(streams: bool) -> None:
+@pytest.mark.parametrize("via", ROUTES)
+async def test_anthropic_says_why_it_refuses(via: str, streams: bool) -> None:
     why = {"type": "refusal", "category": "cyber", "explanation": "This looks like malware."}
     steps = claude("refusal", streams, "", stop_details=why)
-    end, _, said = await ending("anthropic/claude-sonnet-4-5", "litellm", streams, steps)
+    end, _, said = await ending("anthropic/claude-sonnet-4-5", via, streams, steps)
     assert (end, said) == ("refused", "refusal: This looks like malware.")
 
 
@@ -269,10 +269,11 @@ def test_what_is_no_answer_has_no_end(sent: Any) -> None:
 
 
 @pytest.mark.parametrize("streams", [True, False], ids=["streamed", "whole"])
-async def test_an_answer_that_anthropic_paused_goes_on_by_itself(streams: bool) -> None:
+@pytest.mark.parametrize("via", ROUTES)
+async def test_an_answer_that_anthropic_paused_goes_on_by_itself(via: str, streams: bool) -> None:
     first, second = claude("pause_turn", streams, "Hel"), claude("end_turn", streams, "lo")
     async with raw_server(first, second) as server:
-        spec_of = model("anthropic/claude-sonnet-4-5", "litellm", server.url)
+        spec_of = model("anthropic/claude-sonnet-4-5", via, server.url)
         heard = await hear(spec_of, asked(user("Hi"), stream=streams))
         assert [one.body["messages"][-1]["role"] for one in server.requests] == ["user", "assistant"]
     assert (heard.reply.text, heard.reply.finish_reason) == ("Hello", "stop")

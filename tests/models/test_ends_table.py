@@ -149,6 +149,7 @@ WIRES = (
         "anthropic/claude-sonnet-4-5",
         claude,
         {"stop": "end_turn", "length": "max_tokens", "refused": "refusal"},
+        BOTH,
     ),
     Wire(
         "Gemini",

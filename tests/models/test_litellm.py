@@ -51,6 +51,7 @@ ALL = (
         DIRECT + name
         for name in (
             "openai/gpt-4o-mini",
+            "anthropic/claude-sonnet-4-5",
             "mistral/mistral-small-latest",
             "openrouter/some/model",
             "ollama_chat/llama3.1",

@@ -395,11 +395,14 @@ OTHERS: dict[str, tuple[str, list[Step], Any]] = {
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("name", OTHERS)
-async def test_odd_answers_of_other_formats(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "route"),
+    [(name, "litellm") for name in OTHERS] + [(name, "direct") for name in OTHERS if "Anthropic" in name],
+)
+async def test_odd_answers_of_other_formats(name: str, route: str) -> None:
     use, answer, expected = OTHERS[name]
     async with raw_server(answer) as server:
-        model = LiteLLMModel(ModelSpec(use, api_key="sk-test-canary-key", base_url=server.url, timeout=20))
+        model = ROUTES[route](ModelSpec(use, api_key="sk-test-canary-key", base_url=server.url, timeout=20))
         if isinstance(expected, str):
             with pytest.raises(ProviderError, match="free") as caught:
                 await hear(model, asked(user("Hi"), tools=[WEATHER]))

@@ -26,6 +26,7 @@ BEDROCK = {
 }
 ASKED = (
     ("direct", "openai/m"),
+    ("direct", "anthropic/claude-sonnet-4-5"),
     ("litellm", "openai/m"),
     ("litellm", "openai/responses/m"),
     ("litellm", "anthropic/claude-sonnet-4-5"),
@@ -55,7 +56,7 @@ def model(via: str, name: str, url: str, timeout: float = 20) -> Route:
     [
         *((via, name, 307, True) for via, name in ASKED),
         *((via, name, 302, False) for via, name in ASKED),
-        *((via, name, status, True) for via, name in ASKED[:4] for status in (301, 303, 308)),
+        *((via, name, status, True) for via, name in ASKED[:5] for status in (301, 303, 308)),
     ],
 )
 async def test_a_redirect_is_followed_by_nobody(via: str, name: str, status: int, streams: bool) -> None:
@@ -119,7 +120,7 @@ def resident() -> float:
 @pytest.mark.parametrize(
     ("kind", "via", "name"),
     [
-        *((kind, "direct", "openai/m") for kind in ENDLESS),
+        *((kind, "direct", name) for kind in ENDLESS for name in ("openai/m", "anthropic/claude-sonnet-4-5")),
         *((kind, "litellm", "openai/m") for kind in ("an error", "a line", "a packed line", "comments")),
         *((kind, "litellm", "anthropic/claude-sonnet-4-5") for kind in ("an error", "a line", "a whole")),
         *((kind, "litellm", "gemini/gemini-2.5-flash") for kind in ("a packed line", "a redirect")),

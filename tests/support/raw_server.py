@@ -89,7 +89,8 @@ def whole(
 
 def stream_head() -> bytes:
     """The head of an event stream that lasts as long as its connection, in chunks."""
-    return b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = ("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked")
+    return "\r\n".join((*head, "Connection: close", "", "")).encode()
 
 
 def piece(data: str | bytes) -> bytes:
