@@ -11,6 +11,7 @@ AuwgentError
 ├── SessionNotFound     no such session, or run, for this user
 ├── RunConflict         a run of that id was given another input, session or agent
 ├── RunFailed           a run that is over already did not complete
+├── TapeMiss            a run that is played from a tape asked for what is not on it
 └── StoreError          the session store could not be opened, read or written
 """
 
@@ -192,6 +193,10 @@ class RunFailed(AuwgentError):
     def __init__(self, message: str, *, kind: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class TapeMiss(AuwgentError):
+    """A call is not on the tape that is played, or not in the past of the session that is replayed."""
 
 
 class StoreError(AuwgentError):

@@ -13,6 +13,7 @@ from typing import Any, Generic, Self, TypedDict, Unpack
 
 from auwgent.assembly import Parts, build, check_keys
 from auwgent.config import Config, examine
+from auwgent.deck import playing, recording
 from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.run import carry_out
 from auwgent.engine.state import Order, Run, Services, Sink
@@ -28,6 +29,8 @@ from auwgent.runs import asked_of, outcome_of, settings_of, with_output
 from auwgent.session import Answer_co, Session, new_id
 from auwgent.store.base import RunStore, SessionStore, is_run_store, is_store
 from auwgent.stream import Stream
+from auwgent.tape import Player, Recorder, TapeFile
+from auwgent.tape.voices import path_in
 
 Session.shown_as = notebook
 
@@ -46,6 +49,7 @@ class RunOptions(TypedDict, total=False):
     session: Session | None  # one to go on with, unless a middleware has a session of its id stored
     whole: bool  # ask models for whole answers instead of streams
     run_id: str | None  # the same one again is the same run: it is joined, goes on, or its outcome is given
+    record: str | Path | None  # a tape that what the run is answered is written to
 
 
 def auwgent(
@@ -87,6 +91,7 @@ class Runtime(Generic[Answer_co]):
         self._lines = KeyedLock()  # of the runs of a session
         self._openers = self._runs = 0  # who opened it and has yet to close it; runs under way
         self._counting, self._building = threading.Lock(), threading.Lock()
+        self._recorders: dict[Path, Recorder] = {}
         self._main = self._variant(profile)
 
     @property
@@ -223,7 +228,8 @@ class Runtime(Generic[Answer_co]):
         profile, context = options.get("profile"), options.get("context") or {}
         variant = self._variant(self._profile if profile is None else profile)
         check_context(context)
-        check_keys(variant.config, variant.parts.catalog, variant.parts.installed)
+        if not variant.config.plays_tape:
+            check_keys(variant.config, variant.parts.catalog, variant.parts.installed)
         values = {**variant.config.context, **context}
         session_id, user_id = options.get("session_id"), options.get("user_id")
         session = options.get("session")
@@ -247,6 +253,7 @@ class Runtime(Generic[Answer_co]):
             settings=settings_of(self._profile if profile is None else profile, self._overrides, context),
             asked=None if run_id is None else asked_of(content, variant.parts.root),
             run_id=run_id or new_id(),
+            record=_tape(options.get("record"), variant),
         )
         return variant, order
 
@@ -272,7 +279,7 @@ class Runtime(Generic[Answer_co]):
                     return with_output(known, variant.parts.agents)
                 order = known
             async with self._at_work(variant, order):
-                run = Run(variant.services, order, sink)
+                run = Run(self._recorded(variant.services, order.record), order, sink)
                 if began is not None:
                     began(run)
                 try:
@@ -284,6 +291,14 @@ class Runtime(Generic[Answer_co]):
                     run.session.tell("" if variant.store is None else run.status)
                     with_output(run.session, variant.parts.agents)
             await asyncio.sleep(LOOK)  # it may have lost its process, which takes a while to be seen
+
+    def _recorded(self, services: Services, record: Path | None) -> Services:
+        """Return the services with the tape that the run is to be written to; runs of one tape share its writer."""
+        if record is None:
+            return services
+        if record not in self._recorders:
+            self._recorders[record] = Recorder(record)
+        return recording(services, self._recorders[record])
 
     @asynccontextmanager
     async def _at_work(self, variant: Variant, order: Order) -> AsyncIterator[None]:
@@ -320,6 +335,10 @@ class Variant:
             approver=owner._approver,
             embed=parts.embed,
         )
+        if config.plays_tape:
+            self.services = playing(
+                self.services, Player(path_in(parts.catalog.spec(config.agent.model).name))
+            )
         self._lines = KeyedLock()  # of those who want it opened or closed
         self._is_open = False
 
@@ -330,7 +349,8 @@ class Variant:
 
     async def open(self) -> None:
         """Open once, however many runs begin at the same time, in whatever event loops."""
-        self.parts.servers.open()
+        if not self.config.plays_tape:
+            self.parts.servers.open()
         if self.base is not None:
             await self.base.open()
         elif not self._is_open:
@@ -341,7 +361,7 @@ class Variant:
 
     async def warm(self) -> None:
         """Wait until what the models need is loaded, where `limits.seconds` would count it as the run's time."""
-        if self.parts.limits.seconds is not None:
+        if self.parts.limits.seconds is not None and not self.config.plays_tape:
             await self.parts.catalog.warm([agent.model for agent in self.parts.agents.values()])
 
     async def close(self) -> None:
@@ -360,6 +380,17 @@ def check_options(options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in known:
             raise TypeError(f"a run has no option {name!r}; it has {', '.join(known)}")
+
+
+def _tape(record: str | Path | None, variant: Variant) -> Path | None:
+    """Return where a run is written to, once it is known that this can be done."""
+    if record is None:
+        return None
+    if variant.config.plays_tape:
+        raise ConfigError("a run that is played from a tape cannot be recorded")
+    path = Path(record).expanduser().absolute()
+    TapeFile(path).check()
+    return path
 
 
 def user_of(values: Mapping[str, Any], user_id: str | None) -> str:

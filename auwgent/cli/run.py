@@ -57,6 +57,7 @@ class Request:
     stdin: bool
     quiet: bool
     debug: bool = False
+    record: Path | None = None
     no_config: bool = False  # -m alone says which agent it is
 
     @property
@@ -113,6 +114,12 @@ class Request:
 )
 @click.option(
     "--debug", is_flag=True, help="Show what is sent to the model on standard error, without secrets."
+)
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="TAPE",
+    help="Write what the run is answered to this tape; -m tape/TAPE plays it.",
 )
 def command(**typed: Any) -> int:
     """Ask the agent, or chat with it.
@@ -218,6 +225,7 @@ async def _show(agent: Runtime, request: Request, asked: prompt.Input | None, pr
                 user_id=request.user,
                 context=request.context_values,
                 whole=not request.stream,
+                record=request.record,
             )
             async with contextlib.aclosing(stream):
                 async for intent in stream:

@@ -47,7 +47,18 @@ def used(tree: Tree) -> Used:
     found = Used()
     _use_agent(tree, ("agent",), _table(tree, "agent"), found)
     _use_model(tree, ("embedding", "model"), _table(tree, "embedding").get("model"), found)
+    if plays_tape(tree):  # nothing but the tape is asked
+        found.models = dict(list(found.models.items())[:1])
+        found.providers.clear()
+        found.mcp.clear()
     return found
+
+
+def plays_tape(tree: Tree) -> bool:
+    """Return whether the root agent's model is a tape, which then answers for all others, for tools and servers too."""
+    name = _table(tree, "agent").get("model")
+    use = _table(_table(tree, "models"), name).get("use", name) if isinstance(name, str) else None
+    return isinstance(use, str) and use.startswith("tape/")
 
 
 def _use_agent(tree: Tree, key: Key, agent: Tree, found: Used) -> None:

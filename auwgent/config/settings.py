@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from auwgent.config.envfile import DEFAULT
 from auwgent.config.keys import Aspect, Finding, Key
 from auwgent.config.layers import Layers
-from auwgent.config.references import used
+from auwgent.config.references import plays_tape, used
 from auwgent.config.serve import ServeConfig
 from auwgent.config.tables import (
     AgentConfig,
@@ -137,3 +137,8 @@ class Config(BaseSettings):
     def models_in_use(self) -> Mapping[str, Key]:
         """Return the models that a run may ask, as the config names them, and the key that names each first."""
         return used(self._layers.merged).models
+
+    @property
+    def plays_tape(self) -> bool:
+        """Whether the root agent's model is a tape: then nothing but that tape is asked."""
+        return plays_tape(self._layers.merged)

@@ -24,6 +24,7 @@ from auwgent.errors import (
     ProviderError,
     SessionConflict,
     SessionNotFound,
+    TapeMiss,
 )
 from auwgent.hooks.answers import Decision, Failure, PromptText
 from auwgent.hooks.context import CALL_SETTINGS
@@ -35,7 +36,7 @@ from auwgent.session import Part, Text, Turn, paired
 FORCED_STARTS = 5  # at most, in a run
 
 # Hooks are told of these, but what they want is not done.
-FINAL = (MiddlewareError, ConfigError, SessionConflict, SessionNotFound)
+FINAL = (MiddlewareError, ConfigError, SessionConflict, SessionNotFound, TapeMiss)
 
 
 class Reported(Exception):

@@ -7,12 +7,15 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from auwgent.engine.agent import READ_RESULT
 from auwgent.engine.capabilities import Capability, Ending
 from auwgent.engine.state import Frame
-from auwgent.errors import MiddlewareError, ToolError, goes_through
+from auwgent.errors import MiddlewareError, TapeMiss, ToolError, goes_through
 from auwgent.session import Outcome, Part, ToolCall, Turn
+from auwgent.tape.base import Asking
 from auwgent.tools.function import media_in, result_content
 from auwgent.words import describe, did_you_mean
 
@@ -163,9 +166,11 @@ async def settle(frame: Frame, one: Plan) -> Settled:
     frame.run.begun.add(call.id)
     result, failure = None, None
     try:
-        result = await capability.run(frame, one.checked)
+        result = await _made(frame, capability, one)
     except ToolError as error:
         failure = str(error)
+    except TapeMiss:
+        raise
     except BaseException as error:
         if capability.kind == "helper" or (goes_through(error) and not _is_its_own(error)):
             raise
@@ -175,6 +180,15 @@ async def settle(frame: Frame, one: Plan) -> Settled:
     if failure is not None:
         return await failed(frame, call, failure)
     return await succeeded(frame, capability, call, result)
+
+
+async def _made(frame: Frame, capability: Capability, one: Plan) -> Any:
+    """Make the call; where there is a tape, it is asked in place of the tool."""
+    work, tape = partial(capability.run, frame, one.checked), frame.run.services.tape
+    if tape is None or capability.kind not in ("tool", "workflow") or capability.name == READ_RESULT:
+        return await work()
+    inner = capability.inner(frame) if capability.inner is not None else None
+    return await tape.call(Asking(frame.agent.name, capability.kind, one.call), work, inner)
 
 
 def _is_its_own(error: BaseException) -> bool:

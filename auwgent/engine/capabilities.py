@@ -9,6 +9,7 @@ from typing import Any, Literal
 from auwgent.engine.agent import ANSWER, Agent
 from auwgent.engine.state import Frame
 from auwgent.models.base import ToolSpec
+from auwgent.tape.base import Inner
 from auwgent.tools import ToolOptions
 
 Kind = Literal["tool", "workflow", "helper", "intent", "answer"]
@@ -39,6 +40,7 @@ class Capability:
     run: Callable[[Frame, Any], Awaitable[Any]]
     options: ToolOptions = field(default_factory=ToolOptions)
     terminal: bool = False
+    inner: Callable[[Frame], Inner] | None = None  # of a workflow: what calls its own tools
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ from auwgent.hooks.context import Context
 from auwgent.models.base import ToolSpec
 from auwgent.outputs import Output, OutputError
 from auwgent.session import ToolCall, Turn, encodable, new_id
+from auwgent.tape.base import INNER, Inner
 from auwgent.tools import Tool
 from auwgent.words import describe
 
@@ -200,6 +201,8 @@ class WorkflowContext(Context):
         """Call a tool of the workflow's `tools`, with all hooks and intents; its failure is a `ToolError`."""
         frame = self._frame
         call = ToolCall(id=f"call_{new_id()[:24]}", name=name, args={**(args or {}), **more})
+        if (noted := INNER.get()) is not None:
+            noted.append((name, call.args))
         try:
             settled = await settle(frame, await plan(frame, self._tools, call))
             await frame.checkpoint("tool_end", call_id=call.id, name=name)
@@ -220,7 +223,10 @@ def _workflow(workflow: Workflow) -> Capability:
     async def run(frame: Frame, checked: Any) -> Any:
         return await function.call(checked, WorkflowContext(frame, scoped))
 
-    return Capability("workflow", function.spec, function.check, run, function.options)
+    def inner(frame: Frame) -> Inner:
+        return WorkflowContext(frame, scoped).call_tool
+
+    return Capability("workflow", function.spec, function.check, run, function.options, inner=inner)
 
 
 def _helper(agent: Agent) -> Capability:

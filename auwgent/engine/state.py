@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff
+from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff, Remote
 from auwgent.engine.failures import limit, of_a_hook
 from auwgent.engine.purse import CallPurse, RunPurse
 from auwgent.errors import (
@@ -37,6 +39,7 @@ from auwgent.session import (
     spoken_by,
     unknown_result,
 )
+from auwgent.tape.base import Asking, Tape
 from auwgent.tools import Tool
 from auwgent.words import describe
 
@@ -50,7 +53,7 @@ class ModelSource(Protocol):
 
     def get(self, model: str | ModelSpec, /, **settings: Any) -> Route: ...
 
-    def spec(self, name: str) -> ModelSpec: ...
+    def spec(self, name: str, /, **settings: Any) -> ModelSpec: ...
 
     def window(self, name: str, /, **settings: Any) -> int | None:
         """Return tokens that the model and its fallbacks can read, where that is known."""
@@ -75,6 +78,8 @@ class Services:
     embed: Embed | None = None
     approver: Approver | None = None
     back_off: BackOff = BackOff()  # noqa: RUF009 - frozen
+    tape: Tape | None = None  # asked in place of tools, MCP servers and persons
+    rehearsal: bool = False  # a test or a replay, on a store that is thrown away
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ class Order:
     settings: Mapping[str, Any] = field(
         default_factory=dict
     )  # JSON: what later attempts need, without secrets
+    record: Path | None = None  # a tape that is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ class Run(RunState):
         session.tell()  # what was told of an earlier run
         super().__init__(
             run_id=order.run_id,
+            rehearsal=services.rehearsal,
             root_agent=services.root,
             user_id=order.user_id,
             session=session,
@@ -340,7 +347,7 @@ class Frame(AgentState):
         if self.remote is None:
             self.remote = {}
             if self.agent.remote is not None:
-                found = await self.agent.remote()
+                found = await self._remote(self.agent.remote)
                 self.remote = found.tools
                 for failure in found.failures:  # the run goes on without those that cannot be reached
                     verdict = await self.ask("error", {"message": failure, "kind": "mcp"})
@@ -352,6 +359,17 @@ class Frame(AgentState):
                 if inherit is True or name in (inherit or ()):
                     tools.setdefault(name, tool)
         return tools
+
+    async def _remote(self, ask: Callable[[], Awaitable[Remote]]) -> Remote:
+        tape = self.run.services.tape
+        if tape is None:
+            return await ask()
+
+        async def find() -> tuple[Mapping[str, Tool], Sequence[str]]:
+            found = await ask()
+            return found.tools, found.failures
+
+        return Remote(*await tape.tools(self.agent.name, find))
 
     async def checkpoint(
         self, at: Literal["llm_start", "calls", "tool_start", "tool_end"], **what: Any
@@ -370,6 +388,16 @@ class Frame(AgentState):
 
         Without an approver the answer is no, as it is when the approver fails; that is emitted as an `error`.
         """
+        tape = self.run.services.tape
+        if tape is None:
+            answer = await self._asked(call)
+        else:
+            asked = ToolCall(id=call["id"], name=call["type"], args=call["args"])
+            asking = Asking(self.active, "question", asked)
+            answer = await tape.answer(asking, partial(self._asked, call))
+        return answer if isinstance(answer, str) else answer is True
+
+    async def _asked(self, call: Mapping[str, Any]) -> bool | str | None:
         approver = self.run.services.approver
         if approver is None:
             return False
@@ -387,7 +415,7 @@ class Frame(AgentState):
             value = {"message": message, "kind": "approval"}
             await self.emit("error", (await self.ask("error", value)).value)
             return False
-        return answer if isinstance(answer, str) else answer is True
+        return answer
 
     async def emit(self, name: str, value: dict[str, Any]) -> None:
         """Hand an intent of this agent to everybody outside; the hooks have been asked about it."""

@@ -48,12 +48,15 @@ class Catalog:
     def __repr__(self) -> str:
         return f"<Catalog of {', '.join(self._named) or 'no named models'}>"
 
-    def spec(self, name: str) -> ModelSpec:
-        """Return what [models.<name>] says, or the spec of a `provider/model`; with its key where there is one."""
-        if name in self._named:
-            return self._with_keys(self._named[name])
-        self._check_name(name)
-        return self._with_keys(ModelSpec(name))
+    def spec(self, name: str, /, **settings: Any) -> ModelSpec:
+        """Return what [models.<name>] says, or the spec of a `provider/model`; with its key where there is one.
+
+        `settings` are as for `get`.
+        """
+        if name not in self._named:
+            self._check_name(name)
+        spec = self._with_keys(self._named.get(name) or ModelSpec(name=name))
+        return self._changed(spec, settings) if settings else spec
 
     def window(self, name: str, /, **settings: Any) -> int | None:
         """Return tokens that the model and its fallbacks can read, where that is known; `settings` as for `get`."""

@@ -241,6 +241,7 @@ IN_PROCESS: Mapping[str, Provider] = {
         native_output="always",
         model="auwgent.models.scripted:ScriptedModel",
     ),
+    "tape": Provider("tape", needs_key=False, native_output="always", model="auwgent.tape.model:TapeModel"),
 }
 OTHER_NAMES = {  # by which people know providers, and that are not near to ours
     "google": "gemini",

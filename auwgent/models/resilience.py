@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import ClassVar
 
 from auwgent.errors import PASSING, ProviderError
 from auwgent.models.base import CallPiece, ModelRequest, ModelSpec, Piece, Reply, Retry, Route, TextPiece
@@ -39,6 +40,8 @@ class ResilientModel:
     Nothing is repeated once a piece has gone out: what was shown cannot be taken back. Each further try is
     told by a `Retry` before it.
     """
+
+    pays_itself = True  # for each try
 
     def __init__(self, models: Sequence[Route], cooldowns: Cooldowns) -> None:
         self.spec = models[0].spec
@@ -82,7 +85,7 @@ class ResilientModel:
 
 def ask(model: Route, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
     """Ask a model in the way of its kind: what was given costs nothing, and a chain pays for each of its tries."""
-    return model.ask(request) if isinstance(model, ResilientModel | GivenModel) else asked(model, request)
+    return model.ask(request) if getattr(model, "pays_itself", False) else asked(model, request)
 
 
 def _wait(error: ProviderError, tries: int) -> float | None:
@@ -99,6 +102,7 @@ class GivenModel:
 
     spec: ModelSpec
     reply: Reply
+    pays_itself: ClassVar[bool] = True  # it costs nothing
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         if self.reply.text:

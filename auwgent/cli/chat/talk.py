@@ -78,6 +78,7 @@ class Talk:
             context=self.request.context_values,
             session=self.session,
             whole=not self.request.stream,
+            record=self.request.record,
         )
         answer = asyncio.create_task(self._show(stream))
         with cancels(answer, [signal.SIGINT]) as interrupt:

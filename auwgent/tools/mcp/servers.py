@@ -151,13 +151,6 @@ class McpServers:
                 f"MCP server {entry.server!r} describes its tool {listed.name!r} differently than before; "
                 "make sure that it still does what you want"
             )
-        misfits = checker(listed.input_schema)
-
-        def check(arguments: dict[str, Any]) -> dict[str, Any]:
-            if (wrong := misfits(arguments)) and misfits(meant := _meant(arguments, listed.input_schema)):
-                lines = [f"the arguments of {name} do not fit, so it was not run:", *wrong]
-                raise ToolError("\n- ".join(lines), tool=name)
-            return meant if wrong else arguments
 
         async def call(arguments: dict[str, Any], ctx: Any) -> Any:
             result = await self._call(entry, listed, arguments)
@@ -174,7 +167,7 @@ class McpServers:
         schema = tidy({"type": "object", "properties": {}, **listed.input_schema})
         return Tool(
             ToolSpec(name, about, schema),
-            check,
+            check_of(name, listed.input_schema),
             call,
             entry.options,
         )
@@ -221,6 +214,19 @@ class McpServers:
             for over in [one for one in self._connections if one.is_closed()]:
                 del self._connections[over]
             return self._connections.setdefault(loop, {})
+
+
+def check_of(name: str, schema: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return what checks the arguments of a tool of that schema; `ToolError` says what does not fit."""
+    misfits = checker(schema)
+
+    def check(arguments: dict[str, Any]) -> dict[str, Any]:
+        if (wrong := misfits(arguments)) and misfits(meant := _meant(arguments, schema)):
+            lines = [f"the arguments of {name} do not fit, so it was not run:", *wrong]
+            raise ToolError("\n- ".join(lines), tool=name)
+        return meant if wrong else arguments
+
+    return check
 
 
 def _name(server: str, tool: str, is_taken: Callable[[str], bool]) -> str:
