@@ -9,6 +9,7 @@ from auwgent.imports import lazy
 
 if TYPE_CHECKING:
     from auwgent.engine.agent import ApprovalRequest
+    from auwgent.entry import auwgent
     from auwgent.errors import (
         AuwgentError,
         ConfigError,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from auwgent.hooks.context import AuwgentMiddleware, Context, Middleware
     from auwgent.intents import AuwgentBaseIntentHandler, Intent
     from auwgent.models.base import CallPiece, Model, ModelRequest, RawCall, ReasoningPiece, Reply, TextPiece
-    from auwgent.runtime import Runtime, auwgent
+    from auwgent.runtime import Runtime
     from auwgent.session import Session, ToolCall, Turn, Usage
 
 __version__ = "0.1.0"
@@ -86,7 +87,8 @@ __getattr__, __dir__ = lazy(
         ),
         **dict.fromkeys(("AuwgentBaseIntentHandler", "Intent"), "auwgent.intents"),
         **dict.fromkeys(("AuwgentMiddleware", "Context", "Middleware"), "auwgent.hooks.context"),
-        **dict.fromkeys(("Runtime", "auwgent"), "auwgent.runtime"),
+        "Runtime": "auwgent.runtime",
+        "auwgent": "auwgent.entry",
         **dict.fromkeys(("Session", "ToolCall", "Turn", "Usage"), "auwgent.session"),
     },
 )

@@ -6,7 +6,9 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic
+
+from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
 
 KINDS = ("tool", "workflow", "helper")  # of what a model may call
 CALLS = tuple(f"{kind}_call" for kind in KINDS)
@@ -18,18 +20,23 @@ OURS = frozenset((*CALLS, *RESULTS, *SKIPPED, *ANSWERS, *STEPS))  # all others a
 
 Handler = Callable[[str, Any, str], Awaitable[None] | None]
 
+# A plain `Intent` has any name and payload; the union in `auwgent.payloads` tells them apart by name.
+NameT_co = TypeVar("NameT_co", bound=str, default=str, covariant=True)
+ValueT_co = TypeVar("ValueT_co", default=Any, covariant=True)
+PartialT_co = TypeVar("PartialT_co", bound=bool, default=bool, covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Generic[NameT_co, ValueT_co, PartialT_co]):
     """One step. `value` is its payload, a plain dict; a partial one carries the name it will have when whole."""
 
-    name: str
-    value: dict[str, Any]
+    name: NameT_co
+    value: ValueT_co
     agent: str
     run_id: str
     seq: int  # counts from 1 within a run, partial ones included
     time: datetime
-    partial: bool = False
+    partial: PartialT_co = False  # type: ignore[assignment] # which is what the type says where it is left out
 
     def as_json(self) -> dict[str, Any]:
         """Return the form `--json` prints, one object a line."""

@@ -52,25 +52,6 @@ class RunOptions(TypedDict, total=False):
     record: str | Path | None  # a tape that what the run is answered is written to
 
 
-def auwgent(
-    config: Source,
-    *,
-    profile: str | None = None,
-    overrides: Sequence[str] = (),
-    middleware: Sequence[Any] = (),
-    on_approval: Approver | None = None,
-) -> Runtime:
-    """Return an agent from a config file, or from a dict of the same shape.
-
-    `overrides` are `key=value` texts as `--set` takes them; `middleware` are live objects that come behind those
-    of the config; `on_approval` is asked before a tool with `approve = "ask"` runs. Raises `ConfigError` with
-    everything that is wrong; nothing is opened or sent yet.
-    """
-    return Runtime(
-        config, profile=profile, overrides=overrides, middleware=middleware, on_approval=on_approval
-    )
-
-
 class Runtime(Generic[Answer_co]):
     """An agent. It serves many runs at once; what belongs to one run lives in that run alone."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Generator
 from typing import Any, TypeVar
 
@@ -34,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("random" if config.getoption("random") else "fixed")
+    # Keys that whoever runs the tests has kept are none of theirs.
+    os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="auwgent-tests-")
+    atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
     if config.getoption("quick"):
         sys.addaudithook(_refuse_processes)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from auwgent import auwgent
+from auwgent import Runtime, auwgent
 from tests.support.alone import alone as alone
 from tests.support.raw_server import raw_server
 from tests.support.wires import WIRES, Called, Wire
@@ -167,7 +167,7 @@ async def test_runs_over_http_leave_no_object_of_ours_behind(wire: Wire, tmp_pat
     async with raw_server() as server:
         model = {"use": wire.model, "via": wire.via, "base_url": server.url, "api_key": "sk-x"}
         config = {"agent": {"model": "main", "tools": [add]}, "models": {"main": model}}
-        async with auwgent({"middleware": [store(tmp_path)], **config}) as asked:
+        async with Runtime({"middleware": [store(tmp_path)], **config}) as asked:
             counts = []
             for runs in (2, 4, 4):
                 for _ in range(runs):

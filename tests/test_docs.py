@@ -26,7 +26,7 @@ NAMED = re.compile(r"^# (\S+\.(?:py|toml|md|json))\n")
 NAMES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "TEAM_KEY", "AUWGENT_SESSIONS_KEY")
 KEYS = dict.fromkeys(NAMES, "a-key")
 DRY = {"AUWGENT_AGENT__MODEL": "scripted/echo"}  # nothing here may cost money or need a network
-ELSEWHERE = ("./dev", "pip", "apt-get", "export", "auwgent model pull")
+ELSEWHERE = ("./dev", "pip", "apt-get", "export", "auwgent model pull", "auwgent keys")
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:

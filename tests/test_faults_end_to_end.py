@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import Session, auwgent
+from auwgent import Runtime, Session
 from auwgent.errors import Fault, ProviderError
 from tests.support.alone import alone as alone
 from tests.support.raw_server import (
@@ -63,7 +63,7 @@ async def say(
     """
     model: dict[str, Any] = {"use": wire.model, "via": wire.via, "base_url": url, "api_key": "sk-x"}
     model |= {"retries": 0, "timeout": timeout}
-    agent = auwgent({"agent": {"model": "main", "tools": list(tools)}, "models": {"main": model}})
+    agent = Runtime({"agent": {"model": "main", "tools": list(tools)}, "models": {"main": model}})
     seen: Events = []
     async with agent, aclosing(agent.stream(text, session_id="s", whole=not streams)) as stream:
         async for intent in stream:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import Session, auwgent
+from auwgent import Runtime, Session
 from auwgent.errors import ProviderError
 from tests.support.alone import alone as alone
 from tests.support.command import Command
@@ -77,7 +77,7 @@ async def heard(agent: Any, text: str) -> tuple[Session, list[tuple[str, Any]]]:
 @pytest.mark.parametrize("status", [429, 503])
 async def test_it_is_told_who_failed_and_who_has_answered(counter: Counter, status: int) -> None:
     async with servers([ONE.refusal(status, "busy")], [OTHER.streamed("Hello.")]) as (one, other):
-        async with auwgent(config(one, other)) as agent:
+        async with Runtime(config(one, other)) as agent:
             session, seen = await heard(agent, "Hi")
         [(name, told), answer] = seen
         assert name == "model_retry"
@@ -92,7 +92,7 @@ async def test_it_is_told_who_failed_and_who_has_answered(counter: Counter, stat
 
 async def test_a_failed_model_is_passed_over_in_the_next_run(counter: Counter) -> None:
     async with servers([DOWN], [OTHER.streamed("Hello.")]) as (one, other):
-        async with auwgent(config(one, other)) as agent:
+        async with Runtime(config(one, other)) as agent:
             await heard(agent, "Hi")
             session, seen = await heard(agent, "And again")
         assert [name for name, _ in seen] == ["response_text"]
@@ -104,7 +104,7 @@ async def test_it_is_asked_again_when_its_cooldown_is_over(counter: Counter) -> 
     async with servers([DOWN, ONE.streamed("Back.")], [OTHER.streamed("Hello.")]) as (one, other):
         parts = config(one, other)
         parts["models"]["main"]["cooldown"] = 0.1
-        async with auwgent(parts) as agent:
+        async with Runtime(parts) as agent:
             await heard(agent, "Hi")
             await asyncio.sleep(0.15)
             session, _ = await heard(agent, "And again")
@@ -115,7 +115,7 @@ async def test_a_retry_is_told_with_its_wait(counter: Counter) -> None:
     busy = ONE.refusal(429, "busy", Retry_After="0.4")
     async with (
         raw_server(busy, ONE.streamed("Hello.")) as one,
-        auwgent(config(one, None, retries=1)) as agent,
+        Runtime(config(one, None, retries=1)) as agent,
     ):
         session, seen = await heard(agent, "Hi")
     assert [name for name, _ in seen] == ["model_retry", "response_text"]
@@ -127,7 +127,7 @@ async def test_a_retry_is_told_with_its_wait(counter: Counter) -> None:
 @pytest.mark.parametrize("status", [400, 401, 404])
 async def test_what_would_fail_again_is_neither_repeated_nor_handed_on(counter: Counter, status: int) -> None:
     async with servers([ONE.refusal(status, "no")], [OTHER.streamed("Hello.")]) as (one, other):
-        async with auwgent(config(one, other, retries=2)) as agent:
+        async with Runtime(config(one, other, retries=2)) as agent:
             with pytest.raises(ProviderError):
                 await heard(agent, "Hi")
         assert (len(one.requests), len(other.requests)) == (1, 0)
@@ -136,7 +136,7 @@ async def test_what_would_fail_again_is_neither_repeated_nor_handed_on(counter: 
 async def test_nothing_is_repeated_once_something_was_shown(counter: Counter) -> None:
     broken = [*ONE.begun("Half a"), 0.05, "reset"]
     async with servers([broken], [OTHER.streamed("Hello.")]) as (one, other):
-        async with auwgent(config(one, other, retries=2)) as agent:
+        async with Runtime(config(one, other, retries=2)) as agent:
             with pytest.raises(ProviderError) as caught:
                 await heard(agent, "Hi")
         assert caught.value.fault == "broken_stream"
@@ -146,7 +146,7 @@ async def test_nothing_is_repeated_once_something_was_shown(counter: Counter) ->
 
 async def test_a_finished_tool_is_not_repeated_by_a_retry(counter: Counter) -> None:
     async with servers([ONE.streamed("", CALL), DOWN, ONE.streamed("One.")], []) as (one, _):
-        async with auwgent(config(one, None, retries=1, tools=[counter.count])) as agent:
+        async with Runtime(config(one, None, retries=1, tools=[counter.count])) as agent:
             session, seen = await heard(agent, "Count")
         ONE.check(one.requests[-1].body)
         assert ONE.results(one.requests[-1].body) == ["1"]
@@ -156,7 +156,7 @@ async def test_a_finished_tool_is_not_repeated_by_a_retry(counter: Counter) -> N
 
 async def test_a_finished_tool_is_not_repeated_by_a_fallback(counter: Counter) -> None:
     async with servers([ONE.streamed("", CALL), DOWN], [OTHER.streamed("One.")]) as (one, other):
-        async with auwgent(config(one, other, tools=[counter.count])) as agent:
+        async with Runtime(config(one, other, tools=[counter.count])) as agent:
             session, _ = await heard(agent, "Count")
         OTHER.check(other.requests[0].body)
         assert len(OTHER.results(other.requests[0].body)) == 1
@@ -187,7 +187,7 @@ async def test_a_finished_tool_is_not_repeated_by_a_forced_start(counter: Counte
     async with servers(answers, [OTHER.streamed("One.")]) as (one, other):
         parts = config(one, None, tools=[counter.count])
         parts["middleware"] = ["auwgent.middleware.SQLModelSessions", Force(start, move)]
-        async with auwgent(parts) as agent:
+        async with Runtime(parts) as agent:
             session, _ = await heard(agent, "Count")
         OTHER.check(other.requests[0].body)
         assert len(OTHER.results(other.requests[0].body)) == 1

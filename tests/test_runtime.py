@@ -15,7 +15,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from auwgent import AuwgentError, ConfigError, MiddlewareError, ProviderError, Session, auwgent
+from auwgent import AuwgentError, ConfigError, MiddlewareError, ProviderError, Runtime, Session, auwgent
 from auwgent.middleware import SQLModelSessions
 from auwgent.middleware.kept import InFolder
 
@@ -63,7 +63,7 @@ async def until(condition: Any) -> None:
 
 
 async def test_a_run_returns_the_session() -> None:
-    session = await auwgent(config()).run("Hi", session_id="s1", user_id="ada")
+    session = await Runtime(config()).run("Hi", session_id="s1", user_id="ada")
     assert (session.id, session.user_id, session.stack, session.version) == ("s1", "ada", ["Main"], 1)
     assert [(turn.role, turn.text, turn.agent) for turn in session.turns] == [
         ("user", "Hi", "Main"),
@@ -74,7 +74,7 @@ async def test_a_run_returns_the_session() -> None:
 
 async def test_the_documented_two_hooks_remember() -> None:
     store = Memory()
-    agent = auwgent(config(["You said: {user}"]) | {"middleware": [store]})
+    agent = Runtime(config(["You said: {user}"]) | {"middleware": [store]})
     await agent.run("one", session_id="s", user_id="ada")
     session = await agent.run("two", session_id="s", user_id="ada")
     assert [turn.text for turn in session.turns] == ["one", "You said: one", "two", "You said: two"]
@@ -98,7 +98,7 @@ async def test_a_session_goes_on_with_an_agent_of_another_name() -> None:
         def onLLMStart(self, prompt: str, ctx: Any) -> None:
             seen.extend(turn.text for turn in ctx.messages)
 
-    agent = auwgent(config(agent={"name": "After"}) | {"middleware": [Look]})
+    agent = Runtime(config(agent={"name": "After"}) | {"middleware": [Look]})
     imported = Session.model_validate({"stack": ["Before"], "turns": turns})
     session = await agent.run("Who am I?", session=imported)
     assert seen == ["I am Ada", "", "Knock knock.", "Ha.", "Who am I?"]
@@ -106,14 +106,14 @@ async def test_a_session_goes_on_with_an_agent_of_another_name() -> None:
 
 
 async def test_a_middleware_of_a_dict_may_be_a_class() -> None:
-    agent = auwgent(config() | {"middleware": [Memory]})
+    agent = Runtime(config() | {"middleware": [Memory]})
     await agent.run("Hi", session_id="s")
     assert isinstance(agent.middleware[0], Memory)
     assert ("", "s") in agent.middleware[0].rows
 
 
 async def test_the_user_of_a_run_may_stand_in_its_context() -> None:
-    session = await auwgent(config()).run("Hi", context={"userId": "u1"})
+    session = await Runtime(config()).run("Hi", context={"userId": "u1"})
     assert session.user_id == "u1"
 
 
@@ -128,7 +128,7 @@ async def test_what_a_store_keeps_is_not_changed_by_later_runs() -> None:
         def onRunComplete(self, session: Session, ctx: Any) -> None:
             kept.setdefault("it", session)
 
-    agent = auwgent(config() | {"middleware": [ByReference]})
+    agent = Runtime(config() | {"middleware": [ByReference]})
     await agent.run("one", session_id="s")
     second = await agent.run("two", session_id="s")
     assert (len(kept["it"].turns), len(second.turns)) == (2, 4)
@@ -136,7 +136,7 @@ async def test_what_a_store_keeps_is_not_changed_by_later_runs() -> None:
 
 async def test_runs_of_one_session_follow_one_another() -> None:
     gate = Gate()
-    agent = auwgent(config() | {"middleware": [gate]})
+    agent = Runtime(config() | {"middleware": [gate]})
     first = asyncio.create_task(agent.run("first", session_id="s"))
     await until(lambda: gate.arrived == ["first"])
     second = asyncio.create_task(agent.run("second", session_id="s"))
@@ -151,7 +151,7 @@ async def test_runs_of_one_session_follow_one_another() -> None:
 
 async def test_a_waiting_run_that_is_cancelled_lets_the_next_one_wait_on() -> None:
     gate = Gate()
-    agent = auwgent(config() | {"middleware": [gate]})
+    agent = Runtime(config() | {"middleware": [gate]})
     runs = []
     for name in ("first", "second", "third"):
         runs.append(asyncio.create_task(agent.run(name, session_id="s")))
@@ -167,7 +167,7 @@ async def test_a_waiting_run_that_is_cancelled_lets_the_next_one_wait_on() -> No
 
 
 async def test_a_stream_gives_pieces_then_the_whole_and_the_session() -> None:
-    stream = auwgent(config(["One two three."])).stream("Count")
+    stream = Runtime(config(["One two three."])).stream("Count")
     seen = [intent async for intent in stream]
     pieces = [intent.value["delta"] for intent in seen if intent.partial]
     assert "".join(pieces) == "One two three."
@@ -185,7 +185,7 @@ async def test_a_stream_gives_pieces_then_the_whole_and_the_session() -> None:
 
 async def test_leaving_a_stream_cancels_the_run_and_keeps_what_was_said() -> None:
     store = Memory()
-    agent = auwgent(config(["One two three four."]) | {"middleware": [store]})
+    agent = Runtime(config(["One two three four."]) | {"middleware": [store]})
     async with aclosing(aiter(agent.stream("Count", session_id="s"))) as intents:  # type: ignore[type-var]
         async for intent in intents:
             if intent.value["raw"].count(" ") >= 1:
@@ -196,7 +196,7 @@ async def test_leaving_a_stream_cancels_the_run_and_keeps_what_was_said() -> Non
 
 
 async def test_a_failed_stream_raises_and_keeps_the_session() -> None:
-    stream = auwgent(config([{"error": {"status": 401, "message": "wrong key"}}])).stream("Hi")
+    stream = Runtime(config([{"error": {"status": 401, "message": "wrong key"}}])).stream("Hi")
     with pytest.raises(ProviderError) as failure:
         async for _ in stream:
             pass
@@ -205,24 +205,24 @@ async def test_a_failed_stream_raises_and_keeps_the_session() -> None:
 
 
 def test_run_sync_needs_no_loop_and_may_be_called_again() -> None:
-    agent = auwgent(config())
+    agent = Runtime(config())
     assert agent.run_sync("Hi").text == agent.run_sync("Hi").text == "Hello."
 
 
 async def test_run_sync_inside_a_loop_takes_a_thread_of_its_own() -> None:
     door = Door()
-    agent = auwgent(config(["You said: {user}"]) | {"middleware": [door]})
+    agent = Runtime(config(["You said: {user}"]) | {"middleware": [door]})
     assert agent.run_sync("0").text == "You said: 0"
     assert door.calls == ["open", "close"]
     with pytest.raises(ProviderError):
-        auwgent(config([{"error": {"status": 401, "message": "wrong key"}}])).run_sync("Hi")
+        Runtime(config([{"error": {"status": 401, "message": "wrong key"}}])).run_sync("Hi")
     async with agent:
         assert agent.run_sync("0").text == "You said: 0"
         assert door.calls == ["open", "close", "open"]
 
 
 def test_one_agent_serves_threads_with_their_own_loops() -> None:
-    agent = auwgent(config(["You said: {user}"]))
+    agent = Runtime(config(["You said: {user}"]))
     answers: dict[int, str] = {}
 
     def work(number: int) -> None:
@@ -272,14 +272,14 @@ def test_a_profile_is_built_once_however_many_threads_want_it_first() -> None:
             pass
 
     strict = {"middleware": [{"use": Slow, "word": "strict"}]}
-    agent = auwgent(config(profiles={"strict": strict}))
+    agent = Runtime(config(profiles={"strict": strict}))
     in_threads(*[partial(agent.run_sync, "Hi", profile="strict")] * 4)
     assert made == ["strict"]
 
 
 def test_run_sync_from_threads_shares_an_agent_and_the_last_one_closes_it() -> None:
     door = Door()
-    agent = auwgent(config() | {"middleware": [door]})
+    agent = Runtime(config() | {"middleware": [door]})
     seconds = ["0", "0.1", "0.2", "0"]
     sessions = in_threads(*(partial(agent.run_sync, one) for one in seconds))
     assert [session.turns[0].text for session in sessions] == seconds
@@ -288,7 +288,7 @@ def test_run_sync_from_threads_shares_an_agent_and_the_last_one_closes_it() -> N
 
 async def test_run_sync_in_a_thread_leaves_an_agent_open_that_others_use() -> None:
     door = Door()
-    agent = auwgent(config() | {"middleware": [door]})
+    agent = Runtime(config() | {"middleware": [door]})
     async with agent:
         await asyncio.gather(agent.run("0.3"), asyncio.to_thread(agent.run_sync, "0"))
         assert door.calls == ["open"]
@@ -300,7 +300,7 @@ async def test_run_sync_in_a_thread_leaves_an_agent_open_that_others_use() -> No
 
 async def test_a_run_that_is_cancelled_while_the_agent_opens_leaves_it_to_the_next_to_open() -> None:
     door = Door()
-    agent = auwgent(config() | {"middleware": [door]})
+    agent = Runtime(config() | {"middleware": [door]})
     first = asyncio.create_task(agent.run("0"))
     second = asyncio.create_task(agent.run("0"))
     await asyncio.sleep(0.01)
@@ -322,7 +322,7 @@ async def test_opening_and_closing_reach_every_middleware_once() -> None:
         def close(self) -> None:
             calls.append(f"close {self.name}")
 
-    agent = auwgent(config() | {"middleware": [Opens("a"), Opens("b")]})
+    agent = Runtime(config() | {"middleware": [Opens("a"), Opens("b")]})
     async with agent:
         await asyncio.gather(agent.run("x"), agent.run("y"))
     assert calls == ["open a", "open b", "close b", "close a"]
@@ -339,7 +339,7 @@ async def test_a_middleware_that_does_not_open_stops_the_run_and_closes_the_othe
         def open(self) -> None:
             raise OSError("no disk")
 
-    agent = auwgent(config() | {"middleware": [Fine, Broken]})
+    agent = Runtime(config() | {"middleware": [Fine, Broken]})
     with pytest.raises(MiddlewareError, match=r"'Broken'.*open.*no disk"):
         await agent.run("Hi")
     assert closed == ["fine"]
@@ -352,7 +352,7 @@ async def test_handlers_hear_by_function_and_by_method() -> None:
         async def response_text(self, value: dict[str, Any], agent_name: str) -> None:
             heard.append((value["text"], agent_name))
 
-    agent = auwgent(config(["One two."]))
+    agent = Runtime(config(["One two."]))
     agent.on_intent(
         lambda name, value, agent_name: heard.extend([(name, agent_name)] * (name != "model_call"))
     )
@@ -368,12 +368,12 @@ def test_every_problem_of_a_config_is_told_at_once() -> None:
 
     broken = config(agent={"tools": [len, 3]}, middleware=[NotAHook, Memory, {"use": Memory, "path": 1}])
     with pytest.raises(ConfigError) as failure:
-        auwgent(broken)
+        Runtime(broken)
     text = str(failure.value)
     assert "tools" in text or "tool" in text
     del broken["agent"]["tools"][1]
     with pytest.raises(ConfigError) as failure:
-        auwgent(broken)
+        Runtime(broken)
     text = str(failure.value)
     assert "NotAHook" in text
     assert "not a middleware" in text
@@ -386,21 +386,21 @@ def test_a_misspelt_hook_is_a_problem_of_its_entry() -> None:
             return {"skip": True}
 
     with pytest.raises(ConfigError, match="'Guard' has a method 'onIntents', which is not a hook") as failure:
-        auwgent(config() | {"middleware": [Memory, Guard]})
+        Runtime(config() | {"middleware": [Memory, Guard]})
     [problem] = failure.value.problems
     assert (problem.key, problem.hint.split("?")[0]) == ("middleware[1]", "did you mean 'onIntent'")
     with pytest.raises(ConfigError, match="onIntents"):
-        auwgent(config(), middleware=[Guard()])
+        Runtime(config(), middleware=[Guard()])
 
 
 def test_context_may_not_take_the_names_of_ctx() -> None:
     with pytest.raises(ConfigError, match="'session'"):
-        auwgent(config(context={"session": 1, "userId": "fine"}))
+        Runtime(config(context={"session": 1, "userId": "fine"}))
 
 
 async def test_a_profile_is_laid_over_one_run() -> None:
     both = config(["{user}"], profiles={"loud": {"models": {"main": {"params": {"replies": ["LOUD"]}}}}})
-    agent = auwgent(both)
+    agent = Runtime(both)
     assert (await agent.run("quiet")).text == "quiet"
     assert (await agent.run("quiet", profile="loud")).text == "LOUD"
     with pytest.raises(ConfigError, match="laud"):
@@ -409,7 +409,7 @@ async def test_a_profile_is_laid_over_one_run() -> None:
 
 async def test_errors_of_the_package_share_a_base() -> None:
     with pytest.raises(AuwgentError):
-        await auwgent(config([{"error": {"status": 500}}])).run("Hi")
+        await Runtime(config([{"error": {"status": 500}}])).run("Hi")
 
 
 def test_a_helper_inherits_only_what_a_caller_has() -> None:
@@ -419,7 +419,7 @@ def test_a_helper_inherits_only_what_a_caller_has() -> None:
 
     helper = {"description": "Helps", "model": "main", "inherit_tools": ["serch"]}
     with pytest.raises(ConfigError, match="did you mean `search`"):
-        auwgent(config(agent={"tools": [search], "helpers": ["Aide"]}, helpers={"Aide": helper}))
+        Runtime(config(agent={"tools": [search], "helpers": ["Aide"]}, helpers={"Aide": helper}))
 
 
 def test_a_tool_may_not_be_called_like_the_answer() -> None:
@@ -428,7 +428,7 @@ def test_a_tool_may_not_be_called_like_the_answer() -> None:
         return ""
 
     with pytest.raises(ConfigError, match="final_answer"):
-        auwgent(config(agent={"tools": [final_answer], "output": {"type": "object"}}))
+        Runtime(config(agent={"tools": [final_answer], "output": {"type": "object"}}))
 
 
 def test_what_a_dict_gives_a_middleware_is_the_very_object() -> None:
@@ -484,34 +484,34 @@ def test_a_target_that_cannot_be_is_a_problem_of_its_entry(target: Any, problem:
     aimed = Uploads()
     aimed.target = target
     with pytest.raises(ConfigError, match=problem) as failure:
-        auwgent(config() | {"middleware": [Memory, aimed]})
+        Runtime(config() | {"middleware": [Memory, aimed]})
     assert [one.key for one in failure.value.problems] == ["middleware[1]"]
     with pytest.raises(ConfigError, match=problem):
-        auwgent(config(), middleware=[aimed])
+        Runtime(config(), middleware=[aimed])
 
 
 async def test_a_class_is_taken_as_live_middleware_too() -> None:
-    agent = auwgent(config(), middleware=[Memory])
+    agent = Runtime(config(), middleware=[Memory])
     await agent.run("Hi", session_id="s1")
     assert list(agent.middleware[0].rows) == [("", "s1")]
 
 
 def test_the_store_is_the_middleware_that_has_its_verbs() -> None:
-    assert auwgent(config()).store is None
-    assert auwgent(config(), middleware=[Memory(), MagicMock()]).store is None
-    kept = auwgent(config() | {"middleware": [Memory, {"use": SQLModelSessions, "url": "sqlite://"}]})
+    assert Runtime(config()).store is None
+    assert Runtime(config(), middleware=[Memory(), MagicMock()]).store is None
+    kept = Runtime(config() | {"middleware": [Memory, {"use": SQLModelSessions, "url": "sqlite://"}]})
     assert kept.store is kept.middleware[1]
 
 
 async def test_an_option_that_no_run_has_is_named() -> None:
     with pytest.raises(TypeError, match="a run has no option 'sesion_id'; it has session_id, user_id"):
-        await auwgent(config()).run("Hi", sesion_id="s1")  # type: ignore[call-arg]
+        await Runtime(config()).run("Hi", sesion_id="s1")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("by", ["aclose", "cancel"])
 async def test_another_task_can_end_a_stream_and_its_reader_comes_to_the_end(by: str) -> None:
     ended: list[str] = []
-    agent = auwgent(
+    agent = Runtime(
         config([{"text": "One two three.", "pause": 60}]),
         middleware=[type("End", (), {"onRunComplete": lambda self, s, ctx: ended.append(ctx.status)})()],
     )
@@ -537,7 +537,7 @@ async def test_another_task_can_end_a_stream_and_its_reader_comes_to_the_end(by:
 
 
 async def test_cancel_need_not_be_waited_for_and_may_come_before_the_first_intent() -> None:
-    agent = auwgent(config())
+    agent = Runtime(config())
     stream = agent.stream("Hi")
     stream.cancel()
     assert [intent async for intent in stream] == []

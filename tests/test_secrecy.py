@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import AuwgentError, ConfigError, MiddlewareError, ToolError, auwgent
+from auwgent import AuwgentError, ConfigError, MiddlewareError, Runtime, ToolError
 from auwgent.cli import main
 from auwgent.secrecy import KnownSecrets, scrubbed
 from tests.support.alone import alone as alone
@@ -49,7 +49,7 @@ class Leaky:
 
 def agent(*middleware: Any, tools: Any = (), replies: Any = ("Hello.",), **more: Any) -> Any:
     model = {"use": "scripted/main", "params": {"replies": list(replies)}}
-    return auwgent(
+    return Runtime(
         {"middleware": middleware, "agent": {"model": "m", "tools": tools}, "models": {"m": model}} | more
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import auwgent
+from auwgent import Runtime
 from auwgent.errors import ProviderError
 from tests.support.alone import alone as alone
 from tests.support.command import Command
@@ -185,7 +185,7 @@ async def test_no_fault_brings_a_secret_to_light(
             url = f"http://127.0.0.1:{unused_port()}"
         timeout = 0.3 if fault == "silence" else 60
         config = tomllib.loads(f'[agent]\nmodel = "main"\n{models(wire, url, timeout)}')
-        agent = auwgent({"middleware": [STORE, witness], **config})
+        agent = Runtime({"middleware": [STORE, witness], **config})
         async with agent:
             stream = agent.stream("Hi", session_id="s")
             with pytest.raises(ProviderError) as caught:

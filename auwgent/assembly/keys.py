@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import ChainMap
 from collections.abc import Iterable, Mapping
 
 from auwgent.config import Config
 from auwgent.errors import ConfigError
 from auwgent.hooks.pipeline import Installed
+from auwgent.keystore import Filled, StoredKeys
 from auwgent.models.catalog import Catalog
 from auwgent.models.providers import is_key_variable, missing_key
 
 
 def environ_of(config: Config) -> Mapping[str, str]:
-    """Return the environment for what asks providers: the process's, below it the keys of the config's `env_file`."""
-    return ChainMap(
-        os.environ, {name: value for name, value in config.beside.items() if is_key_variable(name)}
-    )
+    """Return the environment for what asks providers: the process's, below it the keys of `env_file`, then the kept."""
+    beside = {name: value for name, value in config.beside.items() if is_key_variable(name)}
+    return Filled(os.environ, beside, StoredKeys())
 
 
 def check_keys(config: Config, catalog: Catalog, installed: Iterable[Installed]) -> None:

@@ -16,7 +16,7 @@ from auwgent.config import load
 from auwgent.errors import ConfigError
 from auwgent.middleware.retrieve import Retrieve
 from auwgent.render.terminal import one_line
-from auwgent.runtime import Runtime, auwgent
+from auwgent.runtime import Runtime
 
 Say = Callable[[str], None]
 
@@ -88,7 +88,7 @@ def command(
     if listing or remove:
         with_one(Retrieve, load(config, profile=profile, overrides=overrides), look)
     else:
-        asyncio.run(fill(auwgent(config, profile=profile, overrides=overrides)))
+        asyncio.run(fill(Runtime(config, profile=profile, overrides=overrides)))
 
 
 async def _renew(retrieve: Retrieve, agent: Runtime, say: Say) -> None:

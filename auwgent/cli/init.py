@@ -13,8 +13,10 @@ import click
 from auwgent.cli.starters import EMBEDDED, STARTERS, Starter, key_variable, starter
 from auwgent.errors import ConfigError, Problem
 from auwgent.imports import packaged_file
+from auwgent.keystore import Filled, StoredKeys
 from auwgent.models.local import weights
 from auwgent.models.providers import PROVIDERS, is_provider, near_provider
+from auwgent.secrecy import unsendable
 
 DEFAULT_FILE = "auwgent.toml"
 
@@ -43,13 +45,18 @@ def command(file: Path, provider: str | None, model: str | None) -> None:
     """
     if file.exists():
         raise _taken(file)
-    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
-        provider, model = ask(provider, model, os.environ)
-    provider, model = choose(provider, model, os.environ)
-    key = key_variable(provider, os.environ)
+    known = Filled(os.environ, StoredKeys())
+    somebody = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    if somebody:
+        provider, model = ask(provider, model, known)
+    provider, model = choose(provider, model, known)
+    key = key_variable(provider, known)
     _write_new(file, starter(provider, model, key))
+    lacking = key if not known.get(key) else ""
+    if lacking and somebody:
+        lacking = _ask_key(provider, lacking)
     click.echo(f"{file} is written, for {provider}/{model}. Next:", err=True)
-    for line in next_steps(file, provider, model, key if not os.environ.get(key) else ""):
+    for line in next_steps(file, provider, model, lacking):
         click.echo(f"  {line}", err=True)
 
 
@@ -81,6 +88,19 @@ def _ask_provider(offered: Sequence[str], environ: Mapping[str, str]) -> str:
 
     answer: str = click.prompt("Provider", default=rows[0][0], value_proc=read, err=True)
     return answer
+
+
+def _ask_key(provider: str, variable: str) -> str:
+    """Offer to keep the key; gives the variable that is still lacking then, if it is."""
+    question = f"API key of {provider}, to be kept by `auwgent keys` (Enter: later)"
+    key = click.prompt(question, default="", show_default=False, hide_input=True, err=True).strip()
+    if not key:
+        return variable
+    if wrong := unsendable(key):
+        click.echo(f"This cannot be a key: it {wrong}.", err=True)
+        return variable
+    StoredKeys()[variable] = key
+    return ""
 
 
 def choose(provider: str | None, model: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -120,7 +140,7 @@ def next_steps(file: Path, provider: str, model: str, lacking: str) -> list[str]
         if packaged_file("xllamacpp", "__init__.py") is None:
             steps.insert(0, "pip install 'auwgent[local]'")
     if lacking:
-        steps.insert(0, f"export {lacking}=…")
+        steps.insert(0, f"auwgent keys set {provider}  # or {lacking}=… in the environment, or in .env")
     return steps
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from auwgent.assembly import Key, Parts, is_mcp, may_give_keys, models, odd_orders, unknown_providers
+from auwgent.assembly import (
+    Key,
+    Parts,
+    environ_of,
+    is_mcp,
+    may_give_keys,
+    models,
+    odd_orders,
+    unknown_providers,
+)
 from auwgent.config import AgentConfig, Config, ToolEntry, WorkflowEntry
 from auwgent.engine.agent import Agent
 from auwgent.engine.ask import render_prompt
@@ -151,7 +159,7 @@ def _entry(
 
 def _keys_and_models(config: Config, report: Report, *, given: bool) -> None:
     """Report keys and models; a missing key is not a problem where a middleware may give it (`given`)."""
-    catalog = models(config, os.environ)
+    catalog = models(config, environ_of(config))
     in_use: list[tuple[InventoryItem, ModelSpec]] = []
     for name, key in config.models_in_use().items():
         try:
@@ -186,10 +194,11 @@ def _keys(config: Config, specs: Sequence[ModelSpec], *, given: bool) -> Iterato
         key = ("api_keys", name)
         detail = "set" if name in wanted else "set, no model in use needs it"
         yield InventoryItem("key", name, config.origin(key), key, "ok", detail)
+    environ = environ_of(config)
     for name, spec in wanted.items():
         if name in config.api_keys or is_in_process(spec):
             continue
-        variable = next((one for one in provider_of(name).env if os.environ.get(one)), None)
+        variable = next((one for one in provider_of(name).env if environ.get(one)), None)
         if variable is not None:
             yield InventoryItem("key", name, variable, ("agent", "model"), "ok", "set")
         elif missing_key(spec):

@@ -16,6 +16,7 @@ from auwgent.cli import options
 from auwgent.config import Config, load
 from auwgent.config.references import names_provider
 from auwgent.errors import ConfigError
+from auwgent.keystore import Filled, StoredKeys
 from auwgent.models.providers import IN_PROCESS, PROVIDERS, Provider, provider_of
 from auwgent.render.terminal import paint, problems_text, wants_colour
 
@@ -47,7 +48,8 @@ def command(config: Path, as_json: bool) -> None:
     is for that model alone. Providers that are not in the list work, too: LiteLLM knows about a hundred more.
     """
     readable = _readable(config)
-    rows = list(found(readable, os.environ if readable is None else environ_of(readable)))
+    environ = Filled(os.environ, StoredKeys()) if readable is None else environ_of(readable)
+    rows = list(found(readable, environ))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
@@ -80,6 +82,9 @@ def _origin(provider: Provider, config: Config | None, environ: Mapping[str, str
     if config is not None and provider.name in config.api_keys:
         return config.origin(("api_keys", provider.name))
     variable = next((name for name in provider.env if environ.get(name)), None)
+    if variable is not None and not os.environ.get(variable) and variable in StoredKeys():
+        beside = config is not None and variable in config.beside
+        return variable if beside else f"{variable}, kept by `auwgent keys`"
     if variable is not None or config is None:
         return variable
     own = (

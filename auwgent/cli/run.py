@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,16 @@ from click.core import ParameterSource
 
 from auwgent.cli import approval, options, prompt
 from auwgent.cli.interrupt import interruptible
+from auwgent.config import load
 from auwgent.config.document import is_standard_input
 from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
 from auwgent.imports import late
+from auwgent.keystore import data_folder
 from auwgent.models.sent import watcher
 from auwgent.render.run import JsonLines, Outcome, PlainText, Printer
 from auwgent.render.sent import Requests
-from auwgent.runtime import Runtime, auwgent, user_of
+from auwgent.runtime import Runtime, user_of
 from auwgent.session import Usage
 from auwgent.stream import Stream
 
@@ -56,6 +57,8 @@ class Request:
     stream: bool
     stdin: bool
     quiet: bool
+    tools: tuple[str, ...] = ()
+    schema: Path | None = None
     debug: bool = False
     record: Path | None = None
     no_config: bool = False  # -m alone says which agent it is
@@ -95,6 +98,20 @@ class Request:
     type=options.MODEL,
     metavar="MODEL",
     help="Use this model instead of agent.model; needs no config file.",
+)
+@click.option(
+    "--tool",
+    "tools",
+    type=options.TEXT,
+    multiple=True,
+    metavar="PATH",
+    help="Let the model call this function, too: my.module.function. May be repeated.",
+)
+@click.option(
+    "--schema",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="FILE",
+    help="A JSON Schema that the answer must fit, instead of agent.output.",
 )
 @options.overrides
 @click.option(
@@ -186,28 +203,26 @@ def _asked(request: Request) -> prompt.Input:
 def build(request: Request, on_approval: Approver | None = None) -> Runtime:
     """Return the agent that the command line describes."""
     overrides = request.overrides
+    if request.schema is not None:
+        overrides += (_override("agent.output", {"file": str(request.schema.resolve())}),)
     if request.no_config:
         url = f"sqlite:///{data_folder() / 'sessions.db'}"
         bare = {
-            "agent": {"model": request.model},
+            "agent": {"model": request.model, "tools": list(request.tools)},
             "middleware": [{"use": "auwgent.middleware.SQLModelSessions", "url": url}],
         }
-        return auwgent(bare, profile=request.profile, overrides=overrides, on_approval=on_approval)
+        return Runtime(bare, profile=request.profile, overrides=overrides, on_approval=on_approval)
     if request.model is not None:
-        overrides += (f"agent.model={json.dumps(request.model, ensure_ascii=False)}",)
-    return auwgent(request.config, profile=request.profile, overrides=overrides, on_approval=on_approval)
+        overrides += (_override("agent.model", request.model),)
+    if request.tools:
+        config = load(request.config, profile=request.profile, overrides=overrides)
+        tools = [tool.model_dump(exclude_unset=True) for tool in config.agent.tools]
+        overrides += (_override("agent.tools", [*tools, *request.tools]),)
+    return Runtime(request.config, profile=request.profile, overrides=overrides, on_approval=on_approval)
 
 
-def data_folder() -> Path:
-    """Return the user's own folder for data that belongs to no config."""
-    match sys.platform:
-        case "win32":
-            base = Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local")
-        case "darwin":
-            base = Path("~/Library/Application Support")
-        case _:
-            base = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
-    return base.expanduser() / "auwgent"
+def _override(key: str, value: Any) -> str:
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 async def _show(agent: Runtime, request: Request, asked: prompt.Input | None, printer: Printer) -> None:

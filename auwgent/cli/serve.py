@@ -14,7 +14,7 @@ import click
 from auwgent.cli import options
 from auwgent.imports import late
 from auwgent.render.terminal import harmless
-from auwgent.runtime import Runtime, auwgent
+from auwgent.runtime import Runtime
 
 
 @click.command(
@@ -51,7 +51,7 @@ def command(
         overrides += (f"serve.port={port}",)
 
     def make(middleware: Sequence[Any]) -> Runtime:
-        return auwgent(config, profile=profile, overrides=overrides, middleware=middleware)
+        return Runtime(config, profile=profile, overrides=overrides, middleware=middleware)
 
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logging.getLogger("auwgent.serve.access").setLevel(logging.WARNING if quiet else logging.INFO)

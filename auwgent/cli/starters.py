@@ -85,12 +85,15 @@ prompt = """
 You are a friendly assistant. Answer briefly.
 """
 # Python functions the model may call: their signature and docstring are all it needs.
+# For one run: auwgent run --tool my_tools.get_weather "Is it warm in Lisbon?"
 # tools = ["my_tools.get_weather"]
+# The shape of the answer; for one run: auwgent run --schema report.json "…"
+# output = {{ file = "report.json" }}
 '''
 
 _KEYS = """\
 [api_keys]
-# From the environment, so that this file can be shared.
+# From the environment, a .env beside this file, or `auwgent keys set`, so that this file can be shared.
 {key}
 """
 

@@ -132,7 +132,10 @@ class Layers:
         else:
             plural = "s" if len(value.names) > 1 else ""
             message = f"`{written(key)}` needs the environment variable{plural} {', '.join(value.names)}"
-            hint = f"set {'them' if plural else 'it'}, or give a default: ${{{value.names[0]}:-…}}"
+            set_it = f"set {'them' if plural else 'it'}"
+            if any(name.endswith("_API_KEY") for name in value.names):
+                set_it += ", keep the key with `auwgent keys set`"
+            hint = f"{set_it}, or give a default: ${{{value.names[0]}:-…}}"
         self.unset.append(Finding(key, message, hint))
 
     def _standing(self, name: str, tables: Any, in_use: Used) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from auwgent.config.layers import Layers, Part, part, profile_names
 from auwgent.config.overrides import from_environment, from_options
 from auwgent.config.settings import Config, under_way
 from auwgent.errors import ConfigError, Problem
+from auwgent.keystore import Filled, StoredKeys
 from auwgent.words import did_you_mean
 
 if TYPE_CHECKING:
@@ -56,11 +57,12 @@ def examine(
     Where something is, the config is what remains without it, so that it can be looked for more; it is not to be
     run. None: nothing remains that makes sense. `ConfigError` where the source cannot be read at all.
     """
+    stored: MutableMapping[str, str] = StoredKeys() if environ is None else {}
     environ = os.environ if environ is None else environ
     document = read(source)
     beside = values_beside(document, profile, overrides, environ)
     try:
-        config, problems = _load(document, profile, overrides, environ, beside)
+        config, problems = _load(document, profile, overrides, environ, beside, stored)
     except RecursionError:
         raise ConfigError(
             [Problem("lists and tables are nested too deeply", source=document.source)]
@@ -74,8 +76,9 @@ def _load(
     overrides: Sequence[str],
     environ: Mapping[str, str],
     beside: Mapping[str, str],
+    stored: MutableMapping[str, str],
 ) -> tuple[Config | None, list[Problem]]:
-    known = {**beside, **environ}
+    known = Filled(dict(environ), dict(beside), stored)  # an earlier one comes first
     parts, problems = _parts(document, profile, known)
     trees = [each.tree for each in parts]
     variables = from_environment(environ, Config, trees)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
+from auwgent.engine import calllog
 from auwgent.engine.failures import no_answer
 from auwgent.engine.state import Run
 from auwgent.hooks.answers import Failure, PromptText
@@ -32,7 +34,13 @@ async def ask_aside(run: Run, agent: AgentState, prompt: str, model: str | None,
     await run.chain.fire("onLLMStart", ctx, PromptText(said.text), who="asides")
     request = ModelRequest(system=system, turns=[said], stream=False, purse=run.paying(Context(run, agent)))
     try:
-        reply = await _whole_answer(route, request)
+        began = time.monotonic()
+        try:
+            reply = await _whole_answer(route, request)
+        except BaseException as error:
+            calllog.model_failed(run, f"{agent.active} ({aside.aside})", spec.name, error, began)
+            raise
+        calllog.model_called(run, f"{agent.active} ({aside.aside})", request, reply, began)
         run.usage += reply.usage
         if problem := ended(spec, reply):
             raise problem

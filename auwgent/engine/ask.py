@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import asdict, replace
 from typing import Any
 
+from auwgent.engine import calllog
 from auwgent.engine.agent import Agent
 from auwgent.engine.capabilities import Capability, answers_as_text, with_answer
 from auwgent.engine.ends import ReadReply, finish_reason, read
@@ -236,7 +237,19 @@ def _with_text(content: str | list[Part], text: str) -> str | list[Part]:
 
 async def _listen(frame: Frame, model: Route, request: ModelRequest, partials: Partials) -> Reply:
     """Read the model's stream, passing pieces on, to its reply."""
-    run, began = frame.run, time.monotonic()
+    began = time.monotonic()
+    try:
+        reply = await _reply(frame, model, request, partials)
+    except BaseException as error:
+        calllog.model_failed(frame.run, frame.agent.name, model.spec.name, error, began)
+        raise
+    calllog.model_called(frame.run, frame.agent.name, request, reply, began)
+    await _emit_call(frame, reply, time.monotonic() - began)
+    return reply
+
+
+async def _reply(frame: Frame, model: Route, request: ModelRequest, partials: Partials) -> Reply:
+    run = frame.run
     async with aclosing(ask_model(model, request)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Reply):
@@ -245,7 +258,6 @@ async def _listen(frame: Frame, model: Route, request: ModelRequest, partials: P
                     run.unfinished.setdefault(id(frame), (frame.agent.name, [piece.text]))
                 await partials.close()
                 run.usage += piece.usage
-                await _emit_call(frame, piece, time.monotonic() - began)
                 return piece
             if isinstance(piece, Retry):
                 await frame.emit("model_retry", (await frame.ask("model_retry", asdict(piece))).value)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from auwgent.engine import calllog
 from auwgent.engine.agent import READ_RESULT
 from auwgent.engine.capabilities import Capability, Ending
 from auwgent.engine.state import Frame
@@ -136,7 +137,9 @@ async def _approved(frame: Frame, capability: Capability, call: ToolCall, args: 
 
 async def _carry_out(frame: Frame, one: Plan) -> Settled:
     """Run a planned call and record its result."""
-    settled = await settle(frame, one)
+    with calllog.tool_called(frame.run, frame.agent.name, one.call) as end:
+        settled = await settle(frame, one)
+        end.update(outcome=settled.outcome, result=settled.content)
     frame.record(
         Turn(
             role="tool",

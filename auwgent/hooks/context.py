@@ -7,11 +7,12 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import TypeAdapter
 
 from auwgent.errors import ConfigError
+from auwgent.hooks.typed import TypedNames
 from auwgent.models.base import Reply, ToolSpec
 from auwgent.session import Session, Turn, Usage
 from auwgent.words import nearest
@@ -194,7 +195,7 @@ class AgentState:
             self.setting = None
 
 
-class Context(MutableMapping[str, Any]):
+class Context(TypedNames, MutableMapping[str, Any]):
     """The `ctx` of one run, as the hooks of one agent see it. Reads as a dict and by attribute.
 
     Names of the contract read the run's facts; every other name is the user's: the run's context values first
@@ -248,18 +249,20 @@ class Context(MutableMapping[str, Any]):
     def __contains__(self, key: object) -> bool:
         return key in NAMES or key in self._run.notes or key in self._run.values
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in Context.__slots__:  # the latter while it is being copied
-            raise AttributeError(name)
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(
-                f"ctx has no {name!r}; ctx.get({name!r}) gives None where a value may be missing"
-            ) from None
+    if not TYPE_CHECKING:  # which are told the names that there are
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        self[name] = value
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__") or name in Context.__slots__:  # the latter while it is being copied
+                raise AttributeError(name)
+            try:
+                return self[name]
+            except KeyError:
+                raise AttributeError(
+                    f"ctx has no {name!r}; ctx.get({name!r}) gives None where a value may be missing"
+                ) from None
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            self[name] = value
 
     def __repr__(self) -> str:
         return f"<ctx of run {self._run.run_id}, agent {self._agent.active!r}, {self._run.status}>"

@@ -168,7 +168,8 @@ class Waiting:
 
 def user_of(ctx: Context) -> str:
     """Return the session's user, as text."""
-    return "" if ctx.userId is None else str(ctx.userId)
+    given = ctx["userId"]  # a context value may be anything
+    return "" if given is None else str(given)
 
 
 def snapshot(session: Session) -> Session:

@@ -317,6 +317,7 @@ def key_places(spec: ModelSpec) -> str:
     """Return the places where the key of `spec` can be written, for a sentence to the user."""
     places = [f"api_key under [models.{spec.label}]"] if spec.label else []
     places += [f"{spec.provider} under [api_keys]", *provider_of(spec.provider).env]
+    places += [f"`auwgent keys set {spec.provider}`"] if provider_of(spec.provider).env else []
     return " or ".join(places)
 
 

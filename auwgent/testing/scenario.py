@@ -10,7 +10,7 @@ from typing import Any
 from auwgent.errors import AuwgentError
 from auwgent.hooks.context import Context
 from auwgent.intents import Intent
-from auwgent.runtime import auwgent
+from auwgent.runtime import Runtime
 from auwgent.session import Session, Turn, new_id
 
 
@@ -88,7 +88,7 @@ async def run_scenario(
     A run that fails is noted in `errors`, and the next input follows. `stream=False` asks models for whole answers.
     """
     asked: list[Asked] = []
-    agent = auwgent(config, profile=profile, middleware=[_Listener(asked)])
+    agent = Runtime(config, profile=profile, middleware=[_Listener(asked)])
     scenario = Scenario(Session(id=session_id or new_id(), user_id=user_id), asked=asked)
     async with agent:
         for one in inputs:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import ConfigError, ProviderError, auwgent
+from auwgent import ConfigError, ProviderError, Runtime
 from auwgent.assembly import may_give_keys
 from auwgent.models.providers import PROVIDERS
 
@@ -58,7 +58,7 @@ async def test_a_missing_key_is_told_before_anything_happens(
 ) -> None:
     seen = Seen()
     source["middleware"].append(seen)
-    agent = auwgent(source)
+    agent = Runtime(source)
     with pytest.raises(ConfigError, match=variables) as caught:
         await agent.run("Hello")
     [problem] = caught.value.problems
@@ -71,7 +71,7 @@ async def test_a_missing_key_is_told_before_anything_happens(
 async def test_all_of_them_are_told_at_once() -> None:
     models = {"main": {"use": "openai/m", "fallbacks": ["groq/m", "xai/m"]}}
     with pytest.raises(ConfigError) as caught:
-        await auwgent(config("main", models=models)).run("Hello")
+        await Runtime(config("main", models=models)).run("Hello")
     assert len(caught.value.problems) == 3
 
 
@@ -85,13 +85,13 @@ async def test_all_of_them_are_told_at_once() -> None:
     ids=["idle model", "idle helper", "key in the config"],
 )
 async def test_a_key_that_no_run_needs_is_not_missed(source: dict[str, Any]) -> None:
-    session = await auwgent(source).run("Hello")
+    session = await Runtime(source).run("Hello")
     assert session.text
 
 
 async def test_a_key_may_come_into_the_environment_later(monkeypatch: pytest.MonkeyPatch) -> None:
     source = config("scripted/echo", embedding={"model": "openai/e"})
-    agent = auwgent(source)
+    agent = Runtime(source)
     with pytest.raises(ConfigError):
         await agent.run("Hello")
     monkeypatch.setenv("OPENAI_API_KEY", "k")
@@ -115,7 +115,7 @@ class Rescue:
 
 @pytest.mark.parametrize("middleware", [Router(), Rescue()], ids=["onLLMStart", "onError"])
 async def test_a_middleware_may_do_without_the_key(middleware: Any) -> None:
-    session = await auwgent(config("openai/m", middleware)).run("Hello")
+    session = await Runtime(config("openai/m", middleware)).run("Hello")
     assert "Hello" in session.text
 
 
@@ -128,17 +128,17 @@ class Onlooker:
 
 async def test_where_none_gives_it_the_first_call_says_so() -> None:
     with pytest.raises(ProviderError, match="OPENAI_API_KEY") as caught:
-        await auwgent(config("openai/m", Onlooker())).run("Hello")
+        await Runtime(config("openai/m", Onlooker())).run("Hello")
     assert caught.value.fault == "auth"
 
 
 @pytest.mark.parametrize("name", ["Compaction", "Redact", "Retrieve"])
 async def test_bundled_middleware_gives_no_keys(name: str) -> None:
-    agent = auwgent(config("openai/m", f"auwgent.middleware.{name}"))
+    agent = Runtime(config("openai/m", f"auwgent.middleware.{name}"))
     with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
         await agent.run("Hello")
 
 
 def test_a_cache_may_have_the_answer() -> None:
-    agent = auwgent(config("openai/m", "auwgent.middleware.Cache"))
+    agent = Runtime(config("openai/m", "auwgent.middleware.Cache"))
     assert may_give_keys(agent._main.parts.installed)

@@ -15,6 +15,7 @@ from auwgent.config import load
 from auwgent.config.json_schema import schema
 from auwgent.models.providers import PROVIDERS
 
+KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyz"
 NO_KEYS = {name: "" for provider in PROVIDERS.values() for name in provider.env}
 EVERY_PROVIDER = sorted({*STARTERS, *PROVIDERS, "some_new_provider"})
 
@@ -134,12 +135,31 @@ def test_a_slip_of_the_pen_is_asked_about_again(auwgent: Any, tmp_path: Path) ->
 
 def test_what_the_options_say_is_not_asked(auwgent: Any, tmp_path: Path) -> None:
     with auwgent.on_terminal("init", "--provider", "openai", env=NO_KEYS) as terminal:
+        terminal.until("API key of openai, to be kept by `auwgent keys` (Enter: later): ")
+        terminal.type("\r")
         assert terminal.ended() == 0
         assert "Provider" not in terminal.unread
+        assert "auwgent keys set openai" in terminal.unread
     with auwgent.on_terminal("init", "b.toml", "--provider", "azure", env=NO_KEYS) as terminal:
         terminal.until("Model of azure: ")
         terminal.type("my-deployment\r")
+        terminal.until("API key of azure")
+        terminal.type("\r")
         assert terminal.ended() == 0
+
+
+def test_a_key_that_is_typed_is_kept_and_never_shown(auwgent: Any, tmp_path: Path) -> None:
+    env = {**NO_KEYS, "XDG_DATA_HOME": str(tmp_path / "data")}
+    with auwgent.on_terminal("init", "--provider", "openai", env=env) as terminal:
+        terminal.until("(Enter: later): ")
+        terminal.type(f"{KEY}\r")
+        assert terminal.ended() == 0
+        assert KEY not in terminal.unread
+        assert "auwgent keys set" not in terminal.unread
+    kept = tmp_path / "data" / "auwgent" / "keys.json"
+    assert KEY in kept.read_text()
+    assert KEY not in (tmp_path / "auwgent.toml").read_text()
+    assert auwgent("check", env=env).returncode == 0
 
 
 def test_who_leaves_the_questions_gets_no_file(auwgent: Any, tmp_path: Path) -> None:
@@ -198,6 +218,6 @@ def test_what_it_cannot_know_it_asks_for(
 
 def test_a_key_that_is_to_be_set_is_the_first_step() -> None:
     assert next_steps(Path("my config.toml"), "openai", "x", "OPENAI_API_KEY") == [
-        "export OPENAI_API_KEY=…",
+        "auwgent keys set openai  # or OPENAI_API_KEY=… in the environment, or in .env",
         "auwgent run -c 'my config.toml' \"Hello\"",
     ]

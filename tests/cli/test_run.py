@@ -331,7 +331,7 @@ class TestTheConfig:
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == (
             "--set agent.model: openai/gpt-5-mini needs an API key and none is set: "
-            "give it as openai under [api_keys] or OPENAI_API_KEY\n"
+            "give it as openai under [api_keys] or OPENAI_API_KEY or `auwgent keys set openai`\n"
         )
 
 
@@ -427,3 +427,28 @@ def test_with_a_model_no_config_is_needed(auwgent: Command) -> None:
     assert list(here.iterdir()) == []
     refused = elsewhere("run", "-c", "auwgent.toml", "-m", "scripted/echo", "Hi")
     assert (refused.returncode, "there is no such file" in refused.stderr) == (2, True)
+
+
+def test_a_tool_and_a_schema_for_one_run(auwgent: Command) -> None:
+    (auwgent.folder / "mine.py").write_text(
+        'def shout(word: str) -> str:\n    """Shout a word."""\n    return word.upper()\n'
+    )
+    (auwgent.folder / "cat.json").write_text(
+        '{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}'
+    )
+    call = '[[replies]]\ntool_calls = [{ name = "shout", args = { word = "luna" } }]\n'
+    (auwgent.folder / "s.toml").write_text(call + '[[replies]]\ntext = \'{"name": "{result}"}\'\n')
+    words = ["-m", "scripted/s.toml", "--tool", "mine.shout", "--schema", "cat.json", "Hi"]
+    env = {"XDG_DATA_HOME": str(auwgent.folder / "data")}
+    done = auwgent("run", "-q", *words, env=env)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"name": "LUNA"}), done.stderr
+    # Beside a config the tool comes to its own, whose settings stay.
+    (auwgent.folder / "auwgent.toml").write_text(
+        'middleware = []\n[agent]\nmodel = "main"\n'
+        'tools = [{ use = "mine.shout", name = "own", approve = "deny" }]\n'
+        '[models.main]\nuse = "scripted/s.toml"\n'
+    )
+    done = auwgent("run", "-q", "--tool", "mine.shout", "--schema", "cat.json", "Hi")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"name": "LUNA"}), done.stderr
+    refused = auwgent("run", "--tool", "mine.shuot", "Hi")
+    assert (refused.returncode, "did you mean `shout`?" in refused.stderr) == (2, True)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from auwgent import Context, LimitExceeded, Session, ToolError, Turn, auwgent
+from auwgent import Context, LimitExceeded, Runtime, Session, ToolError, Turn
 from auwgent.intents import Intent
 from tests.support.bench import Hook, Recorder, asks_helper, calls, check_history, short
 from tests.support.script_server import ScriptServer, script_server
@@ -71,7 +71,7 @@ class Scene:
         self.intents: list[Intent] = []  # but for each `model_call`
         self.model_calls: list[Intent] = []
         self.partials: list[Intent] = []
-        self.agent = auwgent(
+        self.agent = Runtime(
             {
                 "agent": {"model": "main", "prompt": "You help.", **agent},
                 "models": {name: self.model(name, replies) for name, replies in scripts.items()},
@@ -352,7 +352,7 @@ async def test_13_prompt_replaced_for_one_call(stream: bool) -> None:
 async def test_14_settings_changed_for_one_call(stream: bool) -> None:
     def change(prompt: str, ctx: Context) -> None:
         if "changed" not in ctx:
-            ctx.changed = True
+            ctx["changed"] = True
             ctx.headers["X-Trace"] = "t1"
             ctx.config["temperature"] = 0.7
             ctx.systemPrompt = "You whisper."

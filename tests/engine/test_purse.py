@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import LimitExceeded, auwgent
+from auwgent import LimitExceeded, Runtime
 from auwgent.errors import ProviderError
 from tests.support.answering import Answer, Provider, at_worst, provider
 
@@ -50,7 +50,7 @@ async def test_the_price_of_a_run_stays_below_its_limit(name: str, params: Any, 
         made = config(
             server, AsksOften(), name=name, model={"params": params}, limits={"usd": 0.5, "llm_calls": 999}
         )
-        async with auwgent(made) as agent:
+        async with Runtime(made) as agent:
             with pytest.raises(LimitExceeded, match=r"`limits.usd` = 0.5 US dollars") as caught:
                 await agent.run("Hello")
         assert caught.value.key == "limits.usd"
@@ -62,7 +62,7 @@ async def test_the_price_of_a_run_stays_below_its_limit(name: str, params: Any, 
 async def test_tokens_of_a_run_stay_below_their_limit_too() -> None:
     async with provider(at_worst) as server:
         made = config(server, AsksOften(), model={"params": {"max_tokens": 1000}}, limits={"tokens": 30_000})
-        async with auwgent({**made, "limits": {"tokens": 30_000, "llm_calls": 999}}) as agent:
+        async with Runtime({**made, "limits": {"tokens": 30_000, "llm_calls": 999}}) as agent:
             with pytest.raises(LimitExceeded, match=r"`limits.tokens` = 30000 tokens"):
                 await agent.run("Hello")
         assert 20_000 < sum(map(sum, server.bills)) <= 30_000
@@ -72,13 +72,13 @@ async def test_tokens_of_a_run_stay_below_their_limit_too() -> None:
 async def test_a_request_that_was_refused_costs_nothing() -> None:
     async with provider(lambda body: Answer("Overloaded", status=503)) as server:
         made = config(server, AsksOften(rounds=9), limits={"usd": 1.0, "llm_calls": 999})
-        async with auwgent(made) as agent:
+        async with Runtime(made) as agent:
             with pytest.raises(ProviderError):
                 await agent.run("Hello")
         assert len(server.bodies) == 28
 
 
 async def test_without_a_limit_nothing_is_asked_for_that_the_config_does_not_say() -> None:
-    async with provider(at_worst) as server, auwgent(config(server)) as agent:
+    async with provider(at_worst) as server, Runtime(config(server)) as agent:
         await agent.run("Hello")
         assert "max_tokens" not in server.bodies[0]

@@ -43,7 +43,7 @@ def state(**more: Any) -> RunState:
     )
 
 
-def context(run: RunState | None = None, **agent: Any) -> Context:
+def context(run: RunState | None = None, **agent: Any) -> Any:
     return Context(run or state(), AgentState(**{"active": "Main", "stack": ("Main",), **agent}))
 
 

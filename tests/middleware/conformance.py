@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import AuwgentError, ConfigError, auwgent
+from auwgent import AuwgentError, ConfigError, Runtime, auwgent
 from auwgent.session import Session
 from tests.support.aimock import Aimock, missing, running_aimock
 from tests.support.bench import Bench, bench, calls, check_history, short
@@ -148,6 +148,6 @@ def over_http(server: Aimock, test_id: str, *middleware: Any, **agent: Any) -> A
         "retries": 0,
         "headers": {"X-Test-Id": test_id},
     }
-    return auwgent(
+    return Runtime(
         {"middleware": list(middleware), "agent": {"model": "main", **agent}, "models": {"main": model}}
     )

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auwgent import auwgent
+from auwgent import Runtime, auwgent
 from auwgent.middleware import Audit
 from auwgent.middleware.audit import verify
 from tests.middleware.conformance import Conformance, at_work, over_http
@@ -226,7 +226,7 @@ async def test_long_records_are_chained_too(tmp_path: Path) -> None:
 def test_two_processes_write_one_log(tmp_path: Path) -> None:
     program = f"""
 import asyncio
-from auwgent import auwgent
+from auwgent import Runtime, auwgent
 agent = auwgent({{"middleware": [{{"use": "auwgent.middleware.Audit", "path": {str(log_of(tmp_path))!r}}}],
                  "agent": {{"model": "scripted/echo"}}}})
 async def main():
@@ -270,7 +270,7 @@ async def test_calls_beside_the_conversation_are_written_with_whose_they_are(tmp
             "embedding": {"model": "vectors"},
             "context": {"knowledge": ""},
         }
-        async with auwgent(config) as agent:
+        async with Runtime(config) as agent:
             await agent.run("Hello")
     asked = [one for one in records(log_of(tmp_path)) if one["event"] in ("model_call", "embedding")]
     assert [(one["event"], one["model"], one.get("by")) for one in asked] == [

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import auwgent
+from auwgent import Runtime
 from auwgent.errors import LimitExceeded, ProviderError
 from auwgent.middleware import Budget
 from auwgent.session import Session
@@ -307,7 +307,7 @@ async def test_a_stream_that_breaks_off_keeps_what_was_set_aside_for_it(
 ) -> None:
     budget = Budget(url=url, day={"usd": 0.5})
     async with provider(lambda body: at_worst(body, breaks=True)) as server:
-        async with auwgent(config_of(server, budget, name=name)) as agent:
+        async with Runtime(config_of(server, budget, name=name)) as agent:
             kinds = []
             for _ in range(9):
                 with pytest.raises((ProviderError, LimitExceeded)) as caught:
@@ -332,7 +332,7 @@ async def left(agent: Any) -> bool:
 async def test_a_reader_who_leaves_pays_for_what_he_left(url: str) -> None:
     budget = Budget(url=url, day={"usd": 0.5})
     async with provider(lambda body: at_worst(body, text="word " * 2000)) as server:
-        async with auwgent(config_of(server, budget)) as agent:
+        async with Runtime(config_of(server, budget)) as agent:
             refused = [await left(agent) for _ in range(9)]
         assert refused[0] is False
         assert refused[-1] is True
@@ -351,7 +351,7 @@ async def test_summaries_judges_and_embeddings_count_in_every_scope(url: str) ->
     for middleware in ((Judge(), budget), (budget, Judge())):
         async with provider(lambda body: Answer("Fine.")) as server:
             made = config_of(server, *middleware, embedding={"model": "main"})
-            async with auwgent(made) as agent:
+            async with Runtime(made) as agent:
                 session = await agent.run("1")
                 for number in range(2):
                     session = await agent.run(f"{number}", session=session)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from auwgent import auwgent
+from auwgent import Runtime
 from auwgent.middleware import Cache
 from auwgent.session import Media, Session, Text, now
 from auwgent.store.side import answers
@@ -239,7 +239,7 @@ async def test_the_answer_of_a_fallback_is_not_kept() -> None:
         },
         "spare": {"use": "scripted/spare", "params": {"replies": ["Spare."]}},
     }
-    async with auwgent({"middleware": [cache], "agent": {"model": "main"}, "models": models}) as agent:
+    async with Runtime({"middleware": [cache], "agent": {"model": "main"}, "models": models}) as agent:
         session = await agent.run("Hi")
     assert session.text == "Spare."
 

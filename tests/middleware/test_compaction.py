@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import auwgent
+from auwgent import Runtime
 from auwgent.errors import LimitExceeded, ProviderError
 from auwgent.middleware import Compaction, SQLModelSessions
 from auwgent.middleware.compaction.shortening import KEY, LEFT_OUT, SUMMARY
@@ -127,7 +127,7 @@ async def test_how_far_it_got_is_kept_with_the_session(tmp_path: Path) -> None:
             "small": {"use": "scripted/small", "params": {"replies": ["They talked."], "repeat": True}},
         }
         config = {"middleware": [store, compaction, seen], "agent": {"model": "main"}, "models": models}
-        async with auwgent(config) as agent:
+        async with Runtime(config) as agent:
             session = await agent.run(text, session_id="s")
         asked.append(short(seen.messages[-1]))
         return session
@@ -300,7 +300,7 @@ async def test_a_summary_that_says_nothing_or_refuses_is_not_used(
     async with provider(reply) as server:
         compaction = {"use": "auwgent.middleware.Compaction", "turns": 8, "strategy": "summarise"}
         models = {"main": server.model(via="direct")}
-        async with auwgent(
+        async with Runtime(
             {"middleware": [compaction], "agent": {"model": "main"}, "models": models}
         ) as agent:
             session = history(10)
@@ -327,7 +327,7 @@ async def test_a_summary_that_was_cut_or_filtered_is_not_used(
             "agent": {"model": "main"},
             "models": {"main": server.model(name)},
         }
-        async with auwgent(config) as agent:
+        async with Runtime(config) as agent:
             await agent.run("Now", session=history(6))
         assert texts_of(server.bodies[-1])[0].startswith(LEFT_OUT)
     assert "without a summary" in caplog.text
@@ -356,7 +356,7 @@ async def test_one_huge_turn_is_summed_up_in_parts_and_the_good_parts_stay() -> 
         models = {"main": server.model(), "small": small}
         session = history(2, "My budget is 500 EUR.")
         session.turns += history(2, "log " * 20_000).turns
-        async with auwgent(
+        async with Runtime(
             {"middleware": [compaction], "agent": {"model": "main"}, "models": models}
         ) as agent:
             session = await agent.run("go on", session=session)
@@ -393,7 +393,7 @@ async def test_twenty_constraints_survive_two_hundred_turns(name: str, stream: b
     async with provider(honest) as server:
         models = {"main": server.model(name, **({"via": "direct"} if name.startswith("openai") else {}))}
         config = {"middleware": [store, compaction], "agent": {"model": "main"}, "models": models}
-        async with auwgent(config) as agent:
+        async with Runtime(config) as agent:
             for turn in range(100):
                 words = constraint(turn // 5) if turn % 5 == 0 else f"Und {turn}? " + "Noch mehr Worte. " * 20
                 await agent.run(words, session_id="s", whole=not stream)
@@ -418,7 +418,7 @@ async def test_a_fork_goes_on_from_the_summary_that_held_there(tmp_path: Path, u
             "agent": {"model": "main"},
             "models": {"main": server.model(via="direct")},
         }
-        async with auwgent(config) as agent:
+        async with Runtime(config) as agent:
             for turn in range(4):
                 await agent.run(f"{turn}", session_id="s")
             assert texts_of(server.bodies[-1])[0].endswith("First.")
@@ -506,7 +506,7 @@ async def with_model(models: dict[str, Any], compaction: Compaction, session: Se
     seen = Sent()
     given = Hook(onLLMStart=lambda prompt, ctx: setattr(ctx, "modelReply", "Aye."))
     config = {"middleware": [compaction, seen, given], "agent": {"model": "main"}, "models": models}
-    async with auwgent(config) as agent:
+    async with Runtime(config) as agent:
         await agent.run("Now", session=session)
     return seen.messages[-1]
 
@@ -596,7 +596,7 @@ async def test_over_http_a_window_that_nobody_knew_is_learned_from_the_refusal()
     async with raw_server([whole(json.dumps(refusal), status=400)], [whole(json.dumps(answer))]) as server:
         model = {"use": "hosted_vllm/our-own", "base_url": server.url, "retries": 0}
         config = {"middleware": [Compaction()], "agent": {"model": "main"}, "models": {"main": model}}
-        async with auwgent(config) as agent:
+        async with Runtime(config) as agent:
             session = await agent.run("Now", session=history(20, LONG), whole=True)
     assert session.text == "Fine."
     assert len(session.turns) == 22

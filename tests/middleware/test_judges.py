@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import MiddlewareError, auwgent
+from auwgent import MiddlewareError
 from auwgent.middleware import Moderate
 from auwgent.middleware.moderate import OVERLAP, PART, understood
 from auwgent.runtime import Runtime
@@ -92,7 +92,7 @@ async def judged(verdicts: Callable[[str], Answer | str]) -> AsyncIterator[tuple
             "agent": {"model": "main"},
             "models": {"main": server.model()},
         }
-        async with auwgent(config) as agent:
+        async with Runtime(config) as agent:
             yield server, agent
 
 

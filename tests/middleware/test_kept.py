@@ -11,7 +11,7 @@ import pytest
 from pydantic import Field
 from sqlalchemy import Column, MetaData, Table, Text, select
 
-from auwgent import ConfigError, auwgent
+from auwgent import ConfigError, Runtime, auwgent
 from auwgent.middleware import Configured, Context, Count, Given, InFolder, Kept, Many, Time, option
 from auwgent.spans import Span
 
@@ -93,7 +93,7 @@ def test_options_are_read_as_what_they_mean_and_given_by_place_or_name() -> None
 )
 def test_what_does_not_fit_is_an_error_of_the_entry(options: dict[str, Any], told: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        auwgent(config({"use": Visits, **options})).run_sync("Hi")
+        Runtime(config({"use": Visits, **options})).run_sync("Hi")
     for words in told:
         assert words in str(caught.value)
 
@@ -110,7 +110,7 @@ async def test_a_folder_is_given_to_those_alone_who_want_it(tmp_path: Path) -> N
             self.seen = ctx["seen"], ctx["beside"]
 
     look = Look()
-    await auwgent(config(Uploads, Folders, look)).run("Hi")
+    await Runtime(config(Uploads, Folders, look)).run("Hi")
     assert look.seen == (None, Path.cwd() / "here.txt")
 
 
@@ -119,7 +119,7 @@ async def test_a_folder_is_given_to_those_alone_who_want_it(tmp_path: Path) -> N
 def test_an_attribute_target_of_another_meaning_is_an_error_of_the_entry(target: Any) -> None:
     cls = type("Build", (), {"target": target, "onRunStart": lambda self, session, ctx: None})
     with pytest.raises(ConfigError, match="'Build' has a `target` that is"):
-        auwgent(config(cls)).run_sync("Hi")
+        Runtime(config(cls)).run_sync("Hi")
 
 
 def test_options_of_a_base_are_there_in_what_is_made_of_it() -> None:
@@ -139,6 +139,6 @@ class Bare(Configured):
 
 
 async def test_a_middleware_without_options_takes_none() -> None:
-    await auwgent(config(Bare)).run("Hi")
+    await Runtime(config(Bare)).run("Hi")
     with pytest.raises(ConfigError, match="it takes no options"):
-        await auwgent(config({"use": Bare, "x": 1})).run("Hi")
+        await Runtime(config({"use": Bare, "x": 1})).run("Hi")

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from auwgent import auwgent
+from auwgent import Runtime
 from auwgent.middleware import SQLModelSessions
 from tests.support.answering import Answer, provider, texts_of
 from tests.support.collector import Collector, collector
@@ -140,7 +140,7 @@ async def talk(pair: list[dict[str, Any]], store: str, *, whole: bool, model: st
             "embedding": {"model": "vectors"},
             "context": {"knowledge": ""},
         }
-        async with auwgent(config) as agent:
+        async with Runtime(config) as agent:
             for words in ("Hello", f"I am {SAID}", "Look around", "Ask the clerk", "And now?"):
                 if whole:
                     session = await agent.run(words, session_id="s")

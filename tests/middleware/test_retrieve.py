@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auwgent import ConfigError, auwgent
+from auwgent import ConfigError, Runtime
 from auwgent.errors import StoreError
 from auwgent.middleware import Redact, Retrieve
 from auwgent.middleware.chunks import chunks
@@ -212,7 +212,7 @@ async def agent_of(server: Provider) -> AsyncIterator[Any]:
         "embedding": {"model": "vectors"},
         "context": {"knowledge": ""},
     }
-    async with auwgent(config) as agent:
+    async with Runtime(config) as agent:
         await agent.middleware[0].add("a.md", "Cats sleep.", agent.embed, model=agent.embed_model)
         yield agent
 
@@ -293,7 +293,7 @@ async def test_it_works_in_an_agent_of_a_config(tmp_path: Path) -> None:
         "agent": {"model": "scripted/echo", "prompt": "{{ ctx.knowledge }}"},
         "embedding": {"model": "scripted/words"},
     }
-    async with auwgent(config) as agent:
+    async with Runtime(config) as agent:
         (retrieve,) = agent.middleware
         await retrieve.add("cats.md", TEXTS["cats.md"], agent.embed)
         session = await agent.run("How do cats sleep?")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import auwgent
+from auwgent import Runtime
 from auwgent.middleware import Trace
 from tests.middleware.conformance import Conformance, at_work, closing, over_http
 from tests.support.aimock import Aimock
@@ -398,7 +398,7 @@ async def test_calls_beside_the_conversation_have_spans_of_their_own(
             "embedding": {"model": "vectors"},
             "context": {"knowledge": ""},
         }
-        async with auwgent(config) as agent:
+        async with Runtime(config) as agent:
             await agent.run("Hello")
     assert tree(there.spans) == ["invoke_agent Main", "  chat test", "  embeddings vectors", "  chat test"]
     _, judged, embedded, own = map(attributes, there.spans)

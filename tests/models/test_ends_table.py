@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import ProviderError, auwgent
+from auwgent import ProviderError, Runtime
 from auwgent.models.ends import End
 from auwgent.session import Session
 from tests.models.test_ends import claude, event, gemini, openai
@@ -221,7 +221,7 @@ def config(wire: Wire, via: str, url: str) -> dict[str, Any]:
 
 async def ran(wire: Wire, via: str, streams: bool, steps: list[Step]) -> Session | ProviderError:
     """The session of a run, or why it failed. The intent of the model's call has the same end as its turn."""
-    async with raw_server(steps) as server, auwgent(config(wire, via, server.url)) as agent:
+    async with raw_server(steps) as server, Runtime(config(wire, via, server.url)) as agent:
         stream = agent.stream("Hi", whole=not streams)
         try:
             ends = [one.value["finish_reason"] async for one in stream if one.name == "model_call"]

@@ -18,6 +18,7 @@ from auwgent import (
     RawCall,
     ReasoningPiece,
     Reply,
+    Runtime,
     TextPiece,
     Usage,
     auwgent,
@@ -53,7 +54,7 @@ class Plain:
 
 
 def agent_with(use: Any, more: dict[str, Any] | None = None, **settings: Any) -> Any:
-    return auwgent({**CONFIG, "models": {"main": {"use": use, **settings}}, **(more or {})})
+    return Runtime({**CONFIG, "models": {"main": {"use": use, **settings}}, **(more or {})})
 
 
 @pytest.mark.parametrize(
@@ -85,11 +86,11 @@ async def test_an_agent_or_a_helper_may_hold_the_model_itself() -> None:
             "Third": {"description": "x", "model": Plain},
         },
     }
-    async with auwgent(config) as agent:
+    async with Runtime(config) as agent:
         assert (await agent.run("Hi")).turns[-1].model == "Parrot/Parrot"
         assert sorted(agent.config.models) == ["Parrot", "Plain"]
     assert parrot.closed == 1
-    async with auwgent({"middleware": [], "agent": {"model": Plain}}) as agent:
+    async with Runtime({"middleware": [], "agent": {"model": Plain}}) as agent:
         assert (await agent.run("Hi")).text == "HI"
 
 
@@ -280,7 +281,7 @@ async def test_a_fallback_is_asked_where_it_cannot_be_reached() -> None:
         "main": {"use": Failing("connection"), "retries": 0, "fallbacks": ["spare"]},
         "spare": {"use": Parrot},
     }
-    async with auwgent({**CONFIG, "models": models}) as agent:
+    async with Runtime({**CONFIG, "models": models}) as agent:
         assert (await agent.run("Hi")).turns[-1].model == "Parrot/spare"
 
 

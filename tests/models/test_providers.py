@@ -48,7 +48,8 @@ def test_a_missing_key_is_told_with_all_places() -> None:
     told = missing_key(ModelSpec(name="anthropic/claude-sonnet-4-5", label="main"))
     assert told == (
         "anthropic/claude-sonnet-4-5 needs an API key and none is set: "
-        "give it as api_key under [models.main] or anthropic under [api_keys] or ANTHROPIC_API_KEY"
+        "give it as api_key under [models.main] or anthropic under [api_keys] or ANTHROPIC_API_KEY or "
+        "`auwgent keys set anthropic`"
     )
 
 

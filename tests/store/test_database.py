@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text, update
 
-from auwgent import auwgent
+from auwgent import Runtime, auwgent
 from auwgent.errors import ConfigError, MiddlewareError, ProviderError, StoreError
 from auwgent.middleware import SQLModelSessions
 from auwgent.session import MOST, Usage, new_id
@@ -235,10 +235,10 @@ async def test_what_a_provider_refused_is_told_in_words_by_a_later_process_as_we
         server.follow("m", [failing, {"when": "Well", "text": "fine"}])
         named = {"use": "openai/m", "via": "direct", "api_key": "x", "base_url": server.url, "retries": 0}
         config = {"agent": {"model": "main"}, "models": {"main": named}}
-        async with auwgent({"middleware": [SQLModelSessions(url)], **config}) as agent:
+        async with Runtime({"middleware": [SQLModelSessions(url)], **config}) as agent:
             with pytest.raises(ProviderError, match="Could not process image"):
                 await agent.run([{"type": "text", "text": "Look"}, image], session_id="s1")
-        async with auwgent({"middleware": [SQLModelSessions(url)], **config}) as agent:
+        async with Runtime({"middleware": [SQLModelSessions(url)], **config}) as agent:
             assert (await agent.run("Well?", session_id="s1")).text == "fine"
         first, second = (json.dumps(body) for _, _, body in server.requests)
     assert "AAAA" in first

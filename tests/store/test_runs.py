@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import AuwgentError, auwgent
+from auwgent import AuwgentError, Runtime
 from auwgent.errors import SessionNotFound
 from auwgent.middleware import SQLModelSessions
 from auwgent.testing.runs import StoreRun
@@ -19,7 +19,7 @@ from auwgent.testing.runs import StoreRun
 def agent_on(url: str, *replies: Any, **more: Any) -> Any:
     """An agent whose sessions are in that database, and whose model gives these replies over and over."""
     params = {"replies": list(replies or ("Hello.",)), "repeat": True}
-    return auwgent(
+    return Runtime(
         {
             "middleware": [SQLModelSessions(url)],
             "agent": {"model": "main", **more.pop("agent", {})},

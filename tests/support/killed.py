@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from auwgent import auwgent
+from auwgent import Runtime
 from auwgent.middleware import SQLModelSessions
 from tests.support.processes import forked
 
@@ -87,7 +87,7 @@ def agent_on(url: str, point: str, log: Path, model: Mapping[str, Any] = SCRIPTE
     side, hook = point.split(" ", 1) if point.startswith(("before ", "after ")) else ("after", point)
     killer = Killer(hook)
     store = SQLModelSessions(url)
-    return auwgent(
+    return Runtime(
         {
             "middleware": [killer, store] if side == "before" else [store, killer],
             "agent": {"model": "main", "tools": [pay, {"use": look, "idempotent": True}]},

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from auwgent.runtime import auwgent
+from auwgent import auwgent
 from auwgent.serve.server import Server
 from tests.support.command import Command
 
