@@ -9,7 +9,8 @@ AuwgentError
 ├── SessionConflict     another run changed or holds the session
 │   └── RunTaken        the run of that id is over, or another process has it
 ├── SessionNotFound     no such session, or run, for this user
-├── RunConflict         a run of that id was given another input, session or agent
+├── RunPaused           the session's run waits for answers, and takes no new input until then
+├── RunConflict         a run of that id was given another input, session, agent or answer
 ├── RunFailed           a run that is over already did not complete
 ├── TapeMiss            a run that is played from a tape asked for what is not on it
 └── StoreError          the session store could not be opened, read or written
@@ -18,7 +19,7 @@ AuwgentError
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -183,8 +184,33 @@ class SessionNotFound(AuwgentError):
     """There is no such session, or run, for this user."""
 
 
+class RunPaused(AuwgentError):
+    """The session's run `run_id` waits for answers to its `calls`; new input is refused until it has them.
+
+    Each of the `calls` has `id`, `type`, `args`, `agent`, `kind` (`approval` or `tool`) and `expires`.
+    """
+
+    def __init__(self, run_id: str, calls: Sequence[Mapping[str, Any]]) -> None:
+        waits = ", ".join(f"{call['type']} ({call['id']})" for call in calls)
+        super().__init__(
+            f"run {run_id!r} waits for an answer to {waits or 'nothing more, and has not gone on yet'}"
+        )
+        self.run_id = run_id
+        self.calls = tuple(dict(call) for call in calls)
+
+
+RunConflictCode = Literal["run_id_reused", "already_answered", "expired", "not_paused"]
+
+
 class RunConflict(AuwgentError):
-    """There is a run of that id, and it was given another input, session or agent."""
+    """There is a run of that id, and it was given another input, session, agent or answer, or waits for none.
+
+    `code` says which.
+    """
+
+    def __init__(self, message: str, *, code: RunConflictCode = "run_id_reused") -> None:
+        super().__init__(message)
+        self.code: RunConflictCode = code
 
 
 class RunFailed(AuwgentError):

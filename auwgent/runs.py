@@ -9,17 +9,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from auwgent.engine.agent import Agent
+from auwgent.engine.agent import ANSWER, READ_RESULT, Agent
 from auwgent.engine.state import Order
-from auwgent.errors import RunConflict, RunFailed, SessionNotFound
+from auwgent.errors import ConfigError, RunConflict, RunFailed, RunPaused, SessionNotFound
+from auwgent.questions import unanswered
 from auwgent.secrecy import is_secret, is_secret_name, scrubbed
 from auwgent.session import Part, Session
 from auwgent.store.base import OVER, RunInfo, RunStore
+from auwgent.tools import Tool
+from auwgent.tools.callers import as_given
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds between two looks at a run that is under way
 
 
-def settings_of(profile: str | None, overrides: Sequence[str], context: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(
+    profile: str | None,
+    overrides: Sequence[str],
+    context: Mapping[str, Any],
+    caller_tools: Sequence[Tool] = (),
+) -> dict[str, Any]:
     """How a run was asked for, as it may be kept for its later attempts: plain JSON, without keys and passwords.
 
     Its `context` is None where a value of it is not JSON. What was left out of the call is not in it.
@@ -27,9 +35,10 @@ def settings_of(profile: str | None, overrides: Sequence[str], context: Mapping[
     settings: dict[str, Any] = {}
     if profile is not None:
         settings["profile"] = profile
-    plain = [one for one in overrides if not is_secret(one.partition("=")[0].strip().split("."))]
-    if plain:
-        settings["overrides"] = [scrubbed(one) for one in plain]
+    if plain := [scrubbed(one) for one in overrides if not _is_secret(one)]:
+        settings["overrides"] = plain
+    if caller_tools:
+        settings["caller_tools"] = as_given(caller_tools)
     if context:
         try:
             text = json.dumps({key: value for key, value in context.items() if not is_secret_name(key)})
@@ -37,6 +46,18 @@ def settings_of(profile: str | None, overrides: Sequence[str], context: Mapping[
         except (TypeError, ValueError, RecursionError):
             settings["context"] = None
     return settings
+
+
+def overrides_of(settings: Mapping[str, Any], own: Sequence[str]) -> tuple[str, ...]:
+    """The overrides of a run that is taken up by an agent which has its `own`: as kept, and the keys that were not."""
+    kept = settings.get("overrides", [])
+    if [scrubbed(one) for one in own if not _is_secret(one)] == kept:
+        return tuple(own)
+    return (*kept, *filter(_is_secret, own))
+
+
+def _is_secret(override: str) -> bool:
+    return is_secret(override.partition("=")[0].strip().split("."))
 
 
 def asked_of(content: str | list[Part] | None, agent: str) -> str:
@@ -56,8 +77,51 @@ def with_output(session: Session, agents: Mapping[str, Agent]) -> Session:
     return session.tell(session.status, session.pending, output)
 
 
-async def outcome_of(store: RunStore, order: Order) -> Session | Order:
-    """What came of the run of that id, which is waited for; or the order, where the run has to begin or to go on.
+def names_of(agents: Mapping[str, Agent]) -> set[str]:
+    """All names that a model may know: a caller's tool may have none of them."""
+    names = {*agents, ANSWER, READ_RESULT}
+    for agent in agents.values():
+        names.update(agent.tools, agent.workflows, agent.helpers, agent.intents)
+        names.update(name for workflow in agent.workflows.values() for name in workflow.tools)
+    return names
+
+
+async def found(store: RunStore, order: Order) -> Order:
+    """The order with the id of the run that it goes on with, where it brings answers or says nothing new.
+
+    The answers are written down. `RunPaused` where the session's run waits for others.
+    """
+    if order.answers is not None:
+        run = await _asked(store, order)
+        run = await store.answer(order.user_id, run.run_id, order.answers)
+    elif order.input is not None or order.asked is not None or order.session_id is None:
+        return order
+    else:
+        last = await store.runs(order.user_id, session_id=order.session_id, limit=1)
+        paused = await store.runs(order.user_id, "paused", session_id=order.session_id, limit=1)
+        if not paused and (not last or last[0].status != "interrupted"):
+            return order
+        run = (paused or last)[0]
+        if paused and (calls := unanswered(run.calls, run.answers)):
+            error = RunPaused(run.run_id, calls)
+            error.session = await store.get(order.user_id, order.session_id)
+            raise error
+    return replace(order, run_id=run.run_id, session_id=run.session_id, asked=run.asked or "")
+
+
+async def _asked(store: RunStore, order: Order) -> RunInfo:
+    """The run that these answers are for: that of the id, or the newest of the session that asked about one."""
+    if order.asked is not None:
+        return await store.run(order.user_id, order.run_id)
+    runs = await store.runs(order.user_id, session_id=order.session_id)
+    for run in runs:
+        if {call["id"] for call in run.calls} & set(order.answers or ()) or run.status == "paused":
+            return run
+    raise ConfigError(f"no run of session {order.session_id!r} waits for answers")
+
+
+async def outcome_of(store: RunStore, order: Order) -> Session | RunInfo | None:
+    """What came of the run of that id, which is waited for; the run, where it has to go on; None: it is to begin.
 
     `RunConflict` where it was asked something else, `RunFailed` where it did not complete.
     """
@@ -66,14 +130,16 @@ async def outcome_of(store: RunStore, order: Order) -> Session | Order:
         try:
             run = await store.run(order.user_id, order.run_id)
         except SessionNotFound:
-            return order
+            return None
         _check_same(run, order)
         if run.status in OVER:
             return await _outcome(store, run)
         if run.session_id is None:
             raise SessionNotFound(f"the session of run {run.run_id!r} was deleted")
-        if run.status == "interrupted":
-            return replace(order, session_id=run.session_id)
+        if run.status == "paused" and unanswered(run.calls, run.answers):
+            return await store.get(run.user_id, run.session_id)
+        if run.status in ("interrupted", "paused"):
+            return run
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
 

@@ -25,12 +25,13 @@ from auwgent.intents import Handlers
 from auwgent.locks import KeyedLock
 from auwgent.loops import finished
 from auwgent.render.page import notebook
-from auwgent.runs import asked_of, outcome_of, settings_of, with_output
+from auwgent.runs import asked_of, found, names_of, outcome_of, overrides_of, settings_of, with_output
 from auwgent.session import Answer_co, Session, new_id
-from auwgent.store.base import RunStore, SessionStore, is_run_store, is_store
+from auwgent.store.base import RunInfo, RunStore, SessionStore, is_run_store, is_store
 from auwgent.stream import Stream
 from auwgent.tape import Player, Recorder, TapeFile
 from auwgent.tape.voices import path_in
+from auwgent.tools.callers import callers_tools
 
 Session.shown_as = notebook
 
@@ -49,6 +50,10 @@ class RunOptions(TypedDict, total=False):
     session: Session | None  # one to go on with, unless a middleware has a session of its id stored
     whole: bool  # ask models for whole answers instead of streams
     run_id: str | None  # the same one again is the same run: it is joined, goes on, or its outcome is given
+    # Answers to what the session's run has paused for, by the ids of calls; without input.
+    answers: Mapping[str, Any] | None
+    # Each is {name, description, parameters}, and the caller runs it itself.
+    caller_tools: Sequence[Mapping[str, Any]] | None
     record: str | Path | None  # a tape that what the run is answered is written to
 
 
@@ -68,7 +73,7 @@ class Runtime(Generic[Answer_co]):
         self._more = [Installed.of(one() if isclass(one) else one) for one in middleware]
         self._handlers, self._partial_handlers = Handlers(), Handlers()
         self._profile = profile
-        self._variants: dict[str | None, Variant] = {}
+        self._variants: dict[tuple[str | None, tuple[str, ...]], Variant] = {}
         self._lines = KeyedLock()  # of the runs of a session
         self._openers = self._runs = 0  # who opened it and has yet to close it; runs under way
         self._counting, self._building = threading.Lock(), threading.Lock()
@@ -113,6 +118,7 @@ class Runtime(Generic[Answer_co]):
     async def run(self, input: Input, **options: Unpack[RunOptions]) -> Session[Answer_co]:
         """Carry out one run; gives the session as it is then. Its options are those of `RunOptions`.
 
+        A run that has paused goes on by `run(None, session_id=…, answers={…})`, once each of its calls has an answer.
         Errors carry `.session`, as far as the run got.
         """
         variant, order = self._prepared(input, **options)
@@ -189,19 +195,21 @@ class Runtime(Generic[Answer_co]):
             self._openers, self._runs = max(0, self._openers + openers), self._runs + runs
             return self._openers
 
-    def _variant(self, profile: str | None) -> Variant:
-        """Return the agent with a profile laid over its config; built once for each profile, whichever thread asks."""
+    def _variant(self, profile: str | None, overrides: tuple[str, ...] | None = None) -> Variant:
+        """Return the agent with a profile, and overrides, laid over its config; each is built once."""
+        overrides = self._overrides if overrides is None else overrides
+        key = profile, overrides
         with self._building:
-            if profile not in self._variants:
-                config, wrong = examine(self._source, profile=profile, overrides=self._overrides)
+            if key not in self._variants:
+                config, wrong = examine(self._source, profile=profile, overrides=overrides)
                 if config is None:
                     raise ConfigError(wrong)
-                main = self._variants.get(self._profile)
+                main = self._variants.get((self._profile, self._overrides))
                 base = main if main is not None and main.config.middleware == config.middleware else None
                 installed = base.parts.installed if base else None
                 parts = build(config, known=wrong, installed=installed, more=self._more)
-                self._variants[profile] = Variant(config, parts, self, base)
-            return self._variants[profile]
+                self._variants[key] = Variant(config, parts, self, base)
+            return self._variants[key]
 
     def _prepared(self, input: Input, **options: Unpack[RunOptions]) -> tuple[Variant, Order]:
         """Return what carries out a run, and what it is to do. What cannot be is a `ConfigError` here."""
@@ -218,12 +226,12 @@ class Runtime(Generic[Answer_co]):
             session_id = session.id if session_id is None else session_id
             user_id = session.user_id if user_id is None else user_id
         run_id, content = options.get("run_id"), content_of(input)
-        if run_id is not None and (not run_id or variant.store is None):
-            raise ConfigError(
-                "a `run_id` may not be empty"
-                if variant.store
-                else "a `run_id` needs a store that tells of runs, such as auwgent.middleware.SQLModelSessions"
-            )
+        answers = options.get("answers")
+        check_goes_together(variant, content, session_id, run_id, answers)
+        caller_tools = callers_tools(options.get("caller_tools") or (), names_of(variant.parts.agents))
+        settings = settings_of(
+            self._profile if profile is None else profile, self._overrides, context, caller_tools
+        )
         order = Order(
             input=content,
             session_id=session_id,
@@ -231,7 +239,11 @@ class Runtime(Generic[Answer_co]):
             values=values,
             session=session,
             whole=options.get("whole", False),
-            settings=settings_of(self._profile if profile is None else profile, self._overrides, context),
+            answers=answers,
+            context=context,
+            caller_tools=caller_tools,
+            can_pause=variant.store is not None and settings.get("context", {}) is not None,
+            settings=settings,
             asked=None if run_id is None else asked_of(content, variant.parts.root),
             run_id=run_id or new_id(),
             record=_tape(options.get("record"), variant),
@@ -246,10 +258,12 @@ class Runtime(Generic[Answer_co]):
         began: Callable[[Run], None] | None = None,
     ) -> Session:
         """Carry out the run, unless one of its id is there already: then what comes of that."""
+        if variant.store is not None:
+            await variant.open()
+            order = await found(variant.store, order)
         while True:
             store = variant.store if order.asked is not None else None
             if store is not None:
-                await variant.open()
                 try:
                     known = await outcome_of(store, order)
                 except AuwgentError as error:
@@ -258,7 +272,8 @@ class Runtime(Generic[Answer_co]):
                     raise
                 if isinstance(known, Session):
                     return with_output(known, variant.parts.agents)
-                order = known
+                if known is not None:
+                    variant, order = self._taken_up(known, order)
             async with self._at_work(variant, order):
                 run = Run(self._recorded(variant.services, order.record), order, sink)
                 if began is not None:
@@ -269,7 +284,9 @@ class Runtime(Generic[Answer_co]):
                     if store is None:
                         raise
                 finally:
-                    run.session.tell("" if variant.store is None else run.status)
+                    run.session.tell(
+                        "" if variant.store is None else run.status, [dict(call) for call in run.pending]
+                    )
                     with_output(run.session, variant.parts.agents)
             await asyncio.sleep(LOOK)  # it may have lost its process, which takes a while to be seen
 
@@ -280,6 +297,23 @@ class Runtime(Generic[Answer_co]):
         if record not in self._recorders:
             self._recorders[record] = Recorder(record)
         return recording(services, self._recorders[record])
+
+    def _taken_up(self, run: RunInfo, order: Order) -> tuple[Variant, Order]:
+        """Return what goes on with a run that was paused or interrupted: as it was asked for, by the config of now."""
+        kept = run.settings
+        variant = self._variant(kept.get("profile"), overrides_of(kept, self._overrides))
+        context = {**(kept.get("context") or {}), **order.context}
+        is_paused = run.status == "paused"
+        return variant, replace(
+            order,
+            input=None if is_paused else order.input,
+            session_id=run.session_id,
+            leg=run.leg + is_paused,
+            values={**variant.config.context, **context},
+            caller_tools=callers_tools(kept.get("caller_tools", ()), ()),
+            can_pause=kept.get("context", {}) is not None,
+            settings=kept,
+        )
 
     @asynccontextmanager
     async def _at_work(self, variant: Variant, order: Order) -> AsyncIterator[None]:
@@ -372,6 +406,27 @@ def _tape(record: str | Path | None, variant: Variant) -> Path | None:
     path = Path(record).expanduser().absolute()
     TapeFile(path).check()
     return path
+
+
+def check_goes_together(
+    variant: Variant, content: Any, session_id: str | None, run_id: str | None, answers: Any
+) -> None:
+    """`ConfigError` where options of a run do not go together, or need a store that is not there."""
+    store = "needs a store that tells of runs, such as auwgent.middleware.SQLModelSessions"
+    if run_id is not None and not run_id:
+        raise ConfigError("a `run_id` may not be empty")
+    if run_id is not None and variant.store is None:
+        raise ConfigError(f"a `run_id` {store}")
+    if answers is None:
+        return
+    if variant.store is None:
+        raise ConfigError(f"`answers` {store}")
+    if not isinstance(answers, Mapping) or not answers:
+        raise ConfigError("`answers` should be answers by the ids of calls, such as {'call_1': True}")
+    if content is not None:
+        raise ConfigError("`answers` go without new input: run(None, session_id=…, answers=…)")
+    if session_id is None and run_id is None:
+        raise ConfigError("`answers` need the `session_id`, or the `run_id`, of the run that asked")
 
 
 def user_of(values: Mapping[str, Any], user_id: str | None) -> str:

@@ -372,6 +372,7 @@ UNKNOWN = (
     "The result is unknown after a crash or a stop: the run ended while this call was under way. "
     "It was not made again."
 )
+NOT_ANSWERED = "This call was denied: nobody answered in time. Go on without it."
 NEVER_BEGUN = "This call was not made: the run ended before its turn came."
 
 
@@ -428,6 +429,11 @@ def unknown_result(turn: Turn, call: ToolCall) -> Turn:
 def skipped_result(turn: Turn, call: ToolCall) -> Turn:
     """Return the result of a call that was never begun."""
     return _stands_for(turn, call, NEVER_BEGUN, "skipped")
+
+
+def denied_result(turn: Turn, call: ToolCall) -> Turn:
+    """Return the result of a call that waited for a yes until it was too late."""
+    return _stands_for(turn, call, NOT_ANSWERED, "denied")
 
 
 def _stands_for(turn: Turn, call: ToolCall, words: str, outcome: Outcome) -> Turn:

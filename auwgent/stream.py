@@ -18,13 +18,18 @@ class Carry(Protocol):
 
 
 class Stream(Generic[Answer_co]):
-    """A run as an asynchronous iterator of intents. `session` and `usage` are there once it is over."""
+    """A run as an asynchronous iterator of intents. `session`, `usage` and `status` are there once it is over.
+
+    `calls` are those that it waits for, where it has paused.
+    """
 
     def __init__(self, carry: Carry, run_id: str) -> None:
         self._carry = carry
         self.run_id = run_id
         self.session: Session[Answer_co] | None = None
         self.usage: Usage | None = None
+        self.status = "running"
+        self.calls: list[dict[str, Any]] = []
         self._queue: asyncio.Queue[Intent | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(1)  # in the queue: the run waits for a slow reader
         self._left = asyncio.Event()  # nobody reads on, and what comes is dropped
@@ -81,6 +86,10 @@ class Stream(Generic[Answer_co]):
         try:
             self.session = await self._carry(self._sink, begun.append)
         finally:
+            self.status = self.session.status if self.session is not None else "failed"
+            self.calls = [] if self.session is None else self.session.pending
             if begun:
+                self.run_id, self.status = begun[-1].run_id, begun[-1].status
+                self.calls = [dict(call) for call in begun[-1].pending]
                 self.session = begun[-1].session if self.session is None else self.session
                 self.usage = begun[-1].usage

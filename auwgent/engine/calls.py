@@ -6,16 +6,19 @@ import asyncio
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from auwgent.engine import calllog
 from auwgent.engine.agent import READ_RESULT
 from auwgent.engine.capabilities import Capability, Ending
-from auwgent.engine.state import Frame
+from auwgent.engine.state import Frame, Pause
 from auwgent.errors import MiddlewareError, TapeMiss, ToolError, goes_through
-from auwgent.session import Outcome, Part, ToolCall, Turn
+from auwgent.hooks.answers import Verdict
+from auwgent.hooks.context import NotNow
+from auwgent.questions import Kind, Question, question
+from auwgent.session import Outcome, Part, ToolCall, Turn, now
 from auwgent.tape.base import Asking
 from auwgent.tools.function import media_in, result_content
 from auwgent.words import describe, did_you_mean
@@ -43,35 +46,60 @@ class Plan:
     settled: Settled | None = None
     capability: Capability | None = None
     checked: Any = None
+    question: Question | None = None  # it waits for the answer to this
 
 
 async def settle_calls(
-    frame: Frame, offered: Mapping[str, Capability], calls: Sequence[ToolCall]
+    frame: Frame, offered: Mapping[str, Capability], calls: Sequence[ToolCall], *, again: bool = False
 ) -> Ending | None:
     """Decide on each call in order, run those that may run side by side, record all results.
 
     Gives the ending if one of them ended the agent's turn. A failure that is not the tool's own (a hook, a
-    limit) cancels the calls still under way and is raised; their results stay open.
+    limit) cancels the calls still under way and is raised; their results stay open. Where calls wait for an answer,
+    here or in a helper, the others are made first, then `Pause` is raised. Calls that are made `again` were counted
+    before.
     """
     plans: list[Plan] = []
     for call in calls:
-        frame.count_tool(call.name, call.raw_args or json.dumps(call.args, sort_keys=True))
+        if not again:
+            frame.count_tool(call.name, call.raw_args or json.dumps(call.args, sort_keys=True))
         plans.append(await plan(frame, offered, call))
-    ending: Ending | None = None
+    progress = frame.run.progress
+    ending = _ending_of(progress.endings.pop(frame.key, None))
+    questions: list[Question] = []
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_carry_out(frame, one)) for one in plans]
-            for task in tasks:
-                settled = await task
-                if settled.event is not None:
-                    await frame.emit(settled.event, settled.value)
-                ending = ending or settled.ending
+            tasks = [
+                None if one.question is not None else group.create_task(_carry_out(frame, one))
+                for one in plans
+            ]
+            for one, task in zip(plans, tasks, strict=True):
+                settled = None if task is None else await task
+                if isinstance(settled, Settled):
+                    if settled.event is not None:
+                        await frame.emit(settled.event, settled.value)
+                    ending = ending or settled.ending
+                else:
+                    questions += [one.question] if one.question is not None else []
+                    questions += [] if settled is None else settled.questions
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from failures.exceptions[0].__cause__
+    if questions:
+        if ending is not None:  # it holds once the last call is answered
+            progress.endings[frame.key] = json.loads(json.dumps(asdict(ending), default=str))
+        raise Pause(questions)
+    if not frame.call_id:  # no helper is at work any more
+        progress.helpers.clear()
     return ending
 
 
-async def plan(frame: Frame, offered: Mapping[str, Capability], call: ToolCall) -> Plan:
+def _ending_of(kept: dict[str, Any] | None) -> Ending | None:
+    return None if kept is None else Ending(**{**kept, "stack": tuple(kept["stack"])})
+
+
+async def plan(
+    frame: Frame, offered: Mapping[str, Capability], call: ToolCall, *, may_wait: bool = True
+) -> Plan:
     """Decide what happens with a call. One that was not declared or does not fit is never executed."""
     capability = offered.get(call.name)
     try:
@@ -97,17 +125,35 @@ async def plan(frame: Frame, offered: Mapping[str, Capability], call: ToolCall) 
         )
     if capability.kind == "intent":
         return Plan(call, None, capability, checked)
-    return await _permitted(frame, capability, call, args, checked)
+    if call.id in frame.run.left:  # a helper that is at work: all were asked before
+        return Plan(call, None, capability, checked)
+    frame.planned = call.id if may_wait and frame.run.can_pause else None
+    try:
+        return await _permitted(frame, capability, call, args, checked)
+    finally:
+        frame.planned = None
 
 
 async def _permitted(
     frame: Frame, capability: Capability, call: ToolCall, args: dict[str, Any], checked: Any
 ) -> Plan:
-    """Ask the hooks, then the user where the tool wants it."""
-    kind = capability.kind
-    value = {"type": call.name, "args": copy.deepcopy(args), "id": call.id}
-    verdict = await frame.ask(f"{kind}_call", value)
-    await frame.emit(f"{kind}_call", verdict.value)
+    """Ask the hooks, then the user where the tool wants it. What was answered in an earlier leg is not asked again."""
+    kind, answered = capability.kind, frame.run.answer_to(call)
+    verdict = Verdict(f"{kind}_call", {"type": call.name, "args": copy.deepcopy(args), "id": call.id})
+    is_asked = False  # by a hook
+    frame.answered = answered is not None
+    try:
+        await frame.run.chain.fire("onIntent", frame.ctx, verdict)
+    except NotNow:
+        is_asked = True
+    finally:
+        frame.answered = False
+    if answered is None:
+        await frame.emit(f"{kind}_call", verdict.value)
+    if is_asked:
+        return _waits(frame, call, "approval")
+    if answered is not None and not _is_yes(answered[1]):
+        return Plan(call, await _denied(frame, capability, call, answered[1]))
     if verdict.skip:
         return Plan(call, await _refused(frame, capability, call, SKIPPED, "skipped"))
     if verdict.overridden:
@@ -118,28 +164,66 @@ async def _permitted(
             checked = capability.check(args)
         except ToolError as error:
             return Plan(call, await failed(frame, call, str(error)))
-    answer = await _approved(frame, capability, call, args)
+    if answered is not None and answered[0]["kind"] == "tool":
+        return Plan(call, await _given(frame, capability, call, answered[1]))
+    if capability.is_callers:
+        if frame.planned is not None:
+            return _waits(frame, call, "tool")
+        return Plan(call, await _denied(frame, capability, call, False))
+    answer = await _approved(frame, capability, call, args, answered is not None)
+    if answer is None:
+        return _waits(frame, call, "approval")
     if answer is not True:
-        words = f"{DENIED} The user said: {answer}" if answer else DENIED
-        return Plan(call, await _refused(frame, capability, call, words, "denied"))
+        return Plan(call, await _denied(frame, capability, call, answer))
     return Plan(call, None, capability, checked)
 
 
-async def _approved(frame: Frame, capability: Capability, call: ToolCall, args: dict[str, Any]) -> bool | str:
-    """Return whether the call may be made, or why not. A yes given to a hook counts, but only for what was asked."""
+async def _approved(
+    frame: Frame, capability: Capability, call: ToolCall, args: dict[str, Any], has_yes: bool
+) -> bool | str | None:
+    """Return whether the call may be made, or why not; None where that is answered later.
+
+    A yes given to a hook counts, but only for what was asked.
+    """
     approved = frame.run.approved.pop(call.id, None)
     if capability.options.approve == "deny" or approved not in (None, (call.name, args)):
         return False
-    if capability.options.approve == "allow" or approved is not None:
+    if capability.options.approve == "allow" or approved is not None or has_yes:
         return True
     return await frame.ask_user({"type": call.name, "args": args, "id": call.id})
 
 
-async def _carry_out(frame: Frame, one: Plan) -> Settled:
-    """Run a planned call and record its result."""
-    with calllog.tool_called(frame.run, frame.agent.name, one.call) as end:
-        settled = await settle(frame, one)
-        end.update(outcome=settled.outcome, result=settled.content)
+def _is_yes(answer: Any) -> bool:
+    """Return whether an answer to a question lets the call go on: a yes, or what a tool of the caller's gave."""
+    return answer is True or isinstance(answer, Mapping)
+
+
+def _waits(frame: Frame, call: ToolCall, kind: Kind) -> Plan:
+    """Plan a call that waits for an answer: it is asked about as it is recorded."""
+    expires = now() + frame.run.services.limits.approval
+    return Plan(call, question=question(call, frame.agent.name, kind, expires))
+
+
+async def _given(frame: Frame, capability: Capability, call: ToolCall, answer: Mapping[str, Any]) -> Settled:
+    """Settle a call of a tool that the caller has run."""
+    if "error" in answer:
+        return await failed(frame, call, answer["error"])
+    return await succeeded(frame, capability, call, answer["result"])
+
+
+async def _denied(frame: Frame, capability: Capability, call: ToolCall, answer: Any) -> Settled:
+    words = f"{DENIED} The user said: {answer}" if answer and isinstance(answer, str) else DENIED
+    return await _refused(frame, capability, call, words, "denied")
+
+
+async def _carry_out(frame: Frame, one: Plan) -> Settled | Pause:
+    """Run a planned call and record its result, unless a helper pauses in it."""
+    try:
+        with calllog.tool_called(frame.run, frame.agent.name, one.call) as end:
+            settled = await settle(frame, one)
+            end.update(outcome=settled.outcome, result=settled.content)
+    except Pause as pause:
+        return pause
     frame.record(
         Turn(
             role="tool",
@@ -164,7 +248,8 @@ async def settle(frame: Frame, one: Plan) -> Settled:
         call_id=call.id,
         name=call.name,
         args=call.args,
-        idempotent=capability.options.idempotent,
+        # A helper that was begun is taken up where it was.
+        idempotent=capability.options.idempotent or capability.kind == "helper",
     )
     frame.run.begun.add(call.id)
     result, failure = None, None
@@ -187,7 +272,7 @@ async def settle(frame: Frame, one: Plan) -> Settled:
 
 async def _made(frame: Frame, capability: Capability, one: Plan) -> Any:
     """Make the call; where there is a tape, it is asked in place of the tool."""
-    work, tape = partial(capability.run, frame, one.checked), frame.run.services.tape
+    work, tape = partial(capability.run, frame, one.checked, one.call), frame.run.services.tape
     if tape is None or capability.kind not in ("tool", "workflow") or capability.name == READ_RESULT:
         return await work()
     inner = capability.inner(frame) if capability.inner is not None else None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from auwgent.engine.agent import ANSWER, Agent
 from auwgent.engine.state import Frame
 from auwgent.models.base import ToolSpec
+from auwgent.session import ToolCall
 from auwgent.tape.base import Inner
 from auwgent.tools import ToolOptions
 
@@ -37,10 +38,11 @@ class Capability:
     kind: Kind
     spec: ToolSpec
     check: Callable[[dict[str, Any]], Any]
-    run: Callable[[Frame, Any], Awaitable[Any]]
+    run: Callable[[Frame, Any, ToolCall], Awaitable[Any]]
     options: ToolOptions = field(default_factory=ToolOptions)
     terminal: bool = False
     inner: Callable[[Frame], Inner] | None = None  # of a workflow: what calls its own tools
+    is_callers: bool = False  # a tool that the caller of the run runs itself
 
     @property
     def name(self) -> str:
@@ -68,6 +70,6 @@ def answers_as_text(offered: Mapping[str, Capability]) -> bool:
     return not any(map(is_answer, offered.values()))
 
 
-async def nothing_to_run(frame: Frame, checked: Any) -> Any:
+async def nothing_to_run(frame: Frame, checked: Any, call: ToolCall) -> Any:
     """Do nothing: the `run` of a capability whose call is itself all that happens."""
     return checked

@@ -21,11 +21,19 @@ from auwgent.words import describe
 
 
 @asynccontextmanager
-async def deadline(limits: Limits, began: float) -> AsyncIterator[None]:
-    """Cancel the block when the run that began at `began` (by the loop's clock) is over its time limit."""
+async def deadline(limits: Limits, began: float) -> AsyncIterator[Callable[[float], None]]:
+    """Cancel the block when the run that began at `began` (by the loop's clock) is over its time limit.
+
+    Gives a function that takes seconds off it, used before this block.
+    """
     try:
         async with asyncio.timeout_at(None if limits.seconds is None else began + limits.seconds) as clock:
-            yield
+
+            def used(seconds: float) -> None:
+                if (end := clock.when()) is not None and seconds:
+                    clock.reschedule(end - seconds)
+
+            yield used
     except TimeoutError:
         if not clock.expired():
             raise

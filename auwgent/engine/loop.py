@@ -13,8 +13,8 @@ from auwgent.engine.calls import plan, settle, settle_calls
 from auwgent.engine.capabilities import Capability, Ending, nothing_to_run
 from auwgent.engine.ends import ReadReply
 from auwgent.engine.results import with_reader
-from auwgent.engine.state import Frame
-from auwgent.errors import LimitExceeded, ProviderError, ToolError, goes_through
+from auwgent.engine.state import Frame, Left
+from auwgent.errors import ConfigError, LimitExceeded, ProviderError, ToolError, goes_through
 from auwgent.hooks.context import Context
 from auwgent.models.base import ToolSpec
 from auwgent.outputs import Output, OutputError
@@ -51,18 +51,20 @@ async def converse(frame: Frame) -> Ending:
 
 
 async def make_open_calls(frame: Frame, calls: Sequence[ToolCall]) -> Ending | None:
-    """Make the calls that an interrupted run left open, before asking its agent again; they may end its turn."""
+    """Make the calls that an earlier leg or attempt left open, before asking their agent; they may end its turn."""
     own = with_reader(frame, capabilities(frame, await frame.tools()))
-    ending = await settle_calls(frame, own, calls)
-    frame.run.ended.add(frame)  # so that the agent's next frame is shown their results
+    ending = await settle_calls(frame, own, calls, again=True)
     if ending is not None:
         await _end_turn(frame, ending)
     return ending
 
 
 async def repeat_answer(frame: Frame) -> Ending | None:
-    """Show the last answer again if the interrupted run had nothing else to do; None where there is more to do."""
-    turn, output, speaker = frame.run.session.turns[-1], frame.agent.output, frame.agent.name
+    """Show the last answer again if the agent had nothing else to do; None where there is more to do."""
+    shown, output, speaker = frame.view(), frame.agent.output, frame.agent.name
+    if not shown:
+        return None
+    turn = shown[-1]
     # What was said of an answer that broke off comes from no model that has answered.
     if turn.role != "assistant" or turn.agent != speaker or turn.tool_calls or turn.model is None:
         return None
@@ -161,7 +163,12 @@ async def _count_repair(frame: Frame, error: OutputError) -> None:
 def capabilities(frame: Frame, tools: Mapping[str, Tool]) -> dict[str, Capability]:
     """Return what this agent's model may call, by name: what it was given, and nothing else."""
     agent, services = frame.agent, frame.run.services
-    offered = [_tool(tool) for tool in tools.values()]
+    if frame.caller is None:
+        offered = [_callers(tool) for tool in frame.run.order.caller_tools]
+        _refuse_shadows(frame, tools)
+    else:
+        offered = []
+    offered += [_tool(tool) for tool in tools.values()]
     offered += [_workflow(workflow) for workflow in agent.workflows.values()]
     offered += [_helper(services.agents[name]) for name in agent.helpers]
     offered += [
@@ -171,8 +178,21 @@ def capabilities(frame: Frame, tools: Mapping[str, Tool]) -> dict[str, Capabilit
     return {capability.name: capability for capability in offered}
 
 
+def _refuse_shadows(frame: Frame, tools: Mapping[str, Tool]) -> None:
+    """`ConfigError` where a server's tool, which is known only now, has the name of one of the caller's."""
+    for tool in frame.run.order.caller_tools:
+        if tool.name in tools and frame.run.leg == 1:
+            raise ConfigError(
+                f"`caller_tools`: the agent has a tool {tool.name!r} already; give yours another name"
+            )
+
+
+def _callers(tool: Tool) -> Capability:
+    return Capability("tool", tool.spec, tool.check, nothing_to_run, tool.options, is_callers=True)
+
+
 def _tool(tool: Tool) -> Capability:
-    async def run(frame: Frame, checked: Any) -> Any:
+    async def run(frame: Frame, checked: Any, call: ToolCall) -> Any:
         return await tool.call(checked, frame.ctx)
 
     return Capability(
@@ -204,7 +224,7 @@ class WorkflowContext(Context):
         if (noted := INNER.get()) is not None:
             noted.append((name, call.args))
         try:
-            settled = await settle(frame, await plan(frame, self._tools, call))
+            settled = await settle(frame, await plan(frame, self._tools, call, may_wait=False))
             await frame.checkpoint("tool_end", call_id=call.id, name=name)
             if settled.event is not None:
                 await frame.emit(settled.event, settled.value)
@@ -220,7 +240,7 @@ def _workflow(workflow: Workflow) -> Capability:
     function = workflow.function
     scoped = {name: _tool(tool) for name, tool in workflow.tools.items()}
 
-    async def run(frame: Frame, checked: Any) -> Any:
+    async def run(frame: Frame, checked: Any, call: ToolCall) -> Any:
         return await function.call(checked, WorkflowContext(frame, scoped))
 
     def inner(frame: Frame) -> Inner:
@@ -236,14 +256,17 @@ def _helper(agent: Agent) -> Capability:
             raise ToolError(f"helper {agent.name!r} takes one argument, a string `input`")
         return task
 
-    async def run(frame: Frame, checked: Any) -> Any:
-        return await call_helper(frame, agent, checked)
+    async def run(frame: Frame, checked: Any, call: ToolCall) -> Any:
+        return await call_helper(frame, agent, checked, call.id)
 
     return Capability("helper", ToolSpec(agent.name, agent.description, TASK), check, run)
 
 
-async def call_helper(caller: Frame, agent: Agent, task: str) -> Any:
-    """Run a helper to the end of its turn; gives its result, or an `Ending` where the user has the word next."""
+async def call_helper(caller: Frame, agent: Agent, task: str, call_id: str) -> Any:
+    """Run a helper to the end of its turn; gives its result, or an `Ending` where the user has the word next.
+
+    One that was at work for this call in an earlier leg or attempt goes on with the turns it has.
+    """
     run = caller.run
     depth = run.services.limits.helper_depth
     if caller.depth + 1 > depth:
@@ -252,17 +275,25 @@ async def call_helper(caller: Frame, agent: Agent, task: str) -> Any:
             key="limits.helper_depth",
         )
     frame = run.frame(agent, (*caller.stack, agent.name), caller)
-    frame.record(Turn(role="user", content=task))
-    ending = await finish_helper(frame)
+    frame.call_id = call_id
+    left = run.left.pop(call_id, None)
+    if left is None:
+        frame.record(Turn(role="user", content=task))
+    else:
+        frame.adopt(left)
+    ending = await finish_helper(frame, left=left)
+    run.progress.repeats.pop(frame.key, None)
     return ending if ending.stack else ending.value
 
 
-async def finish_helper(frame: Frame, ending: Ending | None = None) -> Ending:
+async def finish_helper(frame: Frame, ending: Ending | None = None, *, left: Left | None = None) -> Ending:
     """Run a helper's turn to its end; its `handoff` may end the run, too. A failure of its own is a `ToolError`.
 
-    With an `ending` its turn is over already.
+    With an `ending` its turn is over already; with what is `left` of it, that comes first.
     """
     try:
+        if left is not None:
+            ending = await make_open_calls(frame, left.calls) if left.calls else await repeat_answer(frame)
         ending = ending or await converse(frame)
     except Reported as failure:
         if failure.decision is not None or not isinstance(failure.error, ProviderError):

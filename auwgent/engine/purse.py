@@ -41,6 +41,12 @@ class RunPurse:
     def is_bounded(self) -> bool:
         return self.limits.tokens is not None or self.limits.usd is not None
 
+    @property
+    def committed(self) -> tuple[float, float]:
+        """Tokens and US dollars that are used or set aside."""
+        held = self.waiting.values()
+        return self.tokens + sum(one.tokens for one in held), self.usd + sum(one.usd for one in held)
+
     def count_earlier(self, session: Session, run_id: str) -> None:
         """Count what the run used before it was interrupted or paused."""
         for turn in session.turns:

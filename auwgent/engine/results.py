@@ -10,7 +10,7 @@ from auwgent.engine.capabilities import Capability
 from auwgent.engine.state import Frame
 from auwgent.errors import ProviderError, ToolError
 from auwgent.models.base import ToolSpec
-from auwgent.session import Media, Text, Turn, paired
+from auwgent.session import Media, Text, ToolCall, Turn, paired
 from auwgent.tools import ToolOptions
 
 SHORTER = (
@@ -70,7 +70,7 @@ def with_reader(frame: Frame, own: Mapping[str, Capability]) -> Mapping[str, Cap
         return own
     most = frame.run.services.limits.result_chars
 
-    async def run(frame: Frame, checked: tuple[str, int, int]) -> str:
+    async def run(frame: Frame, checked: tuple[str, int, int], call: ToolCall) -> str:
         call_id, start, end = checked
         text = _text_of(frame, call_id)
         if start >= len(text):

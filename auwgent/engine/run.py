@@ -13,12 +13,14 @@ from auwgent.engine.ask import FINAL, Reported, ask_hooks, may_overrule, may_res
 from auwgent.engine.capabilities import Ending
 from auwgent.engine.failures import as_ours, deadline
 from auwgent.engine.loop import converse, finish_helper, make_open_calls, repeat_answer
-from auwgent.engine.state import Frame, Run, Services, Start
+from auwgent.engine.reentry import take_up
+from auwgent.engine.state import Frame, Pause, Run, Services, Start
 from auwgent.errors import (
     AuwgentError,
     ConfigError,
     MiddlewareError,
     Problem,
+    RunPaused,
     RunTaken,
     SessionNotFound,
     ToolError,
@@ -43,13 +45,15 @@ async def carry_out(run: Run) -> Session:
     failure: BaseException | None = None
     try:
         await _go(run, root)
-        run.status = "completed"
+        run.status = "paused" if run.pending else "completed"
     except asyncio.CancelledError as cancelled:
         failure, run.status, run.error = cancelled, "cancelled", cancelled
     except Exception as error:
         failure = error
     unsaved = await _complete(run, root)
     if failure is None and unsaved is None:
+        if run.pending:  # said when it can be answered, and not before
+            await root.emit("paused", {"calls": [dict(call) for call in run.pending]})
         return run.session
     if failure is not None and unsaved is not None:
         failure.add_note(f"and then: {unsaved}")
@@ -63,30 +67,27 @@ async def carry_out(run: Run) -> Session:
 
 async def _go(run: Run, root: Frame) -> None:
     """Start, then converse until nobody forces another start; a failure that stands is reported."""
-    began = asyncio.get_running_loop().time()
+    run.began = asyncio.get_running_loop().time()
     ending: Ending | None = None  # of calls that were made again
     while True:
         try:
-            async with deadline(run.services.limits, began):
-                if run.start is None:
-                    run.start, still_open = await _start(run, root)
-                    check_prompts(run)
-                    if still_open:
-                        ending = await make_open_calls(_frames(run), still_open)
+            async with deadline(run.services.limits, run.began - run.progress.seconds) as used:
+                try:
+                    if run.start is None:
+                        run.start, still_open = await _start(run, root)
+                        used(run.progress.seconds)
+                        ending = await _begin(run, still_open)
                     if run.input is not None:
-                        run.record(Turn(role="user", content=run.input, agent=run.session.stack[-1]))
-                    elif not run.session.turns:
-                        raise SessionNotFound(
-                            f"there is nothing to go on with: session {run.session.id!r} has no turns yet"
-                        )
-                    ending = ending or await repeat_answer(_frames(run))
-                if run.input is not None:
-                    ending = None  # the user has said more
-                await _go_down_the_stack(run, ending)
+                        ending = None  # the user has said more
+                    await _go_down_the_stack(run, ending)
+                except Pause as pause:
+                    await root.ask("paused", {"calls": [dict(call) for call in pause.questions]})
+                    run.pending = pause.questions
             return
         except BaseException as failure:
             error = failure.error if isinstance(failure, Reported) else as_ours(failure)
-            if isinstance(error, RunTaken):  # what is told of the run is told where it happens
+            # What is told of the run is told where it happens.
+            if isinstance(error, (RunPaused, RunTaken)):
                 run.status, run.error = "failed", error
                 raise error from error.__cause__
             try:
@@ -102,6 +103,21 @@ async def _go(run: Run, root: Frame) -> None:
             raise error from error.__cause__
 
 
+async def _begin(run: Run, still_open: Sequence[ToolCall]) -> Ending | None:
+    """Make the calls that are still open, then say the input; gives how the turn ends, if that is known by then."""
+    check_prompts(run)
+    ending: Ending | None = None
+    if still_open:
+        frame = _frames(run)
+        ending = await make_open_calls(frame, still_open)
+        run.ended.add(frame)  # so that the agent's next frame is shown their results
+    if run.input is not None:
+        run.record(Turn(role="user", content=run.input, agent=run.session.stack[-1]))
+    elif not run.session.turns:
+        raise SessionNotFound(f"there is nothing to go on with: session {run.session.id!r} has no turns yet")
+    return ending or await repeat_answer(_frames(run))
+
+
 async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
     """Fire `onRunStart`, then fit the session to this engine; return the calls still to be made."""
 
@@ -113,14 +129,14 @@ async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
 
     with root.may_set("onRunStart"):
         await run.chain.start(run.session, root.ctx, adopt)
-        run.purse.count_earlier(run.session, run.run_id)
+        run.go_on()
     _settle_in(run, root)
     session = run.session
     if run.notes.get("runAttempt", 1) > 1 and any(
         turn.run_id == run.run_id and turn.role == "user" for turn in session.turns
     ):
         run.input = None  # it was said before the process died that had the run
-    still_open = run.open_calls()
+    still_open = take_up(run)
     run.call_ids.update(call.id for turn in session.turns for call in turn.tool_calls or ())
     return Start(tuple(session.stack), len(session.turns), session.system_prompt), still_open
 
@@ -226,7 +242,8 @@ async def _complete(run: Run, root: Frame) -> AuwgentError | None:
     if isinstance(run.error, MiddlewareError):
         run.unfinished.clear()  # it may be the very text that a guard has refused
     run.keep_unfinished()
-    run.close_calls()
+    if not run.pending:
+        run.close_calls()
     stack = run.session.stack = run.session.stack or [run.services.root]
     root.stack, root.active = tuple(stack), stack[-1]
     saving = asyncio.ensure_future(run.chain.complete(run.session, root.ctx))
@@ -237,7 +254,7 @@ async def _complete(run: Run, root: Frame) -> AuwgentError | None:
         except asyncio.CancelledError:
             cancelled = True
     unsaved = saving.result()
-    if cancelled and run.status == "completed":
+    if cancelled and run.status in ("completed", "paused"):
         if unsaved is not None:
             log.error("the session was not saved: %s", unsaved)
         raise asyncio.CancelledError
@@ -246,7 +263,7 @@ async def _complete(run: Run, root: Frame) -> AuwgentError | None:
 
 def attach(error: BaseException, session: Session) -> BaseException:
     """Return the error with the session as far as it got."""
-    if isinstance(error, AuwgentError):
+    if isinstance(error, AuwgentError) and (error.session is None or not isinstance(error, RunPaused)):
         error.session = session
     return error
 
@@ -287,4 +304,7 @@ def rewind(run: Run, start: Start) -> None:
             kept.append(turn)
     session.turns[start.turns :] = reversed(kept)
     run.unfinished.clear()
+    run.left.clear()
+    run.progress.helpers.clear()
+    run.progress.endings.clear()
     run.stopped = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import logging
@@ -14,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 from auwgent.engine.agent import Agent, ApprovalRequest, Approver, BackOff, Remote
 from auwgent.engine.failures import limit, of_a_hook
+from auwgent.engine.progress import Progress
 from auwgent.engine.purse import CallPurse, RunPurse
 from auwgent.errors import (
     LimitExceeded,
@@ -21,16 +23,18 @@ from auwgent.errors import (
     goes_through,
 )
 from auwgent.hooks.answers import Verdict
-from auwgent.hooks.context import AgentState, Context, Embed, RunState
+from auwgent.hooks.context import AgentState, Context, Embed, NotNow, RunState
 from auwgent.hooks.pipeline import Chain, Pipeline
 from auwgent.intents import Handlers, Intent
 from auwgent.limits import Limits
 from auwgent.models.base import ModelSpec, RawCall, Route
+from auwgent.questions import Question
 from auwgent.session import (
     Part,
     Session,
     ToolCall,
     Turn,
+    Usage,
     new_id,
     now,
     paired,
@@ -93,11 +97,33 @@ class Order:
     session: Session | None = None  # where to begin, unless a middleware has it stored
     whole: bool = False  # ask models for whole answers instead of streams
     run_id: str = field(default_factory=new_id)
+    leg: int = 1
+    answers: Mapping[str, Any] | None = None  # to what an earlier leg has paused for; by the ids of calls
+    context: Mapping[str, Any] = field(default_factory=dict)  # what the caller gave of `values`
+    caller_tools: tuple[Tool, ...] = ()  # what the caller runs itself
+    can_pause: bool = False  # whether a store can keep it, and all that its later legs need
     asked: str | None = None  # a hash of input and agent, where the caller gave the run its id
     settings: Mapping[str, Any] = field(
         default_factory=dict
     )  # JSON: what later attempts need, without secrets
     record: Path | None = None  # a tape that is written
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Where a helper goes on that was at work when its run paused or died."""
+
+    turns: tuple[str, ...]  # the ids of its turns
+    calls: tuple[ToolCall, ...]  # of its last message, to be made now
+    before: frozenset[object]  # the agents that were done when it began
+
+
+class Pause(Exception):
+    """The run waits for the answers to these questions, and goes on in another leg."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        super().__init__(f"{len(questions)} calls wait for an answer")
+        self.questions = list(questions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +154,19 @@ class Run(RunState):
             own_values=dict(order.values),
             settings=order.settings,
             asked=order.asked,
+            leg=order.leg,
+            told_progress=self.told_progress,
             embed_model=getattr(services.embed, "model", ""),
             ask_user=self.ask_for_hook,
         )
         self.services = services
+        self.order = order
         self.sink = sink
+        self.progress = Progress()
+        self.began = 0.0  # by the loop's clock, when this leg did
+        self.left: dict[str, Left] = {}  # call id -> where the helper goes on that it was for
+        self.answers: Mapping[str, Any] = {}  # call id -> what was answered
+        self.asked_before: dict[str, Question] = {}  # call id -> the question of an earlier leg
         self.chain: Chain = services.pipeline.begin()
         self.purse = RunPurse(services.limits, self.chain)
         # Only of a stream can it be told whether the provider is still there, and what it had said when it broke.
@@ -141,14 +175,14 @@ class Run(RunState):
         self.base: Frame | None = None  # the agent that took the input; its prompt is the session's
         self.forced: dict[str, dict[str, Any]] = {}  # by agent: what an onError hook put in force
         self.is_changed = False  # whether the last of those hooks put any in force
-        self.llm_calls = 0
         self.restarts = 0
         self.segments = 0  # streamed blocks so far
         self.seq = 0  # of the newest intent
         self.unfinished: dict[int, tuple[str, list[str]]] = {}  # frame -> (agent, text so far) of an answer
         self.stopped: Exception | None = None  # first error of a workflow's tool; no workflow may hide it
-        self.ended: set[Frame] = set()  # agents whose turn is over
-        self.authors: dict[str, Frame] = {}  # turn id -> the agent at work that it belongs to
+        # Agents whose turn is over. One that was at work in an earlier leg or attempt is known by its call's id.
+        self.ended: set[object] = set()
+        self.authors: dict[str, object] = {}  # turn id -> the agent at work that it belongs to
         self.approved: dict[str, tuple[str, Any]] = {}  # call id -> the call the user said yes to for a hook
         self.begun: set[str] = set()  # ids of the calls that are or were under way
         self.call_ids: set[str] = set()  # of all calls of the session, recorded or not
@@ -196,33 +230,6 @@ class Run(RunState):
 
         self.session.turns[:] = paired(self.session.turns, missing, where_said=True)
 
-    def open_calls(self) -> list[ToolCall]:
-        """Close the calls of a run that died, but for those that may still be made; gives these.
-
-        A store says in `ctx["interrupted"]` which calls its own runs have left open, and which of them had begun. Of
-        the last message of the agent that goes on, idempotent ones may be made again, and where the run is to go on
-        without new input also those that never began. What came with a session from elsewhere is never made.
-        """
-        recorded = self.notes.get("interrupted")
-        if recorded is None:
-            self.close_calls()
-            return []
-        said = [turn for turn in self.session.turns if turn.role != "tool"]
-        last = said[-1] if said and said[-1].agent == self.session.stack[-1] else None
-        still: list[ToolCall] = []
-
-        def missing(turn: Turn, call: ToolCall) -> Turn | None:
-            known = recorded.get(call.id)
-            if known is None or (known["name"], known["args"]) != (call.name, call.args):
-                return skipped_result(turn, call)
-            if turn is last and (known["idempotent"] if known["begun"] else self.input is None):
-                still.append(call)
-                return None
-            return unknown_result(turn, call) if known["begun"] else skipped_result(turn, call)
-
-        self.session.turns[:] = paired(self.session.turns, missing, where_said=True)
-        return still
-
     def keep_unfinished(self, frame: Frame | None = None) -> None:
         """Store the text of broken-off answers as turns: one frame's, or all."""
         for key in [id(frame)] if frame is not None else list(self.unfinished):
@@ -248,8 +255,8 @@ class Run(RunState):
     def count_call(self) -> None:
         """Check every limit that a model call could break, before each one."""
         limits, usage = self.services.limits, self.usage
-        self.llm_calls += 1
-        if self.llm_calls > limits.llm_calls:
+        self.progress.llm_calls += 1
+        if self.progress.llm_calls > limits.llm_calls:
             raise limit("llm_calls", limits.llm_calls, "model calls")
         spent = usage.input_tokens + usage.output_tokens
         if limits.tokens is not None and spent >= limits.tokens:
@@ -263,10 +270,50 @@ class Run(RunState):
         if limits.usd is not None and usage.usd is not None and usage.usd >= limits.usd:
             raise limit("usd", limits.usd, "US dollars")
 
+    @property
+    def can_pause(self) -> bool:
+        """Whether a store keeps this run, so that a question may wait."""
+        return self.order.can_pause and self.keep and "runAttempt" in self.notes
+
+    def go_on(self) -> None:
+        """Take over what a store has of earlier legs and attempts."""
+        resumed = self.notes.get("resumed") or {}
+        self.answers = resumed.get("answers") or {}
+        self.asked_before = {one["id"]: one for one in resumed.get("pending") or ()}
+        kept = resumed.get("progress")
+        if kept:
+            self.progress = Progress.of(kept)
+            self.usage = Usage.model_validate(kept.get("usage", {"usd": 0.0}))
+            self.purse.tokens, self.purse.usd = self.progress.tokens, self.progress.usd
+        else:
+            self.purse.count_earlier(self.session, self.run_id)
+
+    def told_progress(self) -> dict[str, Any]:
+        """Return what later legs and attempts go on from, as JSON: what is set aside counts as used."""
+        at_work = asyncio.get_running_loop().time() - self.began if self.began else 0.0
+        tokens, usd = self.purse.committed
+        told = replace(
+            self.progress, seconds=round(self.progress.seconds + at_work, 3), tokens=tokens, usd=usd
+        )
+        return {**told.as_json(), "usage": self.usage.model_dump(mode="json")}
+
+    def answer_to(self, call: ToolCall) -> tuple[Question, Any] | None:
+        """Return what was asked about a call in an earlier leg, and answered; a no where the call is another now."""
+        asked = self.asked_before.get(call.id)
+        if asked is None or call.id not in self.answers:
+            return None
+        is_same = (asked["type"], asked["args"]) == (call.name, call.args)
+        return asked, self.answers[call.id] if is_same else False
+
     async def ask_for_hook(self, agent: AgentState, call: Mapping[str, Any]) -> bool:
         """Ask the user for a hook. A yes is for this call with these arguments, and good for one time."""
         assert isinstance(agent, Frame)
-        answer = await agent.ask_user(call)
+        if agent.answered:
+            answer: bool | str | None = self.answers.get(call["id"])
+        else:
+            answer = await agent.ask_user(call)
+        if answer is None and agent.planned == call["id"]:
+            raise NotNow
         if answer is True:
             self.approved[call["id"]] = call["type"], deepcopy(call["args"])
         return answer is True
@@ -285,14 +332,14 @@ class Frame(AgentState):
     caller: Frame | None = None
     ctx: Context = field(init=False)
     remote: Mapping[str, Tool] | None = None  # of its servers; None until they were asked
-    before: frozenset[Frame] = frozenset()  # those that were done when it began
+    before: frozenset[object] = frozenset()  # those that were done when it began
+    call_id: str = ""  # of the call that a helper is at work for
+    planned: str | None = None  # the id of the call that is decided on, where it may wait for an answer
     is_shortened: bool = False  # a request was too long: older messages are left out from then on
     is_shorter: bool = False  # it was too long, and middleware has had it sent again
     repairs: int = 0  # how often its structured answer was sent back
     said: dict[str, Turn] = field(default_factory=dict)  # turn id -> the model's reply as it was given
     asides: set[str] = field(default_factory=set)  # ids of user turns written by the engine
-    last_call: tuple[str, str] | None = None
-    repeats: int = 0  # of the last call, in a row
 
     def __post_init__(self) -> None:
         self.ctx = Context(self.run, self)
@@ -306,6 +353,8 @@ class Frame(AgentState):
         """Append a turn of this agent. What it holds of the model's reply is final then."""
         turn.agent = self.agent.name
         self.run.authors[turn.id] = self
+        if self.call_id:
+            self.run.progress.helpers.setdefault(self.call_id, []).append(turn.id)
         self.run.record(turn)
         said = self.said.pop(turn.id, None)
         if self.reply is not None and said is not None:
@@ -329,13 +378,23 @@ class Frame(AgentState):
             if (author := authors.get(turn.id)) in (None, self) or author in self.before
         ]
 
+    @property
+    def key(self) -> str:
+        """What it is known by in the run's progress."""
+        return self.call_id or "/".join(self.stack)
+
+    def adopt(self, left: Left) -> None:
+        """Go on with the turns that this helper has already."""
+        self.run.authors.update(dict.fromkeys(left.turns, self))
+        self.before = left.before
+
     def count_tool(self, name: str, arguments: str) -> None:
         """Count a tool call before it is made: the same one over and over is a loop."""
-        call = (name, arguments)
-        self.repeats = self.repeats + 1 if call == self.last_call else 1
-        self.last_call = call
+        *last, count = self.run.progress.repeats.get(self.key, (None, None, 0))
+        count = count + 1 if last == [name, arguments] else 1
+        self.run.progress.repeats[self.key] = [name, arguments, count]
         allowed = self.run.services.limits.repeats
-        if self.repeats > allowed:
+        if count > allowed:
             raise LimitExceeded(
                 f"the model called {name!r} with the same arguments more than {allowed} times in a row; "
                 "`limits.repeats` allows no more",
@@ -383,11 +442,13 @@ class Frame(AgentState):
         """Ask the hooks about an intent before it takes effect."""
         return await self.run.chain.fire("onIntent", self.ctx, Verdict(name, value))
 
-    async def ask_user(self, call: Mapping[str, Any]) -> bool | str:
+    async def ask_user(self, call: Mapping[str, Any]) -> bool | str | None:
         """Ask the user whether the call of a `*_call` intent may happen: yes, no, or a text that says why not.
 
-        Without an approver the answer is no, as it is when the approver fails; that is emitted as an `error`.
+        None: nobody can be asked now, and the call may wait. It is a no where it may not, and when the approver fails;
+        that is emitted as an `error`.
         """
+        later = None if self.planned == call["id"] else False
         tape = self.run.services.tape
         if tape is None:
             answer = await self._asked(call)
@@ -395,12 +456,14 @@ class Frame(AgentState):
             asked = ToolCall(id=call["id"], name=call["type"], args=call["args"])
             asking = Asking(self.active, "question", asked)
             answer = await tape.answer(asking, partial(self._asked, call))
+        if answer is None:
+            return later
         return answer if isinstance(answer, str) else answer is True
 
     async def _asked(self, call: Mapping[str, Any]) -> bool | str | None:
         approver = self.run.services.approver
         if approver is None:
-            return False
+            return None
         request = ApprovalRequest(
             self.run.run_id, call["id"], self.active, call["type"], deepcopy(call["args"])
         )

@@ -41,7 +41,7 @@ class Middleware:
     target: str | Sequence[str] | None = None  # agents this middleware is for; None: all
 
     def onRunStart(self, session: Session, ctx: Context) -> Any:
-        """Called once, before the engine starts. A returned session (or dict of its form) replaces it."""
+        """Called once in each leg, before the engine starts. A returned session (or dict of its form) replaces it."""
 
     def onCheckpoint(self, session: Session, ctx: Context) -> Any:
         """Called when something must not be lost: before each model call, before and after each tool call."""
@@ -59,7 +59,7 @@ class Middleware:
         """Called when a model call ends an agent's turn."""
 
     def onRunComplete(self, session: Session, ctx: Context) -> Any:
-        """Called once, when the run is over: completed, failed or cancelled, as `ctx.status` says."""
+        """Called once, when the leg is over: completed, failed, cancelled or paused, as `ctx.status` says."""
 
     def onError(self, error: Exception, session: Session, ctx: Context) -> Any:
         """On an error. Return `True` or `{"swallow": True, "response": "…"}`, or `{"forceStart": "llm_start"}`."""
@@ -122,6 +122,10 @@ class AskUser(Protocol):
     def __call__(self, agent: AgentState, call: Mapping[str, Any]) -> Awaitable[bool]: ...
 
 
+class NotNow(BaseException):
+    """Nobody can be asked about this call now: it waits, and the hook is asked again once there is an answer."""
+
+
 @dataclass(slots=True)
 class RunState:
     """The part of a run's state that hooks may see, shared by the ctx of all its agents."""
@@ -134,7 +138,7 @@ class RunState:
     values: dict[str, Any] = field(default_factory=dict)  # the run's context values
     notes: dict[str, Any] = field(default_factory=dict)  # what middleware put on ctx
     usage: Usage = field(default_factory=lambda: Usage(usd=0.0))
-    status: str = "running"  # running | completed | failed | cancelled
+    status: str = "running"  # running | completed | failed | cancelled | paused
     error: BaseException | None = None
     leg: int = 1  # how often the run was taken up, counted from 1
     keep: bool = True  # False: nothing that was said may be stored
@@ -142,6 +146,8 @@ class RunState:
     settings: Mapping[str, Any] = field(
         default_factory=dict
     )  # JSON: what its later attempts need, without secrets
+    pending: Sequence[Mapping[str, Any]] = ()  # the calls that it has paused for
+    told_progress: Callable[[], dict[str, Any]] = dict  # what its later legs and attempts go on from
     rehearsal: bool = False  # True: a test or a replay, on a store that is thrown away
     embed: EmbedFor | None = None
     embed_model: str = ""  # provider/model, where that is known
@@ -183,6 +189,7 @@ class AgentState:
     raw_block: str | None = None
     # Settings of the call under way, by CALL_SETTINGS: keys and headers among them.
     call: dict[str, Any] = field(default_factory=dict, repr=False)
+    answered: bool = False  # whether the call that hooks are asked about was answered in an earlier leg
     setting: str | None = None  # the hook under way that may set some names of ctx
 
     @contextmanager
@@ -359,6 +366,7 @@ NAMES: dict[str, Name] = {
     "userId": Name(lambda ctx: ctx._run.user_id or ctx._run.values.get("userId", "")),
     "runId": Name(lambda ctx: ctx._run.run_id),
     "leg": Name(lambda ctx: ctx._run.leg),
+    "answered": Name(lambda ctx: ctx._agent.answered),
     "keep": Name(lambda ctx: ctx._run.keep),
     "rehearsal": Name(lambda ctx: ctx._run.rehearsal),
     "rootAgent": Name(lambda ctx: ctx._run.root_agent),
@@ -393,6 +401,8 @@ NAMES: dict[str, Name] = {
     ),
     "ownPrompt": Name(lambda ctx: ctx._agent.own_prompt(), is_reserved=False),
     "runAsked": Name(lambda ctx: ctx._run.asked, is_reserved=False),
+    "runPending": Name(lambda ctx: [dict(call) for call in ctx._run.pending], is_reserved=False),
+    "runProgress": Name(lambda ctx: ctx._run.told_progress(), is_reserved=False),
     "runSettings": Name(lambda ctx: dict(ctx._run.settings), is_reserved=False),
     "replyChanged": Name(lambda ctx: ctx._agent.is_reply_changed, is_reserved=False),
     "outputSchema": Name(lambda ctx: ctx._agent.output_schema, is_reserved=False),

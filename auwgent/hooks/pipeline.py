@@ -16,13 +16,22 @@ from auwgent.errors import (
     LimitExceeded,
     MiddlewareError,
     Problem,
+    RunPaused,
     RunTaken,
     SessionConflict,
     SessionNotFound,
     goes_through,
 )
 from auwgent.hooks.answers import Piece, Verdict, decided, judged, prompted, started_session
-from auwgent.hooks.context import HOOKS, METHODS, Context, Middleware, answers_to_anything, misspelt_hooks
+from auwgent.hooks.context import (
+    HOOKS,
+    METHODS,
+    Context,
+    Middleware,
+    NotNow,
+    answers_to_anything,
+    misspelt_hooks,
+)
 from auwgent.hooks.metering import ASKING, Meter, Outlay
 from auwgent.models.spending import Quote, Reserved
 from auwgent.session import Session
@@ -31,7 +40,7 @@ from auwgent.words import describe
 log = logging.getLogger("auwgent.middleware")
 
 # A hook that raises one of these says it to the user of the agent; everything else is the middleware's failure.
-MEANT_FOR_THE_CALLER = (LimitExceeded, SessionConflict, SessionNotFound, MiddlewareError)
+MEANT_FOR_THE_CALLER = (LimitExceeded, RunPaused, SessionConflict, SessionNotFound, MiddlewareError)
 
 
 NAMES_OF_AGENTS = (str, list, tuple, set, frozenset)  # what a `target` may be
@@ -305,11 +314,10 @@ async def _call(
         returned = await _maybe_await(method(*args))
         return returned if read is None else read(returned)
     except BaseException as error:
-        if goes_through(error):
+        if goes_through(error) or isinstance(error, NotNow):
             raise
-        if one.warn and not isinstance(
-            error, RunTaken
-        ):  # a run that is not to be done is not done without it
+        # A run that is not to be done is not done without it.
+        if one.warn and not isinstance(error, (RunTaken, RunPaused)):
             log.warning("middleware %r failed in %s: %s", one.name, hook, describe(error))
             return None
         if isinstance(error, MEANT_FOR_THE_CALLER):

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from auwgent import store
-from auwgent.errors import ConfigError, SessionConflict, kind_of
+from auwgent.errors import ConfigError, RunPaused, SessionConflict, kind_of
 from auwgent.hooks.context import Context
 from auwgent.middleware.kept import InFolder
 from auwgent.secrecy import scrubbed
@@ -66,8 +66,10 @@ class SQLModelSessions(Sessions, InFolder):
         """The session as it is stored, as far as it is read; None where there is none yet.
 
         Where calls have no result because their run died, `ctx["interrupted"]` holds them by their ids, with whether
-        they had `begun`; only those may be made. Where there are turns before the window, `ctx["unreadUsage"]` is an
-        async function that tells what they have used up.
+        they had `begun`; only those may be made. `ctx["runAttempt"]` says that the run is in the store, and how often
+        it was taken up; `ctx["resumed"]` holds the `answers`, `pending` calls and `progress` of earlier legs and
+        attempts. Where there are turns before the window, `ctx["unreadUsage"]` is an async function that tells what
+        they have used up. `RunPaused` where another run of the session waits for answers.
         """
         as_key = store.tables.as_key
         journal = await self.journal()
@@ -75,13 +77,20 @@ class SQLModelSessions(Sessions, InFolder):
             as_key("user_id", user_of(ctx)),
             as_key("session id", session.id),
             as_key("run id", ctx.runId),
+            leg=ctx.leg,
             asked=ctx.runAsked,
             settings=store.tables.to_json({"agent": ctx.rootAgent, **ctx.runSettings}),
         )
-        stored = await self._acquire(journal, hold)
+        try:
+            stored = await self._acquire(journal, hold)
+        except RunPaused as error:
+            error.session = await self.get(*hold.key)
+            raise
         ctx[self._note], ctx["runAttempt"] = (journal, hold), hold.attempt
         if stored.interrupted is not None:
             ctx["interrupted"] = {call.call_id: asdict(call) for call in stored.interrupted}
+        if stored.resumed is not None:
+            ctx["resumed"] = asdict(stored.resumed)
         if hold.first_seat:
             ctx["unreadUsage"] = partial(journal.database.run, journal.unread, hold)
         return stored.session
@@ -92,7 +101,7 @@ class SQLModelSessions(Sessions, InFolder):
         if held is not None:
             journal, hold = held
             ctx[f"{self._note} as it is"] = session
-            hold.usage = ctx.usage
+            note_progress(hold, ctx)
             await journal.database.run(journal.append, hold, snapshot(session), mark_of(ctx))
 
     async def onLLMEnd(self, response: dict[str, object], ctx: Context) -> None:
@@ -108,12 +117,12 @@ class SQLModelSessions(Sessions, InFolder):
         held: Held | None = ctx.get(self._note)
         if held is not None:
             journal, hold = held
-            hold.usage = ctx.usage
+            note_progress(hold, ctx, is_over=True)
             error = None
             if ctx.error is not None:
                 error = {"message": scrubbed(str(ctx.error)), "kind": kind_of(ctx.error)}
             try:
-                end = End(ctx.status, error)
+                end = End(ctx.status, error, tuple(ctx.runPending))
                 await journal.database.run(journal.finish, hold, snapshot(session), end)
             finally:
                 self._waiting.wake(hold)
@@ -175,6 +184,14 @@ def user_of(ctx: Context) -> str:
 def snapshot(session: Session) -> Session:
     """Return the session as it is now: a cancelled run may go on while its last save is still under way."""
     return session.model_copy(update={"turns": list(session.turns), "stack": list(session.stack)})
+
+
+def note_progress(hold: Hold, ctx: Context, *, is_over: bool = False) -> None:
+    """Note what the row of the run says of how far it is. Seconds alone are worth no write before its end."""
+    hold.usage, progress = ctx.usage, ctx.runProgress
+    if is_over or {**progress, "seconds": 0} != hold.noted:
+        hold.noted = {**progress, "seconds": 0}
+        hold.progress = store.tables.to_json(progress)
 
 
 def mark_of(ctx: Context) -> Mark | None:

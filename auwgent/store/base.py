@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeGuard, get_args, runtime_checkable
@@ -71,7 +71,7 @@ class SessionInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A run as its row tells of it. `agent` is its root agent, `calls` are those that wait for an answer.
+    """A run as its row tells of it. `agent` is its root agent, `calls` are those that it paused for last.
 
     `session_id` is None where the session was deleted; what was said, and the error, went with it. `error` has a
     `message` and a `kind`. `input` is the beginning of what the user said, where one run was asked for.
@@ -92,6 +92,7 @@ class RunInfo:
     leg: int
     settings: dict[str, Any]
     input: str | None = None
+    answers: dict[str, Any] = field(default_factory=dict)  # by the ids of calls, those of earlier legs too
     asked: str | None = None  # a hash of its input and agent, where its caller gave it an id
 
 
@@ -185,6 +186,15 @@ class RunStore(SessionStore, Protocol):
 
     async def run(self, user_id: str, run_id: str) -> RunInfo:
         """The run of that id."""
+
+    async def answer(self, user_id: str, run_id: str, answers: Mapping[str, Any]) -> RunInfo:
+        """Write down answers, by the ids of calls, to what a paused run waits for; give the run as it is then.
+
+        Nothing goes on by that alone. An approval takes True, False or a text (no, because …); a tool of the caller's
+        takes `{"result": …}`, `{"error": "…"}` or False. All are written, or none: `ConfigError` where one does not fit
+        or nothing waits for it, `RunConflict` where another answer is there, or it comes too late (its `code` says
+        which). The same answer again changes nothing.
+        """
 
 
 def is_store(instance: object) -> TypeGuard[SessionStore]:

@@ -9,10 +9,21 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, null, or_, select, true
 
 from auwgent.errors import ConfigError, SessionConflict, SessionNotFound
-from auwgent.session import Session, Turn, Usage, now
+from auwgent.session import (
+    Session,
+    ToolCall,
+    Turn,
+    Usage,
+    denied_result,
+    now,
+    paired,
+    skipped_result,
+    unknown_result,
+)
 from auwgent.store import statements as sql
 from auwgent.store.base import RunInfo, RunStatus
 from auwgent.store.heart import is_gone
+from auwgent.store.pauses import close_calls, is_late, waits_for
 from auwgent.store.tables import (
     as_key,
     check_ids,
@@ -68,6 +79,8 @@ def status_of(row: Row[Any]) -> str | None:
     This is for showing: it goes by the database's clock, which may have been set.
     """
     status: str | None = row.status
+    if status == "paused" and is_late(row):
+        return "cancelled"
     if status not in sql.LIVING or row.worker is None:
         return status
     is_silent = row.seen_at is None or abs(row.time - row.seen_at) > sql.LEASE
@@ -77,7 +90,8 @@ def status_of(row: Row[Any]) -> str | None:
 def told(session: Session, row: Row[Any]) -> Session:
     """Return the session with what `STATUS` has read of its last run."""
     try:
-        return session.tell(status_of(row) or "", json.loads(row.pending or "[]"))
+        status = status_of(row) or ""
+        return session.tell(status, waits_for(row) if status == "paused" else ())
     except ValueError as error:
         raise damaged(session.id) from error
 
@@ -93,6 +107,7 @@ def run_of(user_id: str, row: Row[Any], said: str | None = None) -> RunInfo:
             status=cast(RunStatus, status_of(row)),
             agent=settings.get("agent", ""),
             calls=tuple(json.loads(row.pending or "[]")),
+            answers=json.loads(row.answers or "{}"),
             made_at=moment(row.made_at),
             started_at=None if row.started_at is None else moment(row.started_at),
             ended_at=None if row.ended_at is None else moment(row.ended_at),
@@ -121,7 +136,8 @@ def put(connection: Connection, session: Session) -> None:
         "stack": to_json(session.stack),
     }
     number = connection.execute(insert(sessions).values(values).returning(sessions.c.no)).scalar_one()
-    rows = [turn_row(turn, seat, number) for seat, turn in enumerate(session.turns, 1)]
+    closed = paired(session.turns, skipped_result, where_said=True)  # its open calls are never made here
+    rows = [turn_row(turn, seat, number) for seat, turn in enumerate(closed, 1)]
     check_ids(session.id, rows)
     if rows:
         connection.execute(insert(turns), rows)
@@ -202,7 +218,25 @@ def copy(connection: Connection, session_no: int, new_id: str, at: str | None = 
     )
     names = ["session_no", "run_no", "run_id", *(column.name for column in rest)]
     connection.execute(insert(turns).from_select(names, history))
+    if connection.execute(sql.PAUSED, {"of_session": session_no}).first():
+        close_calls(connection, copy_no, None, skipped_result)  # only the original can be answered
     return copy_no
+
+
+def read(connection: Connection, user_id: str, session_id: str) -> Session:
+    """Return a session with all its turns. Only the calls that a run waits for have no results."""
+    row = find(connection, user_id, session_id)
+    history = connection.execute(sql.HISTORY, {"of_session": row.no}).all()
+    session = session_of(user_id, session_id, (row.system_prompt, row.stack), history)
+    last = connection.execute(sql.STATUS, {"user_id": user_id, "session_id": session_id}).one_or_none()
+
+    def missing(turn: Turn, call: ToolCall) -> Turn | None:
+        if last is None or last.status != "paused":
+            return unknown_result(turn, call)  # it was interrupted
+        return denied_result(turn, call) if is_late(last) else None
+
+    session.turns = paired(session.turns, missing, where_said=True)
+    return session if last is None else told(session, last)
 
 
 def opening(turns: Sequence[Turn], least: int) -> int | None:

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+from auwgent.questions import Question
 from auwgent.session import Session, Usage
 
 
@@ -19,10 +20,14 @@ class Hold:
     session_no: int = 0
     run_no: int = 0  # 0: not in the queue
     attempt: int = 0
+    leg: int = 1  # which it wants to begin, or to go on with
     asked: str | None = None
     settings: str | None = None  # JSON: what its row says of how it was asked for
     usage: Usage | None = None  # what it has used so far
     told: Usage | None = None  # what its row says of that
+    progress: str | None = None  # JSON: what a later leg or attempt has to know of this one
+    noted: dict[str, Any] = field(default_factory=dict)  # the same as data, but for its seconds
+    told_progress: str | None = None  # what its row says of that
     over: bool = False  # given up, or finished
     seats: dict[str, float] = field(default_factory=dict)  # of the turns that are stored, by their ids
     first_seat: float = 0.0  # of the last turn before those that were read
@@ -53,10 +58,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run ended."""
+    """How a run, or a leg that paused, ended."""
 
     status: str
     error: dict[str, str] | None = None  # its message and kind
+    pending: tuple[Question, ...] = ()  # what it waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,15 @@ class Interrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """What earlier legs and attempts of the run have left for this one."""
+
+    answers: dict[str, Any]
+    pending: tuple[Question, ...]
+    progress: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """What a run finds when it has got its session. `session` is None where there was none yet.
 
@@ -80,3 +95,4 @@ class Stored:
 
     session: Session | None
     interrupted: tuple[Interrupted, ...] | None = None
+    resumed: Resumed | None = None

@@ -7,23 +7,26 @@ there, and for its attempt in the run; one that was taken for dead and replaced 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from auwgent.errors import RunTaken, SessionConflict, StoreError
+from auwgent.errors import RunPaused, RunTaken, SessionConflict, StoreError
 from auwgent.session import Session, ToolCall, Turn, Usage, now, paired
+from auwgent.store import pauses
 from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow
 from auwgent.store.database import Database
 from auwgent.store.dialects import dialect_of
 from auwgent.store.heart import BeatWatch, Heart
 from auwgent.store.history import copy, opening, session_of
-from auwgent.store.hold import End, Hold, Interrupted, Mark, Stored
+from auwgent.store.hold import End, Hold, Interrupted, Mark, Resumed, Stored
 from auwgent.store.tables import COUNTS, check_ids, micros, seated, to_json, turn_row
 
 
@@ -37,6 +40,8 @@ class _Claim:
     attempt: int = 0
     is_new: bool = False
     history: Sequence[Row[Any]] | None = None
+    resumed: Resumed | None = None
+    paused: Row[Any] | None = None  # the run that the session waits with
 
 
 class Journal:
@@ -69,13 +74,19 @@ class Journal:
             except StoreError:  # a commit may have been done, and nobody heard of it
                 self._heart.drops(hold)
                 raise
+            if claim.paused is not None:
+                hold.over = True
+                self._heart.stops_for(hold)
+                raise RunPaused(claim.paused.id, pauses.waits_for(claim.paused))
             hold.session_no, hold.head = claim.session_no, claim.head
             hold.run_no, hold.attempt = claim.run_no, claim.attempt
             if hold.run_no:
                 self._heart.beats_for(hold)
             if claim.history is None:
                 return None
-            return Stored(None) if claim.is_new else self._stored(hold, claim.history)
+            if claim.is_new:
+                return Stored(None)
+            return replace(self._stored(hold, claim.history), resumed=claim.resumed)
 
     def append(self, hold: Hold, session: Session, mark: Mark | None = None) -> None:
         """Store what is new in the session. `SessionConflict` where another run has taken it over."""
@@ -100,7 +111,9 @@ class Journal:
             if not hold.run_no:
                 return
             try:
-                self.database.write(lambda connection: _end(connection, hold, End("cancelled")))
+                # What earlier legs and attempts have done is not given up: it goes on another time.
+                end = End("cancelled" if hold.attempt == 1 else "interrupted")
+                self.database.write(lambda connection: _end(connection, hold, end))
             except BaseException:
                 self._heart.drops(hold)
                 raise
@@ -148,7 +161,7 @@ class Journal:
         rows = [turn_row(turn, seat, hold.session_no, hold.run_no, hold.run_id) for turn, seat in new]
         check_ids(hold.session_id, rows)
         head = to_json(session.system_prompt), to_json(session.stack)
-        usage = hold.usage
+        usage, progress = hold.usage, hold.progress
 
         def work(connection: Connection) -> None:
             place = {"of_session": hold.session_no, "of_run": hold.run_no, "of_attempt": hold.attempt}
@@ -171,16 +184,16 @@ class Journal:
                 connection.execute(sql.new_turns(dialect_of(connection)), rows)
             if mark:
                 _enter(connection, hold, mark)
-            if usage is not None and usage != hold.told:
-                used = to_json(usage.model_dump(mode="json", exclude_defaults=True))
-                connection.execute(sql.RUN_USED, {"of_run": hold.run_no, "used": used})
+            if (usage, progress) != (hold.told, hold.told_progress):
+                used = usage and to_json(usage.model_dump(mode="json", exclude_defaults=True))
+                connection.execute(sql.RUN_USED, {"of_run": hold.run_no, "used": used, "made": progress})
             if end:
                 _end(connection, hold, end)
 
         self.database.write(work)
         hold.seats.update((turn.id, seat) for turn, seat in new)
         hold.last_seat = max([hold.last_seat, *(seat for _, seat in new)])
-        hold.head, hold.told = head, usage
+        hold.head, hold.told, hold.told_progress = head, usage, progress
 
     def _stored(self, hold: Hold, history: Sequence[Row[Any]]) -> Stored:
         session, history = self._windowed(hold, history)
@@ -233,23 +246,28 @@ class Journal:
         if run is None or run.status != "queued":
             return False
         place = {"of_session": hold.session_no, "before_no": hold.run_no}
-        return bool([run for run in connection.execute(sql.AHEAD, place) if self._lives(run)])
+        ahead = connection.execute(sql.AHEAD, place)
+        return bool([run for run in ahead if run.status != "paused" and self._lives(run)])
 
-    def _lives(self, run: Row[Any, Any, Any, Any]) -> bool:
+    def _lives(self, run: Row[Any]) -> bool:
         """Return whether a run of the queue counts. One that no process has yet is waiting for one."""
         return run.worker is None or not self._watch.is_dead(run.worker, run.place, run.beat)
 
     def _mine(
         self, connection: Connection, hold: Hold, worker: int, session_no: int, *, is_again: bool
-    ) -> Row[Any, Any, Any, Any] | None:
+    ) -> Row[Any] | None:
         """Return the row of the run, if any; `RunTaken` where the run is over, or another has it in its hands."""
         mine = _run_of(connection, hold)
         if mine is None or mine.no == hold.run_no or (is_again and mine.worker == worker):
             return mine
-        if mine.session_no == session_no and mine.status == "interrupted":
+        is_next = mine.session_no == session_no and mine.status == "paused" and mine.leg + 1 == hold.leg
+        if is_next and not pauses.waits_for(mine) and not pauses.is_late(mine):
+            return mine
+        is_here = mine.session_no == session_no and mine.leg == hold.leg
+        if is_here and mine.status == "interrupted":
             return mine
         is_left = mine.status in sql.LIVING and (mine.worker is None or not self._lives(mine))
-        if mine.session_no != session_no or not is_left:
+        if not is_here or not is_left:
             raise RunTaken(f"run {hold.run_id!r} is {mine.status}: it is not done again")
         if mine.worker is not None:
             connection.execute(sql.RUN_DIED, {"of_run": mine.no, "time": micros(now())})
@@ -266,12 +284,19 @@ class Journal:
             connection.execute(sql.RUN_FORGOTTEN, {"of_run": mine.no})
             mine = None
         has_begun = mine is not None and mine.status == "running" and mine.worker == worker and is_again
-        waits = mine is not None and mine.status == "queued"
+        waits = mine is not None and mine.status in ("queued", "paused")
         place = {
             "of_session": session_no,
             "before_no": mine.no if mine is not None and waits else sql.ENDLESS,
         }
         ahead = [] if is_new or has_begun else connection.execute(sql.AHEAD, place).all()
+        if paused := [run for run in ahead if run.status == "paused"]:
+            if not pauses.is_late(paused[0]):
+                if mine is not None and mine.started_at is None:
+                    connection.execute(sql.RUN_FORGOTTEN, {"of_run": mine.no})
+                return _Claim(session_no, head, paused=paused[0])
+            pauses.expire(connection, paused[0])
+            ahead = [run for run in ahead if run.status != "paused"]
         if [run for run in ahead if self._lives(run)]:
             if mine is not None:
                 return _Claim(session_no, head, mine.no, mine.attempt)
@@ -287,13 +312,19 @@ class Journal:
             run_no = mine.no
             attempt = mine.attempt + (mine.started_at is not None and not has_begun)
             values = {"of_run": run_no, "of_worker": worker, "of_attempt": attempt, "time": time}
-            connection.execute(sql.RUN_STARTS, values)
+            connection.execute(sql.RUN_STARTS, {**values, "of_leg": hold.leg})
         connection.execute(sql.TAKE, {"of_session": session_no, "of_run": run_no, "time": time})
         history = [] if is_new else _history(connection, session_no, self._read)
-        return _Claim(session_no, head, run_no, attempt, is_new, history)
+        resumed = None if mine is None or mine.started_at is None else _resumed(mine)
+        return _Claim(session_no, head, run_no, attempt, is_new, history, resumed)
 
 
-def _run_of(connection: Connection, hold: Hold) -> Row[Any, Any, Any, Any] | None:
+def _resumed(run: Row[Any]) -> Resumed:
+    progress = None if run.progress is None else json.loads(run.progress)
+    return Resumed(json.loads(run.answers or "{}"), tuple(json.loads(run.pending or "[]")), progress)
+
+
+def _run_of(connection: Connection, hold: Hold) -> Row[Any] | None:
     """Return the row of the run, if it has one."""
     who = {"user_id": hold.user_id, "run_id": hold.run_id}
     return connection.execute(sql.RUN, who).one_or_none()
@@ -363,6 +394,11 @@ def _enter(connection: Connection, hold: Hold, mark: Mark) -> None:
 
 
 def _end(connection: Connection, hold: Hold, end: End) -> None:
+    if end.status == "paused":
+        due = min((datetime.fromisoformat(call["expires"]) for call in end.pending), default=None)
+        calls = {"calls": to_json(end.pending), "due": None if due is None else micros(due)}
+        connection.execute(sql.RUN_PAUSES, {"of_run": hold.run_no, **calls})
+        return
     reason = None if end.error is None else to_json(end.error)
     values = {"of_run": hold.run_no, "outcome": end.status, "time": micros(now()), "reason": reason}
     connection.execute(sql.RUN_ENDS, values)

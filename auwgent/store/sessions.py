@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from auwgent import store
 from auwgent.errors import ConfigError, SessionConflict, SessionNotFound, StoreError
-from auwgent.session import Session, Usage, now, paired
+from auwgent.session import Session, Usage, now
 from auwgent.store.base import (
     Hit,
     RunInfo,
@@ -172,12 +172,10 @@ class Sessions(RunStore):
         session_id: str | None = None,
         limit: int | None = None,
     ) -> list[RunInfo]:
-        # That a process died is written down only later: how its runs stand is seen when they are read.
-        open_ones = (*store.statements.LIVING, "interrupted")
-        is_open = status in open_ones
-        statuses = () if status is None else open_ones if is_open else (status,)
-        listing = store.statements.listed_runs(user_id, statuses, session_id)
-        listing = listing.limit(None if is_open else limit)
+        # That a process died, or that nobody answered in time, is written down only later: it is seen when it is read.
+        seen = () if status is None else store.statements.SEEN_AS.get(status, (status,))
+        listing = store.statements.listed_runs(user_id, seen, session_id)
+        listing = listing.limit(limit if status is None or status not in store.statements.SEEN_AS else None)
         rows = await self._read(lambda connection: connection.execute(listing).all())
         found = [store.history.run_of(user_id, row) for row in rows]
         return [run for run in found if status in (None, run.status)][:limit]
@@ -202,17 +200,7 @@ class Sessions(RunStore):
         return await self._read(work)
 
     async def get(self, user_id: str, session_id: str) -> Session:
-        def work(connection: Connection) -> Session:
-            row = store.history.find(connection, user_id, session_id)
-            turns = connection.execute(store.statements.HISTORY, {"of_session": row.no}).all()
-            found = store.history.session_of(user_id, session_id, (row.system_prompt, row.stack), turns)
-            who = {"user_id": user_id, "session_id": session_id}
-            last = connection.execute(store.statements.STATUS, who).one_or_none()
-            return found if last is None else store.history.told(found, last)
-
-        session = await self._read(work)
-        session.turns = paired(session.turns, where_said=True)  # calls that were interrupted
-        return session
+        return await self._read(lambda connection: store.history.read(connection, user_id, session_id))
 
     async def search(self, user_id: str, words: str) -> AsyncIterator[Hit]:
         # The database is asked again as the reader goes on, and nothing stays locked meanwhile.
@@ -247,6 +235,14 @@ class Sessions(RunStore):
         return sorted(found, key=lambda row: row.key) if by == "day" else found
 
     # Changed
+
+    async def answer(self, user_id: str, run_id: str, answers: Mapping[str, Any]) -> RunInfo:
+        def work(connection: Connection) -> bool:
+            return store.pauses.answer(connection, user_id, run_id, answers)
+
+        if not await self._write(work):
+            raise store.pauses.late(run_id)
+        return await self.run(user_id, run_id)
 
     async def put(self, session: Session) -> None:
         await self._write(lambda connection: store.history.put(connection, session))
@@ -373,7 +369,7 @@ def _unheld(connection: Connection, user_id: str, session_id: str) -> int:
 def _prune(
     connection: Connection, user_id: str | None, before: datetime | None, keep: int | None
 ) -> list[SessionKey]:
-    doomed = store.statements.unused(user_id, _micros(before), keep)
+    doomed = store.statements.unused(user_id, _micros(before), keep, store.tables.micros(now()))
     found = connection.execute(doomed).all()
     for start in range(0, len(found), SEARCHED):
         some = [row.no for row in found[start : start + SEARCHED]]

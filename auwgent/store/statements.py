@@ -29,7 +29,13 @@ from auwgent.store.dialects import DatabaseClock, Dialect
 from auwgent.store.tables import COUNTS, TURN_COLUMNS, calls, runs, sessions, turns, workers
 
 LIVING = ("queued", "running")  # what a process has in its hands, or will have
-HOLDING = (*LIVING, "paused")  # what keeps a session from being pruned
+HOLDING = (*LIVING, "paused")  # what new input has to heed
+# By how a run is seen to stand: how that may be written down.
+SEEN_AS = {
+    **dict.fromkeys((*LIVING, "interrupted"), (*LIVING, "interrupted")),
+    "paused": ("paused",),
+    "cancelled": ("cancelled", "paused"),
+}
 ENDLESS = 2**62  # above every run's number
 LEASE, DAY = 4_000_000, 86_400_000_000  # microseconds
 RUN_IDS = 30 * DAY  # for how long they outlive their session
@@ -92,14 +98,21 @@ OWN = and_(sessions.c.user_id == bindparam("user_id"), sessions.c.id == bindpara
 SESSION = select(*HEAD).where(OWN).with_for_update()
 # A run that gets a session has buried all before it: nobody older than the last one that got it can be living.
 HOLDER = select(sessions.c.run_no).where(sessions.c.no == bindparam("of_session")).scalar_subquery()
+WAITING = ("id", "session_no", "status", "pending", "answers", "due_at")
 AHEAD = (
-    select(runs.c.no, runs.c.worker, workers.c.place, workers.c.beat)
+    select(
+        runs.c.no,
+        runs.c.worker,
+        workers.c.place,
+        workers.c.beat,
+        *(runs.c[name] for name in WAITING),
+    )
     .join_from(runs, workers, workers.c.no == runs.c.worker, isouter=True)
     .where(
         runs.c.session_no == bindparam("of_session"),
         runs.c.no >= func.coalesce(HOLDER, 0),
         runs.c.no < bindparam("before_no"),
-        runs.c.status.in_(LIVING),
+        runs.c.status.in_(HOLDING),
     )
 )
 HELD = (
@@ -118,6 +131,8 @@ RUN_STARTS = (
         status="running",
         worker=bindparam("of_worker"),
         attempt=bindparam("of_attempt"),
+        leg=bindparam("of_leg"),
+        due_at=None,
         started_at=func.coalesce(runs.c.started_at, bindparam("time")),
         ended_at=None,
     )
@@ -182,12 +197,30 @@ CALL_ENDS = (
     )
     .values(ended_at=bindparam("time"))
 )
-RUN_USED = update(runs).where(runs.c.no == bindparam("of_run")).values(usage=bindparam("used"))
+RUN_USED = (
+    update(runs)
+    .where(runs.c.no == bindparam("of_run"))
+    .values(usage=bindparam("used"), progress=bindparam("made"))
+)
 # One that was taken for dead and not replaced may be interrupted.
 RUN_ENDS = (
     update(runs)
     .where(runs.c.no == bindparam("of_run"), runs.c.status.in_((*LIVING, "interrupted")))
     .values(status=bindparam("outcome"), ended_at=bindparam("time"), error=bindparam("reason"))
+)
+RUN_PAUSES = (
+    update(runs)
+    .where(runs.c.no == bindparam("of_run"), runs.c.status.in_((*LIVING, "interrupted")))
+    .values(status="paused", worker=None, ended_at=None, pending=bindparam("calls"), due_at=bindparam("due"))
+)
+# Of a run that waits, when it is asked about from outside.
+OWN_RUN = and_(runs.c.user_id == bindparam("user_id"), runs.c.id == bindparam("run_id"))
+TO_ANSWER = select(runs).where(OWN_RUN).with_for_update()
+RUN_ANSWERED = update(runs).where(runs.c.no == bindparam("of_run")).values(answers=bindparam("given"))
+PAUSED = (
+    select(runs)
+    .join_from(sessions, runs, runs.c.no == sessions.c.run_no)
+    .where(sessions.c.no == bindparam("of_session"), runs.c.status == "paused")
 )
 
 
@@ -210,9 +243,11 @@ def new_turns(dialect: Dialect) -> Executable:
 
 BY_USE = (sessions.c.updated_at.desc(), sessions.c.no.desc())  # the last used first
 DAYS = turns.c.created_at // DAY
-LAST_RUN = select(runs.c.status, runs.c.worker, workers.c.place, workers.c.seen_at, CLOCK.label("time"))
+LAST_RUN = select(
+    runs.c.status, runs.c.due_at, runs.c.worker, workers.c.place, workers.c.seen_at, CLOCK.label("time")
+)
 STATUS = (
-    LAST_RUN.add_columns(runs.c.pending)
+    LAST_RUN.add_columns(runs.c.pending, runs.c.answers)
     .join_from(sessions, runs, runs.c.no == sessions.c.run_no)
     .join(workers, workers.c.no == runs.c.worker, isouter=True)
     .where(OWN)
@@ -248,7 +283,18 @@ def listed_runs(user_id: str, statuses: Sequence[str], session_id: str | None) -
     """A user's runs, the newest first; without `statuses` all of them."""
     told = (
         runs.c[name]
-        for name in ("no", "id", "leg", "attempt", "settings", "pending", "usage", "error", "asked")
+        for name in (
+            "no",
+            "id",
+            "leg",
+            "attempt",
+            "settings",
+            "pending",
+            "answers",
+            "usage",
+            "error",
+            "asked",
+        )
     )
     times = (runs.c[name] for name in ("made_at", "started_at", "ended_at"))
     return (
@@ -290,15 +336,19 @@ def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:
     )
 
 
-def unused(user_id: str | None, before: int | None, keep: int | None) -> Select[Any]:
-    """Return number, user and id of sessions not used since `before`, or beyond the last `keep`, that no run holds."""
+def unused(user_id: str | None, before: int | None, keep: int | None, time: int) -> Select[Any]:
+    """Return number, user and id of sessions not used since `before`, or beyond the last `keep`, that no run holds.
+
+    Runs that wait for answers hold theirs, unless it is too late for these at that `time`.
+    """
     place = func.row_number().over(partition_by=sessions.c.user_id, order_by=sessions.c.updated_at.desc())
     ranked = select(
         sessions.c.no, sessions.c.user_id, sessions.c.id, sessions.c.updated_at, place.label("place")
     ).subquery()
     is_old = false() if before is None else ranked.c.updated_at < before
     is_beyond = false() if keep is None else ranked.c.place > keep
-    held = exists().where(runs.c.session_no == ranked.c.no, runs.c.status.in_(HOLDING))
+    waits = and_(runs.c.status == "paused", or_(runs.c.due_at.is_(None), runs.c.due_at > time))
+    held = exists().where(runs.c.session_no == ranked.c.no, or_(runs.c.status.in_(LIVING), waits))
     found = select(ranked.c.no, ranked.c.user_id, ranked.c.id).where(or_(is_old, is_beyond), ~held)
     return found if user_id is None else found.where(ranked.c.user_id == user_id)
 
