@@ -156,6 +156,8 @@ class Held:
     def keep(self) -> None:
         """Count all that was set aside as used, since the request broke off."""
         self.run.close(self, self.quote.tokens, self.quote.usd)
+        for one in self.others:
+            one.keep()
 
 
 def _left(limit: float | None, spent: float, held: Sequence[float]) -> float:

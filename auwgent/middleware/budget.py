@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -15,12 +19,15 @@ from auwgent.hooks.context import Context
 from auwgent.hooks.metering import Meter, Outlay
 from auwgent.middleware.kept import Amount, Count, Given, Kept, Options, option
 from auwgent.models.spending import Quote
-from auwgent.session import Usage
+from auwgent.session import Usage, new_id
 from auwgent.store.side import limits
 from auwgent.store.side.limits import Spent, What
 
 Scope = Literal["run", "session", "user", "user_day", "user_month", "day", "month"]
 
+log = logging.getLogger("auwgent.middleware")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds between two looks at what others have set aside
 ROUNDING = 1e-9  # a sum of cents may be that much less than it is
 KEPT = timedelta(days=30)  # what a run has used up, after its end
 UNITS = {"calls": "model calls", "tool_calls": "tool calls", "tokens": "tokens", "usd": "USD"}
@@ -81,6 +88,7 @@ class Budget(Kept, Meter):
         }
         if not self._caps:
             raise ValueError(f"give at least one budget: {', '.join(get_args(Scope))}")
+        self._ending: set[asyncio.Task[None]] = set()
         self._targets = ""  # the agents that it is for, as text; known from the first request on
         super().__post_init__()
 
@@ -89,30 +97,60 @@ class Budget(Kept, Meter):
         await super().open()
         await self.carry_out(limits.forget, "run", self.clock() - KEPT)
 
+    async def close(self) -> None:
+        """Let what is under way end, then close the database."""
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        await super().close()
+
     async def reserve(self, outlay: Outlay, ctx: Context) -> HeldBudget:
-        """Set aside what the request may use, in every scope; `LimitExceeded` where one has not enough left."""
+        """Set aside what the request may use, in every scope; `LimitExceeded` where one has not enough left.
+
+        Where others have set aside what is missing, they are waited for.
+        """
         self._targets = ",".join(sorted(outlay.targets or ()))
         quote, whose = outlay.quote, self._whose(ctx)
         counted: dict[What, Spent] = quote.counted.setdefault(("budget", self._place), {})
+        name = quote.counted.setdefault(("budget's request", self._place), new_id())
+        request = limits.Request(name, str(ctx.runId), nested=bool(outlay.by))
+        pause, until = FIRST_PAUSE, time.monotonic() + limits.UNDER_WAY.total_seconds()
 
-        def decide(stands: Mapping[What, Spent]) -> tuple[Any, Mapping[What, Spent]]:
+        def decide(
+            stands: Mapping[What, Spent], others: Mapping[What, Spent]
+        ) -> tuple[Any, Mapping[What, Spent]]:
             before = {scope: stands[what] - counted.get(what, Spent()) for scope, what in whose.items()}
-            if refused := self._refusal(before, calls=int(outlay.call)):
-                return refused, {}
-            within = self._within(quote, before)
+            within = self._granted(quote, before, int(outlay.call))
+            if within is not quote and time.monotonic() < until:
+                later = {scope: before[scope] - others[what] for scope, what in whose.items()}
+                granted = self._granted(quote, later, int(outlay.call))
+                if isinstance(granted, Quote) and not (isinstance(within, Quote) and within == granted):
+                    return None, {}
             if isinstance(within, LimitExceeded):
                 return within, {}
             amount = Spent(int(outlay.call), 0, within.tokens, within.usd, int(quote.rates is None))
             return (within, amount), {what: amount - counted.get(what, Spent()) for what in whose.values()}
 
-        decided = await self.carry_out(limits.reserve, await self._first(whose, ctx), decide, self.clock())
+        first = await self._first(whose, ctx)
+        while (decided := await self.carry_out(limits.reserve, first, decide, self.clock(), request)) is None:
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 1.5, LONGEST_PAUSE)
         if isinstance(decided, LimitExceeded):
             raise decided
         within, amount = decided
         own = [what for what in whose.values() if what not in counted]
         counted.update(dict.fromkeys(whose.values(), amount))
         is_bounded = any(cap.usd is not None or cap.tokens is not None for cap in self._caps.values())
-        return HeldBudget(self, counted, own, within.output_tokens if is_bounded else None)
+        return HeldBudget(self, name, counted, own, within.output_tokens if is_bounded else None)
+
+    def end(self, request: str, more: Mapping[What, Spent]) -> None:
+        """Note what became of a request, while nobody can wait for that."""
+        task = asyncio.get_running_loop().create_task(self.carry_out(limits.add, more, self.clock(), request))
+        self._ending.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("that a request is over could not be noted: %s", error)
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
         """Count a tool call before it is made."""
@@ -126,7 +164,7 @@ class Budget(Kept, Meter):
             if (self._place, what, value.get("id")) not in counted
         }
 
-        def decide(stands: Mapping[What, Spent]) -> tuple[Any, Mapping[What, Spent]]:
+        def decide(stands: Mapping[What, Spent], _: object) -> tuple[Any, Mapping[What, Spent]]:
             before = {
                 scope: stands[what] if what in more else stands[what] - Spent(tool_calls=1)
                 for scope, what in whose.items()
@@ -192,6 +230,10 @@ class Budget(Kept, Meter):
                     return self._used_up(scope, unit, used, allowed)
         return None
 
+    def _granted(self, quote: Quote, before: Mapping[Scope, Spent], calls: int) -> Quote | LimitExceeded:
+        """Return as much of the request as may be made, with that used up before; or why nothing of it may."""
+        return self._refusal(before, calls=calls) or self._within(quote, before)
+
     def _within(self, quote: Quote, before: Mapping[Scope, Spent]) -> Quote | LimitExceeded:
         """Return as much of the request as every scope has left."""
         within = quote
@@ -233,6 +275,7 @@ class HeldBudget:
     """What is set aside for one request. Of several entries that count together, the first holds it."""
 
     budget: Budget
+    request: str
     counted: dict[What, Spent]
     own: list[What]
     output_tokens: int | None
@@ -246,7 +289,9 @@ class HeldBudget:
         await self._end(None)
 
     def keep(self) -> None:
-        self.is_open = False
+        if self.is_open:
+            self.is_open = False
+            self.budget.end(self.request, dict.fromkeys(self.own, Spent()))
 
     async def _end(self, used: Spent | None) -> None:
         """Put what was used in the place of what was set aside; None: not even the call."""
@@ -257,7 +302,7 @@ class HeldBudget:
                 - self.counted[what]
                 for what in self.own
             }
-            await self.budget.carry_out(limits.add, more, self.budget.clock())
+            await self.budget.carry_out(limits.add, more, self.budget.clock(), self.request)
 
 
 async def _unread(ctx: Context) -> Spent:

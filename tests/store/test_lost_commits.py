@@ -69,7 +69,7 @@ async def test_what_a_budget_counts(server: str, number: int) -> None:
     what: limits.What = ("user", "", "ada")
     first: Mapping[limits.What, Spent] = {what: Spent()}
 
-    def decide(stands: Mapping[limits.What, Spent]) -> tuple[Spent, Mapping[limits.What, Spent]]:
+    def decide(stands: Mapping[limits.What, Spent], _: object) -> tuple[Spent, Mapping[limits.What, Spent]]:
         return stands[what], {}
 
     spent = await budget.carry_out(limits.reserve, first, decide, budget.clock())

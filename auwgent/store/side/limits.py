@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from sqlalchemy import Connection, Index, delete, select, update
+from sqlalchemy import Connection, Index, delete, func, select, true, update
 
 from auwgent.store.database import Database
 from auwgent.store.dialects import insert_into, lock
@@ -31,6 +31,20 @@ class SpentRow(Row, table=True):
     at: Count
 
 
+class AsideRow(Row, table=True):
+    """What is set aside in a scope for a request under way. It is counted in `SpentRow`, too."""
+
+    __tablename__ = "auwgent_set_aside"
+    __table_args__ = (Index("auwgent_set_aside_what", "what"),)
+
+    request: KeyWords
+    what: KeyWords  # JSON
+    run: Words
+    tokens: Count
+    usd: float
+    at: Count
+
+
 class PassedRow(Row, table=True):
     """One that was let through."""
 
@@ -44,13 +58,17 @@ class PassedRow(Row, table=True):
 
 spent = SpentRow.__table__
 passed = PassedRow.__table__
-TABLES = (spent, passed)
+aside = AsideRow.__table__
+TABLES = (spent, passed, aside)
 
 T = TypeVar("T")
 What = tuple[str, ...]
 
 UNITS = ("calls", "tool_calls", "tokens", "usd", "unpriced")
 LOCK_SPENT = 0x617577_7370656E
+UNDER_WAY = timedelta(
+    minutes=2
+)  # what was set aside before that is of a process that died, or of a long answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,50 +88,99 @@ class Spent:
         return Spent(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request for which something is set aside. `nested`: another one of its run may be waiting for it."""
+
+    id: str
+    run: str
+    nested: bool = False
+
+
 def reserve(
     database: Database,
     first: Mapping[What, Spent],
-    decide: Callable[[Mapping[What, Spent]], tuple[T, Mapping[What, Spent]]],
+    decide: Callable[[Mapping[What, Spent], Mapping[What, Spent]], tuple[T, Mapping[What, Spent]]],
     at: datetime,
+    request: Request | None = None,
 ) -> T:
-    """Have `decide` see what stands, and add what it wants added; whoever comes meanwhile waits.
+    """Have `decide` see what stands, and what of it others may give back; add what it wants added.
 
-    `first` has all that is to be seen, with what it is where it does not stand yet. A job for the database's
-    threads, like all below.
+    `first` has all that is to be seen, with what it is where it does not stand yet. Whoever comes meanwhile waits. A
+    job for the database's threads, like all below.
     """
 
     def work(connection: Connection) -> T:
         lock(connection, LOCK_SPENT)
         columns = [spent.c[name] for name in UNITS]
         stands: dict[What, Spent] = {}
+        others: dict[What, Spent] = {}
         for what, unknown in first.items():
             row = connection.execute(select(*columns).where(spent.c.what == to_json(what))).first()
             stands[what] = unknown if row is None else Spent(*row)
+            others[what] = Spent() if request is None else _of_others(connection, what, request, at)
             if row is None and unknown != Spent():
                 _add(connection, what, unknown, at)
-        decided, more = decide(stands)
+        decided, more = decide(stands, others)
         for what, amount in more.items():
             _add(connection, what, amount, at)
+            if request is not None:
+                _set_aside(connection, what, amount, request, at)
         return decided
 
     return database.write(work, once=True)
 
 
-def add(database: Database, more: Mapping[What, Spent], at: datetime) -> None:
-    """Add to what was used up; less than nothing gives back what was set aside."""
+def add(database: Database, more: Mapping[What, Spent], at: datetime, over: str) -> None:
+    """Add to what was used up, less than nothing gives back what was set aside; the request is `over` there."""
 
     def work(connection: Connection) -> None:
         lock(connection, LOCK_SPENT)
         for what, amount in more.items():
             _add(connection, what, amount, at)
+            connection.execute(delete(aside).where(aside.c.request == over, aside.c.what == to_json(what)))
 
     database.write(work, once=True)
 
 
+def _of_others(connection: Connection, what: What, request: Request, at: datetime) -> Spent:
+    """Return what others have set aside, and may give back in a moment."""
+    span = UNDER_WAY // timedelta(microseconds=1)
+    found = select(
+        func.coalesce(func.sum(aside.c.tokens), 0), func.coalesce(func.sum(aside.c.usd), 0.0)
+    ).where(
+        aside.c.what == to_json(what),
+        aside.c.request != request.id,
+        aside.c.at.between(micros(at) - span, micros(at) + span),
+        aside.c.run != request.run if request.nested else true(),
+    )
+    tokens, usd = connection.execute(found).one()
+    return Spent(tokens=int(tokens), usd=float(usd))
+
+
+def _set_aside(connection: Connection, what: What, more: Spent, request: Request, at: datetime) -> None:
+    insert = insert_into(connection, aside)
+    statement = insert.values(
+        request=request.id,
+        what=to_json(what),
+        run=request.run,
+        tokens=more.tokens,
+        usd=more.usd,
+        at=micros(at),
+    )
+    sums = {name: aside.c[name] + insert.excluded[name] for name in ("tokens", "usd")}
+    connection.execute(statement.on_conflict_do_update(index_elements=["request", "what"], set_=sums))
+
+
 def forget(database: Database, scope: str, before: datetime) -> None:
-    """Forget what was used up in a scope that nobody has used since."""
+    """Forget what was used up in a scope that nobody has used since, and requests of processes that died."""
     old = spent.c.what.startswith(to_json((scope,))[:-1]) & (spent.c.at < micros(before))
-    database.write(lambda connection: connection.execute(delete(spent).where(old)))
+
+    def work(connection: Connection) -> None:
+        connection.execute(delete(spent).where(old))
+        connection.execute(delete(aside).where(aside.c.at < micros(before)))
+
+    database.write(work)
 
 
 def let_pass(database: Database, what: str, limit: int, span: timedelta, at: datetime) -> timedelta:
