@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +27,7 @@ class RunPurse:
 
     limits: Limits
     chain: Chain
+    note: Callable[[Context], Awaitable[None]]  # has a store write down what is set aside
     tokens: float = 0
     usd: float = 0.0
     waiting: dict[int, Quote] = field(default_factory=dict)  # under way, by the id of who holds it
@@ -122,6 +123,8 @@ class CallPurse:
                     if reserved.output_tokens is not None:
                         held.output_tokens = min(reserved.output_tokens, held.quote.output_tokens)
                         held.quote = replace(held.quote, output_tokens=held.output_tokens)
+            if self.run.is_bounded:
+                await self.run.note(self.ctx)
         except BaseException:
             await held.release()
             raise

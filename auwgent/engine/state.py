@@ -168,7 +168,7 @@ class Run(RunState):
         self.answers: Mapping[str, Any] = {}  # call id -> what was answered
         self.asked_before: dict[str, Question] = {}  # call id -> the question of an earlier leg
         self.chain: Chain = services.pipeline.begin()
-        self.purse = RunPurse(services.limits, self.chain)
+        self.purse = RunPurse(services.limits, self.chain, self.note_set_aside)
         # Only of a stream can it be told whether the provider is still there, and what it had said when it broke.
         self.streams = not order.whole
         self.start: Start | None = None  # None until `onRunStart` is over
@@ -317,6 +317,11 @@ class Run(RunState):
         if answer is True:
             self.approved[call["id"]] = call["type"], deepcopy(call["args"])
         return answer is True
+
+    async def note_set_aside(self, ctx: Context) -> None:
+        """Let middleware save what is set aside for a request, which is about to be sent."""
+        if not self.chain.is_saving:
+            await self.chain.checkpoint(self.session, ctx, {"at": "set_aside", "agent": ctx.activeAgent})
 
     def paying(self, ctx: Context, *, is_call: bool = True) -> CallPurse | None:
         """Return what pays for a call; None where nothing is counted."""

@@ -180,6 +180,7 @@ class Chain:
         self._sits_out = set(map(id, pipeline.installed))  # until its turn at onRunStart has come
         self._last_ctx: dict[int, Context] = {}  # of each middleware
         self._saving = asyncio.Lock()
+        self._saver: asyncio.Task[Any] | None = None
 
     def listens(self, hook: str) -> bool:
         """Return whether any middleware has that hook."""
@@ -248,8 +249,17 @@ class Chain:
         """Fire `onCheckpoint`, one checkpoint of a run after the other; `ctx["checkpoint"]` is the moment."""
         if self.listens("onCheckpoint"):
             async with self._saving:
-                ctx["checkpoint"] = moment
-                await self.fire("onCheckpoint", ctx, session)
+                self._saver = asyncio.current_task()
+                try:
+                    ctx["checkpoint"] = moment
+                    await self.fire("onCheckpoint", ctx, session)
+                finally:
+                    self._saver = None
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether this is asked from within an `onCheckpoint`: another one would wait for it for ever."""
+        return self._saver is not None and self._saver is asyncio.current_task()
 
     async def complete(self, session: Session, ctx: Context) -> AuwgentError | None:
         """Fire `onRunComplete` of each that took part. No failure keeps another from saving; gives the first one.
