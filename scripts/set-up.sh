@@ -108,16 +108,18 @@ install() {
     fi
 }
 
-# A provider server from npm. Without it the tests that need it are skipped.
+# A provider server and clients from npm. Without them the tests that need them are skipped.
 npm_install() {
-    stamp=$(cksum <tests/aimock/package-lock.json)
-    [ "$(cat tests/aimock/node_modules/ready 2>/dev/null)" != "$stamp" ] || return 0
-    command -v npm >/dev/null || { say "no npm here, so the tests in tests/aimock are skipped"; return 0; }
-    lock
-    if (cd tests/aimock && npm ci --ignore-scripts --loglevel=error >/dev/null); then
-        echo "$stamp" >tests/aimock/node_modules/ready
-    else
-        say "npm ci failed, so the tests in tests/aimock are skipped"
-    fi
-    unlock
+    for folder in tests/aimock tests/clients; do
+        stamp=$(cksum <"$folder/package-lock.json")
+        [ "$(cat "$folder/node_modules/ready" 2>/dev/null)" != "$stamp" ] || continue
+        command -v npm >/dev/null || { say "no npm here, so the tests that need $folder are skipped"; continue; }
+        lock
+        if (cd "$folder" && npm ci --ignore-scripts --loglevel=error >/dev/null); then
+            echo "$stamp" >"$folder/node_modules/ready"
+        else
+            say "npm ci failed, so the tests that need $folder are skipped"
+        fi
+        unlock
+    done
 }

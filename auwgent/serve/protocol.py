@@ -57,7 +57,11 @@ from auwgent.words import describe
 register_url_convertor("part", Part())
 
 # Where those are that `protocols` may name, and what is always there.
-OURS: Mapping[str, str] = {"chat": "auwgent.serve.chat:chat"}
+OURS: Mapping[str, str] = {
+    "chat": "auwgent.serve.chat:chat",
+    "ag-ui": "auwgent.serve.ag_ui:ag_ui",
+    "web": "auwgent.serve.web:web",
+}
 ALWAYS: Sequence[str] = ("auwgent.serve.runs:runs", "auwgent.serve.sessions:sessions")
 
 

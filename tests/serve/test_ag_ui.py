@@ -1,0 +1,103 @@
+"""AG-UI, as its own client uses it: that one checks the order of all events and their shapes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from auwgent import auwgent
+from tests.support.bench import Hook
+from tests.support.clients import node
+from tests.support.served import Served, served
+
+Config = Callable[..., dict[str, Any]]
+
+
+async def talk(server: Served, *steps: str, path: str = "/ag-ui", tools: Any = (), thread: str = "t1") -> Any:
+    return await node("ag_ui.mjs", server.url + path, thread, json.dumps(list(tools)), *steps)
+
+
+def kinds(step: Any) -> list[str]:
+    """The types of its events, each stretch of one type told once."""
+    types = [event["type"] for event in step["events"]]
+    return [one for number, one in enumerate(types) if number == 0 or types[number - 1] != one]
+
+
+async def test_a_client_talks_and_a_thread_is_a_session(config: Config) -> None:
+    made = config()
+    async with served(made) as server:
+        said, thought, added = await talk(server, "hello", "think", "please add")
+        assert kinds(said) == [
+            "RUN_STARTED",
+            "TEXT_MESSAGE_START",
+            "TEXT_MESSAGE_CONTENT",
+            "TEXT_MESSAGE_END",
+            "RUN_FINISHED",
+        ]
+        assert said["messages"][-1]["content"] == "You said: hello"
+        finished = said["events"][-1]
+        assert finished["outcome"] == {"type": "success"}
+        assert finished["usage"][0]["outputTokens"] > 0
+        assert [message["role"] for message in thought["messages"][-2:]] == ["reasoning", "assistant"]
+        assert kinds(added)[4:9] == [
+            "TOOL_CALL_ARGS",
+            "TEXT_MESSAGE_END",
+            "TOOL_CALL_END",
+            "TOOL_CALL_RESULT",
+            "TEXT_MESSAGE_START",
+        ]
+        call = next(message for message in added["messages"] if message.get("toolCalls"))
+        assert json.loads(call["toolCalls"][0]["function"]["arguments"]) == {"a": 1, "b": 2}
+        assert added["messages"][-1]["content"] == "It is 3."
+        async with auwgent(made) as agent:
+            session = await agent.store.get("", "t1")
+        users = [turn.text for turn in session.turns if turn.role == "user"]
+        assert users == ["hello", "think", "please add"]
+        assert session.turns[0].run_id == said["events"][0]["runId"]
+
+
+async def test_a_run_that_fails_ends_with_its_error(config: Config) -> None:
+    async with served(config()) as server:
+        [failed] = await talk(server, "fail")
+        assert failed["events"][-1]["type"] == "RUN_ERROR"
+        assert failed["events"][-1]["code"] == "provider_error"
+        assert "TEXT_MESSAGE_END" in kinds(failed)
+
+
+async def test_without_a_store_the_messages_are_the_history(config: Config) -> None:
+    made = config(store=False)
+    seen: list[list[str]] = []
+    made["middleware"] = [
+        Hook(onLLMStart=lambda prompt, ctx: seen.append([one.text for one in ctx.messages]))
+    ]
+    async with served(made) as server:
+        first, second = await talk(server, "one", "two")
+        assert [step["messages"][-1]["content"] for step in (first, second)] == [
+            "You said: one",
+            "You said: two",
+        ]
+    assert seen == [["one"], ["one", "You said: one", "two"]]
+
+
+async def test_what_cannot_be_is_refused(config: Config) -> None:
+    body: dict[str, Any] = {
+        "threadId": "t",
+        "runId": "r",
+        "messages": [{"id": "1", "role": "user", "content": "x"}],
+    }
+    async with served(config()) as server:
+        status, refused, _ = await server.ask("POST", "/ag-ui/Nobody", json=body)
+        assert (status, server.fails(refused)) == (404, "model_not_found")
+        status, refused, _ = await server.ask("POST", "/ag-ui", json={**body, "threadId": " "})
+        assert (status, refused["error"]["param"]) == (400, "threadId")
+        status, refused, _ = await server.ask("POST", "/ag-ui", json={**body, "messages": []})
+        assert status == 400
+        video = {"type": "video", "source": {"type": "url", "value": "https://example.com/a.mp4"}}
+        ask = {"id": "1", "role": "user", "content": [video]}
+        status, refused, _ = await server.ask("POST", "/ag-ui", json={**body, "messages": [ask]})
+        assert status == 400
+        assert "a video that this server cannot take" in refused["error"]["message"]
+        resume = [{"interruptId": "c1", "status": "resolved"}]
+        status, refused, _ = await server.ask("POST", "/ag-ui", json={**body, "resume": resume})
+        assert (status, server.fails(refused)) == (404, "not_found")
