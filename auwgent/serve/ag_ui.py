@@ -120,7 +120,7 @@ class AgUi:
         agent = self._desk.agent_named(request.path_params.get("agent"), "agent")
         user = who(request)
         if given.resume or results_of(given):
-            live = await self._goes_on(user, given, agent)
+            live = await self._goes_on(user, given)
         else:
             live = self._begins(user, given, agent)
         events = Events(live, given, self._desk.speaks(live.agent))
@@ -140,7 +140,7 @@ class AgUi:
             options |= {"keep": False} | ({"session": asked.history} if asked.history else {})
         return self._desk.begin(user, asked.input, agent=agent, **options)
 
-    async def _goes_on(self, user: Who, given: RunAgentInput, agent: str) -> Live:
+    async def _goes_on(self, user: Who, given: RunAgentInput) -> Live:
         """Write down the answers to what the thread's run waits for, and begin its next leg."""
         store = self._desk.run_store()
         runs = await store.runs(user.user, session_id=given.thread_id, limit=1)
@@ -155,8 +155,7 @@ class AgUi:
         if missing := [call["type"] for call in run.calls if call["id"] not in answers]:
             words = f"the run waits for {', '.join(missing)} as well; `resume` answers all open interrupts"
             raise Refusal(409, "run_paused", words, param="resume", retry=False)
-        await store.answer(user.user, run.run_id, answers)
-        return self._desk.goes_on(user, await store.run(user.user, run.run_id), agent)
+        return self._desk.goes_on(await store.answer(user.user, run.run_id, answers))
 
     async def _streamed(
         self, live: Live, events: Events, cut: Callable[[], None]

@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from auwgent.render import conversation
+from auwgent.render.page import page
 from auwgent.serve.bodies import fitted, read, read_as
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.faults import Refusal, bad_request
@@ -19,6 +21,7 @@ from auwgent.serve.protocol import Protocol
 from auwgent.session import encodable, new_id
 from auwgent.store.base import Hit, SessionInfo, SessionStore, UsageBy
 
+_AS_FILE = {"content-disposition": "attachment", "content-security-policy": "sandbox"}
 SHOWN = 100  # sessions, runs or hits of one list, unless it is asked for another number
 
 
@@ -73,9 +76,17 @@ class Sessions:
         return JSONResponse({"object": "list", "data": [_row(one) for one in found]})
 
     async def one(self, request: Request) -> Response:
-        """Give a session as it is exported."""
+        """Give a session as it is exported: as JSON, Markdown or a page."""
         session = await self._store.get(who(request).user, request.path_params["id"])
-        return JSONResponse(session.model_dump(mode="json"))
+        match request.query_params.get("format", "json"):
+            case "json":
+                return JSONResponse(session.model_dump(mode="json"))
+            case "markdown":
+                return Response(conversation.markdown(session), media_type="text/markdown; charset=utf-8")
+            case "html":
+                return Response(page(session), media_type="text/html; charset=utf-8", headers=_AS_FILE)
+            case other:
+                raise bad_request(f"`format` should be json, markdown or html, not {other[:20]!r}", "format")
 
     async def delete(self, request: Request) -> Response:
         """Delete a session and all that was stored of it."""
@@ -216,6 +227,9 @@ PATHS: dict[str, Any] = {
         "parameters": [_ID],
         "get": {
             "summary": "Give a session as it is exported",
+            "parameters": [
+                query("format", {"enum": ["json", "markdown", "html"]}, "Its form; json by default.")
+            ],
             "responses": {"200": answer("Session", "The session."), **refused(404)},
         },
         "delete": {

@@ -21,20 +21,28 @@ function dayOf(text) {
 
 const ENDS = { paused: ["waits for an answer", "wait"], failed: ["failed", "bad"], cancelled: ["stopped", "wait"], interrupted: ["cut off", "wait"], running: ["at work", "good"], queued: ["queued", "wait"], dead: ["given up", "bad"] };
 
+/** One row for each session that was found, as a list of sessions has them. */
+function hits(found) {
+  const first = new Map();
+  for (const hit of found) if (!first.has(hit.session_id)) first.set(hit.session_id, { id: hit.session_id, preview: hit.excerpt, updated_at: hit.created_at, turn: hit.turn_id });
+  return [...first.values()];
+}
+
 async function listSessions() {
   const words = $("search").value.trim();
   try {
-    const found = await call("GET", `/v1/sessions?limit=200${words ? `&q=${encodeURIComponent(words)}` : ""}`);
-    page.sessions = found.data;
+    const found = await call("GET", `/v1/sessions?limit=200${words ? `&search=${encodeURIComponent(words)}` : ""}`);
+    page.sessions = words ? hits(found.data) : found.data;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    page.stored = error.code !== "no_store";
+    page.stored = false;
+    if (error.code !== "no_store") throw error;
     page.sessions = [];
   }
   let day = "";
   const rows = page.sessions.filter((one) => !page.removed.has(one.id)).flatMap((one) => {
     const [words_, kind] = ENDS[one.status] ?? ["", ""];
-    const row = h("button", { type: "button", class: "session", "data-id": one.id, "aria-current": one.id === page.session?.id ? "true" : null, onclick: () => open(one.id) },
+    const row = h("button", { type: "button", class: "session", "data-id": one.id, "aria-current": one.id === page.session?.id ? "true" : null, onclick: () => open(one.id, one.turn) },
       one.preview || one.id, h("span", { class: "about" }, ...(words_ ? [h("span", { class: kind }, words_), " · "] : []), one.excerpt || one.id));
     const next = dayOf(one.updated_at);
     if (next === day) return [row];
@@ -56,16 +64,16 @@ async function countWaiting() {
 async function open(id, turn = "") {
   leave();
   const session = await call("GET", `/v1/sessions/${encodeURIComponent(id)}`);
+  const runs = await call("GET", `/v1/runs?session_id=${encodeURIComponent(id)}&limit=50`);
   page.session = session;
+  page.runs = runs.data;
+  const last = runs.data[0];
   history.replaceState(null, "", `#${encodeURIComponent(id)}`);
   $("words").value = sessionStorage.getItem(`draft:${id}`) ?? "";
   grow();
-  await show();
+  show();
   view("talk");
   if (turn) document.getElementById(turn)?.scrollIntoView();
-  const runs = await call("GET", `/v1/runs?session_id=${encodeURIComponent(id)}&limit=50`);
-  page.runs = runs.data;
-  const last = runs.data[0];
   showDetails();
   if (last?.status === "paused") ask(last);
   else if (last?.status === "running" || last?.status === "queued") await follow(last.run_id);
@@ -95,7 +103,8 @@ function leave() {
   notice("");
 }
 
-async function show() {
+/** Show the conversation; of a run that is followed, what the user said alone. */
+function show(followed = "") {
   const session = page.session;
   const log = $("log");
   if (!session || !session.turns?.length) {
@@ -103,13 +112,20 @@ async function show() {
     log.replaceChildren(h("div", { class: "starters" }, h("p", {}, `Ask ${page.agent || "the agent"} something.`),
       ...starters.map((words) => h("button", { type: "button", onclick: () => { $("words").value = words; grow(); $("words").focus(); } }, words))));
   } else {
-    log.replaceChildren(...conversation(session, page.runs ?? [], { edit, again, forkAt, link }));
+    const turns = session.turns.filter((one) => !followed || one.run_id !== followed || (one.role === "user" && one.agent === session.stack[0]));
+    log.replaceChildren(...conversation({ ...session, turns, status: page.runs?.[0]?.status }, page.runs ?? [], { edit, again, forkAt, link }));
     log.scrollTop = log.scrollHeight;
   }
   const current = document.querySelector(".session[aria-current]");
   current?.removeAttribute("aria-current");
   if (session) document.querySelector(`.session[data-id="${CSS.escape(session.id)}"]`)?.setAttribute("aria-current", "true");
-  sums(session?.usage);
+  sums(usageOf(session));
+}
+
+function usageOf(session) {
+  const sum = { input_tokens: 0, cached_tokens: 0, output_tokens: 0, usd: 0 };
+  for (const { usage } of session?.turns ?? []) for (const name of Object.keys(usage ? sum : {})) sum[name] += usage[name] ?? 0;
+  return sum;
 }
 
 function sums(usage) {
@@ -199,6 +215,7 @@ function partsFrom(content) {
 }
 
 async function send(content) {
+  await page.ready;
   const runId = crypto.randomUUID();
   const id = page.session?.id ?? crypto.randomUUID();
   const first = !page.session;
@@ -235,7 +252,11 @@ async function send(content) {
 }
 
 /** Read a run that another request began, or whose stream broke. */
-async function follow(runId, answer = new Answer($("log"))) {
+async function follow(runId, answer) {
+  if (!answer) {
+    show(runId);
+    answer = new Answer($("log"));
+  }
   running(runId);
   state("running");
   const reading = page.reading = new AbortController();
@@ -274,8 +295,8 @@ async function finished(runId, answer) {
     page.session = session;
     page.runs = runs.data;
     const pinned = answer.error;
-    await show();
-    if (pinned && runs.data[0]?.status !== "failed") $("log").append(h("p", { class: "end bad" }, pinned));
+    show();
+    if (pinned && !["failed", "cancelled"].includes(runs.data[0]?.status)) $("log").append(h("p", { class: "end bad" }, pinned));
     showDetails();
     const last = runs.data[0];
     state(last && last.status !== "completed" ? last.status : "");
@@ -366,7 +387,7 @@ function showDetails() {
   const rename = async () => {
     if (name.value.trim() && name.value !== session.id) {
       try {
-        await call("POST", `/v1/sessions/${encodeURIComponent(session.id)}/rename`, { id: name.value.trim() });
+        await call("PATCH", `/v1/sessions/${encodeURIComponent(session.id)}`, { id: name.value.trim() });
         session.id = name.value.trim();
         history.replaceState(null, "", `#${encodeURIComponent(session.id)}`);
         await listSessions();
@@ -374,7 +395,7 @@ function showDetails() {
     }
   };
   name.addEventListener("change", rename);
-  const usage = session.usage ?? {};
+  const usage = usageOf(session);
   const facts = { Messages: session.turns?.length ?? 0, Sent: usage.input_tokens, Cached: usage.cached_tokens, Received: usage.output_tokens, Money: usage.usd ? `$${usage.usd.toFixed(4)}` : null, "Copied from": session.forked_from };
   box.replaceChildren(h("h2", {}, "This conversation"), name,
     h("dl", {}, ...Object.entries(facts).filter(([, value]) => value).flatMap(([what, value]) => [h("dt", {}, what), h("dd", {}, String(value))])),
@@ -520,7 +541,8 @@ $("ask-token").addEventListener("submit", async (event) => {
 
 async function start() {
   try {
-    await begin();
+    page.ready = begin();
+    await page.ready;
     $("ask-token").hidden = true;
   } catch (error) {
     if (!(error instanceof Refused)) { notice("The server does not answer."); throw error; }

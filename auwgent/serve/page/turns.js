@@ -239,11 +239,12 @@ export class Answer {
     }
   }
 
-  takeIntent(name, { value, partial, agent, event }) {
+  takeIntent(name, data) {
+    const { value, agent, event } = data;
     if (name === "restarted") { this.clear(); return; }
-    if (name === "snapshot") { this.clear(); this.snapshot(value ?? {}); return; }
+    if (name === "snapshot") { this.clear(); this.snapshot(data); return; }
     if (event === "run" || !value) return;
-    if (partial || event === "partial") {
+    if (event === "partial") {
       if (name === "response_text") this.add(`s${value.segment}`, value.delta);
       else if (name === "reasoning") this.think(value.delta);
       return;

@@ -66,8 +66,9 @@ export async function usageView() {
   const shown = lastDays(days);
   const box = h("div", {}, chart(shown, "tokens"));
   const pick = h("select", { "aria-label": "Unit", onchange: () => box.replaceChildren(chart(shown, pick.value)) }, h("option", { value: "tokens" }, "Tokens"), h("option", { value: "money" }, "Money"));
+  const legend = ["in", "cached", "out"].map((name) => [s("svg", { class: "key", viewBox: "0 0 10 10", "aria-hidden": "true" }, s("rect", { class: name, width: 10, height: 10 })), ` ${{ in: "sent", cached: "from the cache", out: "received" }[name]} `]);
   const total = days.reduce((all, { usage }) => all + tokens(usage), 0);
-  return [h("h2", {}, "Usage"), h("p", {}, `${total.toLocaleString()} tokens in all. `, pick), box,
+  return [h("h2", {}, "Usage"), h("p", {}, `${total.toLocaleString()} tokens in all. `, pick), box, h("p", { class: "quiet" }, ...legend.flat()),
     h("h3", {}, "By model"), table("Model", models), h("h3", {}, "By agent"), table("Agent", agents),
     h("h3", {}, "By session"), table("Session", sessions.slice(0, 50)), h("h3", {}, "By day"), table("Day", days.slice(-DAYS))];
 }
