@@ -20,6 +20,8 @@ from auwgent.store.base import RunInfo, parse_age
 
 T = TypeVar("T")
 
+OPENING = 2.0  # seconds that a server may take to answer a command that only looks; its URL may be wrong
+
 
 class Opened(Protocol):
     """A middleware that has to be opened before it is of use."""
@@ -63,6 +65,7 @@ def with_store(config: Path, work: Callable[[SQLModelSessions], Awaitable[T]]) -
 
 async def _with_store(config: Config, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
     store = all_of(SQLModelSessions, config)[0]
+    store.opening = OPENING
     beside = companions(config)
     store.companions.add(beside)
     try:

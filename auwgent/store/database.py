@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from auwgent.errors import ConfigError, StoreError
 from auwgent.files import FILE, draft, make_file
-from auwgent.secrecy import KnownSecrets
+from auwgent.secrecy import KnownSecrets, scrubbed
 from auwgent.store import cipher, disks
 from auwgent.store.base import writing
 from auwgent.store.dialects import dialect_of, is_unreadable, shown
@@ -34,6 +34,7 @@ log = logging.getLogger("auwgent.store")
 
 PATIENCE = 30.0  # seconds a transaction is tried again while the database is locked or away
 UNKNOWN = 10.0  # seconds that a server may take to end the transaction of a connection that broke
+QUIET = 3.0  # seconds that it is waited for a database without a word
 OPENING = 10.0  # seconds for a server that has never answered: its URL may be wrong
 
 
@@ -177,7 +178,7 @@ class Database:
 
     def _transact(self, engine: Engine, work: Callable[[Connection], T], patience: float) -> T:
         began = time.monotonic()
-        pause = 0.005
+        pause, is_told = 0.005, False
         while True:
             self._check_place()
             try:
@@ -191,6 +192,10 @@ class Database:
                 until = began + self._patience_with(error, patience)
                 if time.monotonic() + pause > until:
                     raise StoreError(f"{self.shown}: {self._explain(error)}") from error
+                if not is_told and time.monotonic() - began > QUIET:
+                    is_told = True
+                    why = scrubbed(self._explain(error))
+                    log.warning("%s: the database is waited for: %s", self.shown, why)
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 1.0)
 

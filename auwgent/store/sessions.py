@@ -50,6 +50,9 @@ class Sessions(RunStore):
     """The sessions of a database, as `RunStore` describes it. What its methods do is said there."""
 
     folder: Path | None = None  # where a relative file is looked for
+    opening: float | None = (
+        None  # seconds for a server to answer for the first time; None: as it starts again
+    )
 
     def __init__(
         self,
@@ -311,6 +314,8 @@ class Sessions(RunStore):
     def _database(self, **options: Any) -> Database:
         url = store.dialects.parse_url(self._url)
         folder = self.folder or Path.cwd()
+        if self.opening is not None:
+            options.setdefault("opening", self.opening)
         return store.database.Database(
             url, folder=folder, durability=self._durability, key=self._key, **options
         )
