@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,7 +20,7 @@ from auwgent.cli.interrupt import interruptible
 from auwgent.config import load
 from auwgent.config.document import is_standard_input
 from auwgent.engine.agent import Approver
-from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
+from auwgent.errors import AuwgentError, ConfigError, RunPaused, SessionNotFound
 from auwgent.imports import late
 from auwgent.keystore import data_folder
 from auwgent.models.sent import watcher
@@ -36,6 +38,9 @@ Examples:
   auwgent run --json --attach photo.jpg "What is this?" | jq -r 'select(.event == "run").text'
   auwgent run                        a chat
 """
+
+
+PAUSED = 3  # exit code
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +149,8 @@ def command(**typed: Any) -> int:
     Without PROMPT this is a chat on a terminal; elsewhere standard input is the prompt. With both, what is
     piped in follows the prompt. The answer goes to standard output, everything else to standard error.
 
-    Exit codes: 0 done, 1 the run failed, 2 wrong usage or config, 130 interrupted by Ctrl-C. An interrupted
-    run keeps what was said.
+    Exit codes: 0 done, 1 the run failed, 2 wrong usage or config, 3 it waits for answers, 130 interrupted by Ctrl-C.
+    An interrupted run keeps what was said.
     """
     source = click.get_current_context().get_parameter_source("config")
     is_default = source is ParameterSource.DEFAULT
@@ -178,7 +183,35 @@ def _answered(request: Request, out: TextIO) -> int:
         if request.as_json:
             JsonLines(out).over(Outcome(error=error))
         raise
-    if request.as_json:
+    return carried(
+        agent,
+        partial(_begin, agent, request, asked),
+        out,
+        as_json=request.as_json,
+        quiet=request.quiet,
+        names_session=request.session is None and not request.last,
+        answering=options_of(request.config, request.user),
+    )
+
+
+def options_of(config: Path, user: str | None) -> list[str]:
+    """Return the options that another command needs to find the same run."""
+    named = [] if str(config) == "auwgent.toml" else ["-c", str(config)]
+    return named + (["-u", user] if user else [])
+
+
+def carried(
+    agent: Runtime,
+    begin: Callable[[], Awaitable[Stream]],
+    out: TextIO,
+    *,
+    as_json: bool,
+    quiet: bool,
+    names_session: bool = False,
+    answering: Sequence[str] = (),
+) -> int:
+    """Show a run, which begins once the agent is open; gives the exit code, `PAUSED` where it waits for answers."""
+    if as_json:
         printer: Printer = JsonLines(out)
     else:
         printer = PlainText(
@@ -186,10 +219,13 @@ def _answered(request: Request, out: TextIO) -> int:
             sys.stderr,
             speaks=agent.speaks_to_user,
             root=agent.config.agent.name,
-            quiet=request.quiet,
-            names_session=request.session is None and not request.last,
+            quiet=quiet,
+            names_session=names_session,
+            answering=answering,
         )
-    return asyncio.run(interruptible(_show(agent, request, asked, printer)))
+    outcomes: list[Outcome] = []
+    code = asyncio.run(interruptible(_show(agent, begin, printer, outcomes)))
+    return PAUSED if outcomes and outcomes[-1].is_paused and code == 0 else code
 
 
 def _asked(request: Request) -> prompt.Input:
@@ -225,32 +261,51 @@ def _override(key: str, value: Any) -> str:
     return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
-async def _show(agent: Runtime, request: Request, asked: prompt.Input | None, printer: Printer) -> None:
+async def _begin(agent: Runtime, request: Request, asked: prompt.Input | None) -> Stream:
+    session_id = await newest(agent, request) if request.last else request.session
+    if asked is None:
+        await check_unfinished(agent, request, str(session_id))
+    return agent.stream(
+        asked,
+        session_id=session_id,
+        user_id=request.user,
+        context=request.context_values,
+        whole=not request.stream,
+        record=request.record,
+    )
+
+
+async def _show(
+    agent: Runtime, begin: Callable[[], Awaitable[Stream]], printer: Printer, outcomes: list[Outcome]
+) -> None:
     stream: Stream | None = None
     failure: BaseException | None = None
     try:
         agent.preload()  # beside the store, which opens meanwhile
         async with agent:
-            session_id = await newest(agent, request) if request.last else request.session
-            if asked is None:
-                await check_unfinished(agent, request, str(session_id))
-            stream = agent.stream(
-                asked,
-                session_id=session_id,
-                user_id=request.user,
-                context=request.context_values,
-                whole=not request.stream,
-                record=request.record,
-            )
+            stream = await begin()
             async with contextlib.aclosing(stream):
                 async for intent in stream:
                     printer.show(intent)
+    except RunPaused as error:  # told by the printer
+        failure = error
     except BaseException as error:
         failure = error
         raise
     finally:
-        session, usage = (stream.session, stream.usage) if stream is not None else (None, None)
-        printer.over(Outcome(session, usage or Usage(), failure))
+        outcomes.append(outcome(stream, failure))
+        printer.over(outcomes[-1])
+
+
+def outcome(stream: Stream | None, failure: BaseException | None) -> Outcome:
+    """Return how a run ended, for who shows it."""
+    if isinstance(failure, RunPaused):
+        return Outcome(failure.session, Usage(), failure, failure.run_id, failure.calls, is_paused=True)
+    if stream is None:
+        return Outcome(error=failure)
+    is_paused = failure is None and stream.status == "paused"
+    usage = stream.usage or Usage()
+    return Outcome(stream.session, usage, failure, stream.run_id, stream.calls, is_paused=is_paused)
 
 
 async def newest(agent: Runtime, request: Request) -> str:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import click
 
 from auwgent.cli import options
+from auwgent.cli.answer import command as answer
 from auwgent.cli.stores import end_of, local, plain, with_store
 from auwgent.render.terminal import Style, for_output, one_line, paint, wants_colour
 from auwgent.store.base import RUN_STATUSES, RunInfo, RunStatus
@@ -72,6 +73,9 @@ def show(run_id: str, config: Path, user: str | None, as_json: bool) -> None:
         click.echo(f"  tokens: {run.usage.input_tokens} in, {run.usage.output_tokens} out{money}")
     if run.error is not None:
         click.echo(one_line(f"  error ({run.error['kind']}): {run.error['message']}"))
+
+
+command.add_command(answer)
 
 
 def facts(run: RunInfo) -> dict[str, Any]:

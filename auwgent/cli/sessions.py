@@ -19,7 +19,7 @@ from auwgent.files import write_new
 from auwgent.render import conversation
 from auwgent.render.page import page
 from auwgent.render.terminal import for_output, one_line, paint, wants_colour
-from auwgent.session import FROM_A_FILE, Session, misfits, new_id
+from auwgent.session import FROM_A_FILE, Session, misfits, new_id, paired, skipped_result
 from auwgent.store.base import Hit, RunInfo, RunStore, SessionStore
 
 LISTED = 20
@@ -155,6 +155,7 @@ def export(
     if as_json and form != "json":
         raise click.UsageError("--json and --format markdown are two forms: give one of them")
     session = _get(config, user, session_id)
+    session.turns = paired(session.turns, skipped_result, where_said=True)  # nobody can answer a copy
     if form == "json":
         text = json.dumps(session.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
     else:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TextIO
 
 from auwgent.errors import ConfigError
 from auwgent.intents import Intent
+from auwgent.render.questions import paused
 from auwgent.render.terminal import harmless, one_line, paint, wants_colour
 from auwgent.session import Session, Usage
 
-Status = Literal["completed", "failed", "cancelled"]
+Status = Literal["completed", "failed", "cancelled", "paused"]
 
 ENOUGH = 60  # characters of one value
 MERGED = 64  # a line of a streamed answer adds at least this fraction of what it repeats
@@ -27,9 +28,14 @@ class Outcome:
     session: Session | None = None
     usage: Usage = field(default_factory=Usage)
     error: BaseException | None = None
+    run_id: str | None = None
+    calls: Sequence[Mapping[str, Any]] = ()  # that it waits for, where it has paused
+    is_paused: bool = False
 
     @property
     def status(self) -> Status:
+        if self.is_paused:
+            return "paused"
         if self.error is None:
             return "completed"
         return "cancelled" if isinstance(self.error, asyncio.CancelledError) else "failed"
@@ -78,6 +84,8 @@ class JsonLines:
             "text": session.text if session else "",
             "usage": outcome.usage.model_dump(mode="json"),
         }
+        if outcome.status == "paused":
+            line |= {"run_id": outcome.run_id, "calls": list(outcome.calls)}
         if outcome.status == "failed":
             line["error"] = {"kind": type(outcome.error).__name__, "message": str(outcome.error)}
         if isinstance(outcome.error, ConfigError):
@@ -209,12 +217,14 @@ class PlainText(Teller):
         root: str | None = None,
         quiet: bool = False,
         names_session: bool = False,
+        answering: Sequence[str] = (),
     ) -> None:
         super().__init__(speaks, root)
         self._out = out
         self._err = err
         self._quiet = quiet
         self._names_session = names_session
+        self._answering = answering  # the options of a command that answers
         self._colour = wants_colour(err)
         self._line_open = False
 
@@ -241,6 +251,9 @@ class PlainText(Teller):
         self.settle()
         if outcome.status == "cancelled":
             self.note("interrupted")
+        if outcome.status == "paused":  # also where it is to be quiet: somebody has to answer
+            self._err.write(f"{harmless(paused(str(outcome.run_id), outcome.calls, self._answering))}\n")
+            self._err.flush()
         if self._names_session and outcome.session:
             self.note(one_line(f"session: {outcome.session.id}"))
 
@@ -249,7 +262,7 @@ def step(intent: Intent, root: str | None = None) -> str | None:
     """Return the line, or None for the answer itself, which is not a step. Agents other than `root` are named."""
     value, name = intent.value, intent.name
     match name.rpartition("_"):
-        case _ if name in ("response_text", "response_schema", "model_call", "error"):
+        case _ if name in ("response_text", "response_schema", "model_call", "error", "paused"):
             return None
         case (("tool" | "workflow" | "helper"), _, "call"):
             told = f"→ {value.get('type')}({_arguments(value.get('args'))})"

@@ -35,6 +35,7 @@ async def _converse(talk: Talk) -> None:
     keyboard = Keyboard(talk, history)
     talk.note(f"{talk.agent.config.agent.name} on {talk.model}. /help lists the commands, Ctrl-D leaves.")
     while not talk.leaves:
+        await talk.ask_open()
         try:
             text = (await keyboard.line()).strip()
         except (EOFError, KeyboardInterrupt):

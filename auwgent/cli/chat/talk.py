@@ -13,12 +13,13 @@ from rich.text import Text
 from auwgent.cli.approval import Approval
 from auwgent.cli.chat.view import View
 from auwgent.cli.interrupt import cancels
-from auwgent.cli.run import Request, build, newest, user
+from auwgent.cli.run import Request, build, newest, options_of, outcome, user
+from auwgent.engine.agent import ApprovalRequest
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
-from auwgent.render.run import Outcome
+from auwgent.render.questions import paused
 from auwgent.render.terminal import harmless, problems_text
 from auwgent.runtime import Runtime
-from auwgent.session import Session, Usage, new_id
+from auwgent.session import Session, new_id
 from auwgent.stream import Stream
 
 
@@ -30,6 +31,7 @@ class Talk:
         self.console = console
         self.leaves = False
         self.session: Session | None = None  # as the last run left it
+        self._approval = Approval(before=lambda: self.view.settle())
         self.agent = self._built(request)
         self.view = self._new_view()
         self._session_id = request.session or new_id()
@@ -80,6 +82,31 @@ class Talk:
             whole=not self.request.stream,
             record=self.request.record,
         )
+        await self._hear(stream)
+
+    async def ask_open(self) -> None:
+        """Ask what the session's run waits for, and go on with it; what only its caller can answer is shown."""
+        while self.session is not None and (calls := self.session.pending):
+            run_id = str(self.session.turns[-1].run_id)
+            answers = {}
+            for call in calls:
+                request = ApprovalRequest(run_id, call["id"], call["agent"], call["type"], call["args"])
+                answer = await self._approval(request) if call["kind"] == "approval" else None
+                if answer is not None:
+                    answers[call["id"]] = answer
+            if len(answers) < len(calls):
+                self.note(paused(run_id, calls, options_of(self.request.config, self.request.user)))
+            if not answers:
+                return
+            self.view = self._new_view()
+            await self._hear(
+                self.agent.stream(
+                    None, session_id=self.session.id, user_id=self.session.user_id, answers=answers
+                )
+            )
+
+    async def _hear(self, stream: Stream) -> None:
+        """Show a run to its end. Errors are shown, too."""
         answer = asyncio.create_task(self._show(stream))
         with cancels(answer, [signal.SIGINT]) as interrupt:
             try:
@@ -148,10 +175,10 @@ class Talk:
             failure = error
             raise
         finally:
-            self.view.over(Outcome(stream.session, stream.usage or Usage(), failure))
+            self.view.over(outcome(stream, failure))
 
     def _built(self, request: Request) -> Runtime:
-        return build(request, on_approval=Approval(before=lambda: self.view.settle()))
+        return build(request, on_approval=self._approval)
 
     def _new_view(self) -> View:
         return View(self.console, self.agent.speaks_to_user, self.agent.config.agent.name)
