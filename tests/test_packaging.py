@@ -105,7 +105,10 @@ def test_the_lock_holds_nothing_that_is_no_longer_needed() -> None:
     assert sorted(installed - needed) == [], "run ./dev lock"
 
 
-@pytest.mark.parametrize("path", ["requirements.lock", "uv.lock.txt", "tests/aimock/package-lock.json"])
+@pytest.mark.parametrize(
+    "path",
+    ["requirements.lock", "uv.lock.txt", "tests/aimock/package-lock.json", "tests/clients/package-lock.json"],
+)
 def test_locks_are_pinned_by_hash_and_name_no_host(path: str) -> None:
     text = (ROOT / path).read_text()
     assert "://" not in text

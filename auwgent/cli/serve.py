@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +49,8 @@ def command(
     if port is not None:
         overrides += (f"serve.port={port}",)
 
-    def make(middleware: Sequence[Any]) -> Runtime:
-        return Runtime(config, profile=profile, overrides=overrides, middleware=middleware)
+    def make(**more: Any) -> Runtime:
+        return Runtime(config, profile=profile, overrides=overrides, **more)
 
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logging.getLogger("auwgent.serve.access").setLevel(logging.WARNING if quiet else logging.INFO)

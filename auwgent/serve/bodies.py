@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -53,6 +54,16 @@ def header(request: Request, name: str) -> str | None:
     if not text.strip():
         raise bad_request(f"{name} is empty", param=name)
     return encodable(text)
+
+
+def text_of(metadata: Mapping[str, Any], name: str) -> str | None:
+    """Return a text of a request's metadata; `Refusal` where it is none."""
+    value = metadata.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip() or "\x00" in value:
+        raise bad_request(f"`metadata.{name}` should be a text that is not empty", param=f"metadata.{name}")
+    return value
 
 
 def _no_number(name: str) -> Any:

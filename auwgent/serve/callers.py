@@ -103,11 +103,19 @@ class Pending:
         return live
 
     async def answered(
-        self, who: Who, answers: Mapping[str, Any], session_id: str | None, agent: str
+        self,
+        who: Who,
+        answers: Mapping[str, Any],
+        session_id: str | None,
+        run: RunInfo | None = None,
+        *,
+        background: bool = False,
+        asks: bool = False,
     ) -> Live:
-        """Go on with the run that the answered calls name, or with that of the session."""
+        """Go on with a run: this one, or the one that the answered calls name, or that of the session."""
         store = self._desk.run_store()
-        run = await self._run(who, answers, session_id)
+        if run is None:
+            run = await self._run(who, answers, session_id)
         if (
             run.status == "paused"
             and (run.session_id or "").startswith(PREFIX)
@@ -116,7 +124,7 @@ class Pending:
             await self._forget(who.user, run.session_id or "", run.run_id)
             raise Refusal(410, "expired", "those calls were open for more than an hour", retry=False)
         run = await store.answer(who.user, run.run_id, matched(run.run_id, run.calls, answers))
-        live = self._desk.goes_on(run)
+        live = self._desk.goes_on(run, background=background, asks=asks)
         if (run.session_id or "").startswith(PREFIX):
             self._watch(live)
         return live

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from auwgent.intents import Intent
-from auwgent.serve.bodies import header, read_as
+from auwgent.serve.bodies import header, read_as, text_of
 from auwgent.serve.callers import Pending, call_id, caller_tools
 from auwgent.serve.chatdocs import PATHS, SCHEMAS
 from auwgent.serve.chatlog import Asked, asked_of
@@ -122,7 +122,7 @@ class Chat:
         tools = caller_tools(desk, body.tools, nested=True) if body.tool_choice != "none" else []
         asked = asked_of(body.messages, desk.config, agent, has_session=session_id is not None)
         if asked.answers:
-            live = await self._pending.answered(who(request), asked.answers, session_id, agent)
+            live = await self._pending.answered(who(request), asked.answers, session_id)
             return live, session_id is None
         options: dict[str, Any] = {"context": asked.context} if asked.context else {}
         if run_id is not None:
@@ -230,16 +230,6 @@ def usage(used: Usage) -> dict[str, Any]:
             "rejected_prediction_tokens": 0,
         },
     }
-
-
-def text_of(metadata: Mapping[str, Any], name: str) -> str | None:
-    """Return a text of a request's metadata; `Refusal` where it is none."""
-    value = metadata.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        raise bad_request(f"`metadata.{name}` should be a text that is not empty", param=f"metadata.{name}")
-    return value
 
 
 def _check(body: ChatBody) -> None:

@@ -31,9 +31,18 @@ class Asked:
 
 
 def asked_of(
-    messages: Sequence[Mapping[str, Any]], config: ServeConfig, agent: str, *, has_session: bool
+    messages: Sequence[Mapping[str, Any]],
+    config: ServeConfig,
+    agent: str,
+    *,
+    has_session: bool,
+    answers: Mapping[str, Any] | None = None,
+    param: str = "messages",
 ) -> Asked:
-    """Return what the messages ask. With a session of ours those before the last assistant message are not read."""
+    """Return what the messages ask. With a session of ours those before the last assistant message are not read.
+
+    `answers` are those that do not stand in the messages; `param` is where the request has them all.
+    """
     for number, message in enumerate(messages):
         role = message.get("role")
         if role not in (*_SYSTEM, "user", "assistant", "tool"):
@@ -46,16 +55,17 @@ def asked_of(
         for number, message in enumerate(messages)
         if message["role"] in _SYSTEM
     ]
-    context = context_of(config, system, "messages")
+    context = context_of(config, system, param)
     spoken = [(n, one) for n, one in enumerate(messages) if one["role"] not in _SYSTEM]
     newest = _newest(spoken)
+    given = {_id_of(one, n): _answer(one, n) for n, one in newest if one["role"] == "tool"}
+    given.update(answers or {})
+    if given and any(one["role"] == "user" for _, one in newest):
+        raise bad_request("answers to calls and a new message of the user cannot be sent at once", param)
+    if given:
+        return Asked(answers=given, context=context)
     if not newest:
-        raise bad_request("the last message should be of the user, or the result of a tool", "messages")
-    answers = {_id_of(one, n): _answer(one, n) for n, one in newest if one["role"] == "tool"}
-    if answers and not any(one["role"] == "user" for _, one in newest):
-        return Asked(answers=answers, context=context)
-    if answers:
-        raise bad_request("results of tools and a new message of the user cannot be sent at once", "messages")
+        raise bad_request("the last message should be of the user, or the result of a tool", param)
     if has_session:
         return Asked(_joined([_content(one, n) for n, one in newest]), context=context)
     history = [_turn(one, n, agent) for n, one in spoken[:-1]]

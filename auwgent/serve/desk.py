@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from starlette.requests import Request
 
 from auwgent.config import ServeConfig
+from auwgent.engine.agent import ApprovalRequest
 from auwgent.errors import ConfigError, RunConflict
 from auwgent.inputs import Input, content_of
 from auwgent.intents import Intent
@@ -27,6 +29,15 @@ HELD = 300.0  # seconds that what happened in a run is held behind its end
 MOST_HELD = 1_000  # runs whose intents are held behind their end
 
 
+# Whether whoever asked for a run can be asked about its calls; known to the run's own tasks.
+can_ask: ContextVar[bool] = ContextVar("can_ask", default=False)
+
+
+def approver(request: ApprovalRequest) -> bool | str | None:
+    """Say for a run that was begun here whether a call may happen: its user is asked later, or not at all."""
+    return None if can_ask.get() else "the user cannot be asked here"
+
+
 class House:
     """What outlives a change of the config: the runs under way, the figures, and whether it is closing."""
 
@@ -34,6 +45,7 @@ class House:
         self.name = new_id()[:8]  # of this process, in the ids of events
         self.metrics = Metrics()
         self.is_draining = False
+        self.hidden: set[tuple[str, str]] = set()  # responses that their users have deleted
         self._legs: dict[tuple[str, str], list[Live]] = {}  # by user and run id, the newest leg last
 
     def under_way(self) -> list[Live]:
@@ -107,12 +119,14 @@ class Desk:
         *,
         agent: str,
         background: bool = False,
+        asks: bool = False,
         **options: Any,
     ) -> Live:
         """Begin a run, or a later leg of one, for this user, and return what holds it; nothing is waited for.
 
-        `options` are those of `agent.run` but for the user. The same `run_id` again gives the run that is under way
-        or was held. `Refusal` where the input cannot be, or no run may begin now.
+        With `asks` the run pauses where a call is to be approved; else that is a no at once. `options` are those of
+        `agent.run` but for the user. The same `run_id` again gives the run that is under way or was held. `Refusal`
+        where the input cannot be, or no run may begin now.
         """
         try:
             content = content_of(input)
@@ -127,23 +141,25 @@ class Desk:
             options.pop("keep", None)
         if options.get("keep") is not False and run_id is None and not options.get("session_id"):
             options["session_id"] = new_id()
+        can_ask.set(asks)
         stream = self.agent.stream(content, user_id=who.user, **options)
         live = Live(stream, self.metrics, user=who.user, session_id=options.get("session_id"), agent=agent)
         live.is_background, live.asked = background, asked
         self.house.add(live)
         return live
 
-    def goes_on(self, run: RunInfo, *, background: bool = False) -> Live:
+    def goes_on(self, run: RunInfo, *, background: bool = False, asks: bool = False) -> Live:
         """Begin the next leg of a paused run, whose answers are written down."""
         live = self.begin(
             Who(run.user_id),
             None,
             agent=run.agent,
-            session_id=run.session_id,
+            run_id=run.run_id,
             answers=dict(run.answers),
             background=background,
+            asks=asks,
         )
-        live.leg = run.leg + 1
+        live.leg, live.session_id = run.leg + 1, run.session_id
         return live
 
     def speaks(self, agent: str) -> Callable[[str], bool]:

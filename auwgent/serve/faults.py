@@ -16,6 +16,7 @@ from auwgent.errors import (
     ProviderError,
     RunConflict,
     RunFailed,
+    RunPaused,
     SessionConflict,
     SessionNotFound,
     StoreError,
@@ -96,8 +97,9 @@ def refusal_of(error: BaseException) -> Refusal:
         case RunFailed(kind=kind):
             return _of_kind(kind, str(error))
         case RunConflict():
-            code = getattr(error, "code", "run_id_reused")
-            return Refusal(410 if code == "expired" else 409, code, str(error), retry=False)
+            return Refusal(410 if error.code == "expired" else 409, error.code, str(error), retry=False)
+        case RunPaused():
+            return Refusal(409, "run_paused", str(error), retry=False)
         case MiddlewareError(__cause__=StoreError() | LimitExceeded() as cause):
             return refusal_of(cause)
         case SessionConflict():

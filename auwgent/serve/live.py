@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ class Live:
         self.error: BaseException | None = None
         self.calls: list[dict[str, Any]] = []  # that wait for answers, where it paused
         self.is_background = False
+        self.given: Mapping[str, Any] = {}  # what a protocol wants to tell again of the request
         self.leg = 1
         self.asked = ""  # a hash of its input
         self.created = int(time.time())
@@ -194,6 +195,8 @@ class Live:
             if goes_through(error) and not isinstance(error, asyncio.CancelledError):
                 raise
         finally:
+            if self.session is not None and self.session.status == "paused" and not self.calls:
+                self.calls = list(self.session.pending)  # it had paused in another leg
             self.ended_at = self._loop.time()
             self._loop.call_soon(self._over, self.ended_at - began)
 

@@ -54,6 +54,11 @@ def query(name: str, schema: Mapping[str, Any], description: str) -> dict[str, A
     return {"name": name, "in": "query", "schema": dict(schema), "description": description}
 
 
+def body_of(schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    """Return the body of a request in the document."""
+    return {"required": required, "content": {"application/json": {"schema": schema}}}
+
+
 def document(
     parts: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]], *, with_users: bool
 ) -> dict[str, Any]:

@@ -59,6 +59,7 @@ register_url_convertor("part", Part())
 # Where those are that `protocols` may name, and what is always there.
 OURS: Mapping[str, str] = {
     "chat": "auwgent.serve.chat:chat",
+    "responses": "auwgent.serve.responses:responses",
     "ag-ui": "auwgent.serve.ag_ui:ag_ui",
     "web": "auwgent.serve.web:web",
 }

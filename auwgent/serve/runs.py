@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -15,12 +15,12 @@ from auwgent.serve.bodies import read_as
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.events import Events, Place
 from auwgent.serve.faults import bad_request
-from auwgent.serve.openapi import answer, path_text, query, refused
+from auwgent.serve.openapi import answer, body_of, path_text, query, refused
 from auwgent.serve.paths import number_of
 from auwgent.serve.protocol import Protocol
-from auwgent.serve.sessions import LIMIT, SHOWN, body_of
+from auwgent.serve.sessions import LIMIT, SHOWN
 from auwgent.serve.sse import Answer, EventStream
-from auwgent.store.base import OVER, RUN_STATUSES, RunInfo, RunStatus
+from auwgent.store.base import OVER, RUN_STATUSES, RunInfo
 
 
 class AnswersBody(BaseModel):
@@ -60,7 +60,7 @@ class Runs:
             )
         found = await self._desk.run_store().runs(
             who(request).user,
-            cast("RunStatus | None", status),
+            status,
             session_id=request.query_params.get("session_id"),
             limit=limit,
         )
@@ -91,7 +91,7 @@ class Runs:
         except ConfigError as error:
             raise bad_request(str(error), "answers") from None
         if run.status == "paused" and not open_calls(run):
-            self._desk.goes_on(run, background=True)
+            self._desk.goes_on(run, background=True, asks=True)
             run = await self._run(request)
         return JSONResponse(facts(run))
 

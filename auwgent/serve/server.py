@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from auwgent.errors import AuwgentError, ConfigError
 from auwgent.runtime import Runtime
 from auwgent.serve.app import App
-from auwgent.serve.desk import House
+from auwgent.serve.desk import House, approver
 from auwgent.serve.instructions import Instructions
 from auwgent.words import describe
 
 log = logging.getLogger("auwgent.serve")
 
-Make = Callable[[Sequence[Any]], Runtime]
+Make = Callable[..., Runtime]  # takes `middleware` and `on_approval` as `auwgent` does
 
 CLOSING = 5  # seconds that answers under way have once their runs are over
 
@@ -57,7 +57,7 @@ class Server:
         await self._app(scope, receive, send)
 
     def _made(self) -> App:
-        return App(self.house, self._make([Instructions()]))
+        return App(self.house, self._make(middleware=[Instructions()], on_approval=approver))
 
     async def _serve(self, listening: socket.socket) -> None:
         server = _Uvicorn(

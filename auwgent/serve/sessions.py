@@ -15,7 +15,7 @@ from auwgent.render.page import page
 from auwgent.serve.bodies import fitted, read, read_as
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.faults import Refusal, bad_request
-from auwgent.serve.openapi import answer, path_text, query, refused
+from auwgent.serve.openapi import answer, body_of, path_text, query, refused
 from auwgent.serve.paths import number_of
 from auwgent.serve.protocol import Protocol
 from auwgent.session import encodable, new_id
@@ -207,11 +207,6 @@ SCHEMAS = {
 LIMIT = query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "How many at most.")
 _ID = path_text("id")
 _BY: tuple[str, ...] = get_args(UsageBy)
-
-
-def body_of(schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
-    """Return the body of a request in the document."""
-    return {"required": required, "content": {"application/json": {"schema": schema}}}
 
 
 _NEW_ID = {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": "\\S"}

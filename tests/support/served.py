@@ -55,7 +55,7 @@ async def served(config: Mapping[str, Any]) -> AsyncIterator[Served]:
         said.set()
 
     whole = {**config, "serve": {"port": 0, **config.get("serve", {})}}
-    server = Server(lambda middleware: auwgent(whole, middleware=middleware), say)
+    server = Server(lambda **more: auwgent(whole, **more), say)
     running = asyncio.create_task(server.run())
     waiting = asyncio.create_task(said.wait())
     await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)

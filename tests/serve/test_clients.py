@@ -1,0 +1,111 @@
+"""Clients that others made talk to a real `auwgent serve`, unmodified."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.served import process
+
+pytestmark = pytest.mark.process
+
+CLIENTS = Path(__file__).parent.parent / "clients"
+CONFIG = """
+[agent]
+model = "main"
+
+[models.main]
+use = "scripted/main"
+retries = 0
+
+[models.main.params]
+restart = true
+repeat = true
+replies = [
+  { when = "think", text = "Well, {user}.", reasoning = "Let me think it over." },
+  { when = "slow", text = "one two three four five six seven eight", pause = 0.1 },
+  { when = "fail", text = "I was about to", error = { status = 500, after = 2, retryable = false } },
+  { when = "7 - 3", tool_calls = [{ name = "subtract", args = { a = 7, b = 3 } }] },
+  { result = "4", text = "It is {result}." },
+  "You said: {user}",
+]
+
+[[serve.tokens]]
+token = "a-token-of-ada"
+user = "ada"
+"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server in a process of its own, on a scripted model."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "auwgent.toml").write_text(CONFIG, encoding="utf-8")
+    with process(folder) as (url, _):
+        yield url
+
+
+def node(script: str, *args: str) -> Any:
+    """What a script of tests/clients prints last, as JSON."""
+    if shutil.which("node") is None:
+        pytest.skip("there is no node")
+    if not (CLIENTS / "node_modules" / "ready").exists():
+        pytest.skip("the clients are not installed: run npm ci in tests/clients")
+    done = subprocess.run(
+        ["node", CLIENTS / script, *args],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "TOKEN": "a-token-of-ada", "AI_SDK_LOG_WARNINGS": "false"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_openais_client_for_javascript(address: str) -> None:
+    slow = "one two three four five six seven eight"
+    assert node("openai.mjs", address) == {
+        "models": ["Main"],
+        "model": "Main",
+        "chat": "You said: Hello",
+        "usage": True,
+        "chatStream": "You said: Hello",
+        "chatTools": "It is 4.",
+        "chatToolsStream": "It is 4.",
+        "chatError": [502, "provider_error"],
+        "chatStreamError": "provider_error",
+        "response": "You said: Hello",
+        "responseStream": "You said: Hello",
+        "responseTools": "It is 4.",
+        "retrieved": "It is 4.",
+        "inputItems": ["message"],
+        "takenUp": slow,
+        "cancelled": "cancelled",
+        "deleted": 404,
+    }
+
+
+def test_vercels_sdk_with_three_providers(address: str) -> None:
+    found = node("aisdk.mjs", address)
+    expected = {
+        "whole": "You said: Hello",
+        "stream": "Well, think.",
+        "reasoning": "Let me think it over.",
+        "finish": "stop",
+        "tokens": True,
+        "tools": ["It is 4.", 2],
+        "toolsStream": ["It is 4.", 2],
+        "history": "You said: Bye",
+        "error": 502,
+        "streamError": True,
+    }
+    assert found.pop("openai-chat") == {**expected, "reasoning": None}  # it reads none in chats
+    assert found == dict.fromkeys(("openai-responses", "openai-compatible", "open-responses"), expected)
