@@ -32,6 +32,7 @@ from auwgent.stream import Stream
 from auwgent.tape import Player, Recorder, TapeFile
 from auwgent.tape.voices import path_in
 from auwgent.tools.callers import callers_tools
+from auwgent.words import did_you_mean
 
 Session.shown_as = notebook
 
@@ -54,6 +55,7 @@ class RunOptions(TypedDict, total=False):
     answers: Mapping[str, Any] | None
     # Each is {name, description, parameters}, and the caller runs it itself.
     caller_tools: Sequence[Mapping[str, Any]] | None
+    agent: str | None  # a helper that answers in the root agent's place
     record: str | Path | None  # a tape that what the run is answered is written to
 
 
@@ -232,6 +234,7 @@ class Runtime(Generic[Answer_co]):
         settings = settings_of(
             self._profile if profile is None else profile, self._overrides, context, caller_tools
         )
+        agent = agent_of(variant, options.get("agent"))
         order = Order(
             input=content,
             session_id=session_id,
@@ -244,7 +247,8 @@ class Runtime(Generic[Answer_co]):
             caller_tools=caller_tools,
             can_pause=variant.store is not None and settings.get("context", {}) is not None,
             settings=settings,
-            asked=None if run_id is None else asked_of(content, variant.parts.root),
+            agent=agent,
+            asked=None if run_id is None else asked_of(content, agent),
             run_id=run_id or new_id(),
             record=_tape(options.get("record"), variant),
         )
@@ -275,7 +279,8 @@ class Runtime(Generic[Answer_co]):
                 if known is not None:
                     variant, order = self._taken_up(known, order)
             async with self._at_work(variant, order):
-                run = Run(self._recorded(variant.services, order.record), order, sink)
+                services = replace(variant.services, root=order.agent or variant.parts.root)
+                run = Run(self._recorded(services, order.record), order, sink)
                 if began is not None:
                     began(run)
                 try:
@@ -306,6 +311,7 @@ class Runtime(Generic[Answer_co]):
         is_paused = run.status == "paused"
         return variant, replace(
             order,
+            agent=run.agent if run.agent in variant.parts.agents else variant.parts.root,
             input=None if is_paused else order.input,
             session_id=run.session_id,
             leg=run.leg + is_paused,
@@ -427,6 +433,16 @@ def check_goes_together(
         raise ConfigError("`answers` go without new input: run(None, session_id=…, answers=…)")
     if session_id is None and run_id is None:
         raise ConfigError("`answers` need the `session_id`, or the `run_id`, of the run that asked")
+
+
+def agent_of(variant: Variant, name: str | None) -> str:
+    """Return the agent that answers: the root, or the helper of that name. `ConfigError` where there is none."""
+    if name is None:
+        return variant.parts.root
+    if name not in variant.parts.agents:
+        hint = did_you_mean(name, variant.parts.agents) or f"there are {', '.join(variant.parts.agents)}"
+        raise ConfigError(f"there is no agent {name!r}; {hint}")
+    return name
 
 
 def user_of(values: Mapping[str, Any], user_id: str | None) -> str:

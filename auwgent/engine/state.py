@@ -97,6 +97,7 @@ class Order:
     session: Session | None = None  # where to begin, unless a middleware has it stored
     whole: bool = False  # ask models for whole answers instead of streams
     run_id: str = field(default_factory=new_id)
+    agent: str = ""  # who answers; the root where it is empty
     leg: int = 1
     answers: Mapping[str, Any] | None = None  # to what an earlier leg has paused for; by the ids of calls
     context: Mapping[str, Any] = field(default_factory=dict)  # what the caller gave of `values`

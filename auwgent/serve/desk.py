@@ -142,6 +142,8 @@ class Desk:
         if options.get("keep") is not False and run_id is None and not options.get("session_id"):
             options["session_id"] = new_id()
         can_ask.set(asks)
+        if "answers" not in options:  # later legs are of the agent that the run began with
+            options["agent"] = agent
         stream = self.agent.stream(content, user_id=who.user, **options)
         live = Live(stream, self.metrics, user=who.user, session_id=options.get("session_id"), agent=agent)
         live.is_background, live.asked = background, asked

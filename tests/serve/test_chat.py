@@ -236,3 +236,25 @@ async def test_too_many_runs_are_told_to_come_back(config: Config) -> None:
         server.server.house.is_draining = True
         status, body, _ = await server.ask("POST", "/v1/chat/completions", json={"messages": HELLO})
         assert (status, server.fails(body)) == (503, "draining")
+
+
+async def test_a_helper_answers_where_the_config_lets_it(config: Config) -> None:
+    whole = config(agents=["Main", "Joker"], agent={"helpers": ["Joker"]})
+    whole["helpers"] = {"Joker": {"description": "Jokes", "model": "main", "prompt": "Joke."}}
+    whole["models"]["main"]["params"]["replies"] = [{"system": "Joke.", "text": "Ha"}, {"text": "Hm"}]
+    async with served(whole) as server, client(server) as ai:
+        assert [one.id async for one in ai.models.list()] == ["Main", "Joker"]
+        for name, words in (("Joker", "Ha"), ("Main", "Hm")):
+            answer = await ai.chat.completions.create(model=name, messages=HELLO)
+            assert (answer.model, answer.choices[0].message.content) == (name, words)
+            stream = await ai.chat.completions.create(model=name, messages=HELLO, stream=True)
+            assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == words
+            response = await ai.responses.create(model=name, input="Hello")
+            assert (response.model, response.output_text) == (name, words)
+            again = await ai.responses.create(model=name, input="Hello", previous_response_id=response.id)
+            assert again.output_text == words
+            assert (await ai.responses.retrieve(again.id)).model == name
+    del whole["serve"]["agents"]
+    async with served(whole) as server, client(server) as ai:
+        with pytest.raises(openai.NotFoundError):
+            await ai.chat.completions.create(model="Joker", messages=HELLO)
