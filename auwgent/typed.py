@@ -71,6 +71,9 @@ class AgentKeys(TypedDict, total=False):
     prompt_file: str
     # Functions and MCP servers the model may call.
     tools: Sequence[str | Callable[..., Any] | ToolDict]
+    # Folders with a SKILL.md, relative to the config file, such as `skills/*`; the model loads them
+    # by one tool.
+    skills: Sequence[str]
     # Names of [helpers.*] tables: agents this one may call.
     helpers: Sequence[str]
     # Functions with tools of their own the model may call.
@@ -126,7 +129,7 @@ class ModelDict(TypedDict, total=False):
     cache: bool | Literal["auto"]
     # Whether its server leaves calls in the text, such as <tool_call>{…}</tool_call>.
     text_calls: bool
-    # `auto`: our own client for OpenAI's wire format, LiteLLM for all others; or choose one.
+    # `auto`: our own client for the wire formats it speaks, LiteLLM for all others; or choose one.
     via: Literal["litellm", "direct", "auto"]
     # Parameters passed to the provider as they are; of a class of your own its keyword arguments.
     params: Mapping[str, Any]

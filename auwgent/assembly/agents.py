@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from auwgent.assembly.tools import is_mcp, remote, tool, tools
@@ -17,8 +18,10 @@ from auwgent.models.fits import checker
 from auwgent.outputs import Output, output_type
 from auwgent.prompts import Prompt, read_prompt
 from auwgent.session import Turn
+from auwgent.tools import Tool
 from auwgent.tools.function import check_name
 from auwgent.tools.mcp import McpServers
+from auwgent.tools.skills import LOAD, Skill, find, read, skill_tool
 from auwgent.words import did_you_mean, written
 
 TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")  # of JSON Schema
@@ -46,6 +49,8 @@ def _agent(
     helper = table if isinstance(table, HelperConfig) else None
     elsewhere = [entry for entry in table.tools if is_mcp(entry)]
     own = tools(bench, (*key, "tools"), table.tools)
+    if table.skills:
+        own |= _skills(bench, (*key, "skills"), table.skills, own)
     workflows = {}
     for index, entry in enumerate(table.workflows):
         place = (*key, "workflows", index)
@@ -71,6 +76,25 @@ def _agent(
     )
     _distinct(bench, key, agent)
     return agent
+
+
+def _skills(
+    bench: Workbench, key: Key, patterns: Sequence[str], taken: Mapping[str, Tool]
+) -> dict[str, Tool]:
+    """Return the tool that loads the skills of an agent; none where something is wrong with them."""
+    found: dict[str, Skill] = {}
+    before = len(bench.problems)
+    for index, pattern in enumerate(patterns):
+        place = (*key, index)
+        for folder in bench.attempt(place, partial(find, bench.config.folder, pattern)) or ():
+            skill = bench.attempt(place, partial(read, folder))
+            if skill is not None and found.setdefault(skill.name, skill).folder != skill.folder:
+                bench.problem(place, f"there are two skills named {skill.name!r}: {folder} is the second")
+    if LOAD in taken:
+        bench.problem(
+            key, f"{LOAD!r} is the tool that loads skills, and a tool of this agent too", "give it a `name`"
+        )
+    return {LOAD: skill_tool(list(found.values()))} if len(bench.problems) == before else {}
 
 
 def _distinct(bench: Workbench, key: Key, agent: Agent) -> None:

@@ -41,6 +41,7 @@ COMMANDS = (
     CommandRow("schema", "auwgent.cli.config:schema", "Print the JSON Schema of the config file."),
     CommandRow("providers", "auwgent.cli.providers:command", "List the providers, and which keys are there."),
     CommandRow("keys", "auwgent.cli.keys:command", "Keep API keys, typed once."),
+    CommandRow("mcp", "auwgent.cli.mcp:command", "Bring in MCP servers from other tools."),
     CommandRow("sessions", "auwgent.cli.sessions:command", "List, read, search, copy and delete sessions."),
     CommandRow("runs", "auwgent.cli.runs:command", "List runs, and how each ended."),
     CommandRow("usage", "auwgent.cli.usage:command", "Show the tokens and cost of stored runs."),

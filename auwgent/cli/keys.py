@@ -64,7 +64,9 @@ def set_(provider: str) -> None:
         click.echo(f"{name} is set in this shell, and comes first.", err=True)
 
 
-@command.command("list")
+@command.command(
+    "list", epilog="\b\nExamples:\n  auwgent keys list\n  auwgent keys list --json | jq -r '.[].variable'"
+)
 @options.as_json
 def list_(as_json: bool) -> None:
     """List the kept keys: the variable each stands for, and where it is. None is shown."""
@@ -88,7 +90,7 @@ def list_(as_json: bool) -> None:
         click.echo(f"{row['variable']:<{width}}  in {row['in']}{note}")
 
 
-@command.command("delete")
+@command.command("delete", epilog="\b\nExamples:\n  auwgent keys delete openai")
 @click.argument("provider", type=options.TEXT)
 def delete(provider: str) -> None:
     """Forget the kept API key of PROVIDER."""

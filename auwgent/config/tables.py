@@ -242,6 +242,11 @@ class AgentTable(Table):
         None, description="File that holds the prompt, relative to the config file; instead of `prompt`."
     )
     tools: Many[ToolEntry] = Field((), description="Functions and MCP servers the model may call.")
+    skills: Many[Name] = Field(
+        (),
+        description="Folders with a SKILL.md, relative to the config file, such as `skills/*`; the model loads them by "
+        "one tool.",
+    )
     helpers: Many[Name] = Field((), description="Names of [helpers.*] tables: agents this one may call.")
     output: Output | None = Field(None, description="The shape its answer must have.")
     workflows: Many[WorkflowEntry] = Field(
