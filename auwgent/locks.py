@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Hashable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 
 
+class ProcessLock:
+    """A lock between the threads of a process. A process that was forked has one of its own, which nobody holds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+
+    def __enter__(self) -> bool:
+        """Take the lock; whether this is the first time in a process that was forked."""
+        is_forked = os.getpid() != self._process
+        if is_forked:
+            self._lock, self._process = threading.Lock(), os.getpid()
+        self._lock.acquire()
+        return is_forked
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class KeyedLock:
-    """One queue for each key: first come, first served, one at a time."""
+    """One queue for each key: first come, first served, one at a time. Of a parent process nobody stands in it."""
 
     def __init__(self) -> None:
         self._last: dict[Hashable, Future[None]] = {}  # in each line; done when it is over
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     @asynccontextmanager
     async def turn(self, key: Hashable | None) -> AsyncIterator[None]:
@@ -23,7 +43,9 @@ class KeyedLock:
             yield
             return
         over: Future[None] = Future()
-        with self._lock:
+        with self._lock as is_forked:
+            if is_forked:
+                self._last = {}
             before, self._last[key] = self._last.get(key), over
         if before is not None:
             try:

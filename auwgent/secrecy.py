@@ -7,6 +7,7 @@ that leaves by an error passes here.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -195,6 +196,16 @@ class KnownSecrets:
 
 _alive: WeakSet[KnownSecrets] = WeakSet()
 _lock = threading.Lock()
+
+
+def _free() -> None:
+    """Let go of the lock in a process that was forked while a thread held it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free)
 
 
 def scrubbed(text: str, secrets: Iterable[str | None] = ()) -> str:

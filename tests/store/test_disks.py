@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,28 @@ def replace(file: Path) -> None:
     copy.replace(file)
 
 
+def overwrite(file: Path) -> None:
+    """With an older copy, in place, as `cp` does: the file stays the same one, and its WAL has what came since."""
+    copy = file.with_name("copy")
+    shutil.copyfile(file, copy)
+    shutil.copyfile(copy, file)
+
+
+def empty(file: Path) -> None:
+    """In place."""
+    file.write_bytes(b"")
+
+
+def overwrite_with_another(file: Path) -> None:
+    """Of another program, in place."""
+    other = file.with_name("other.db")
+    with contextlib.closing(sqlite3.connect(other)) as made:
+        made.execute("CREATE TABLE facts (text)")
+        made.executemany("INSERT INTO facts VALUES (?)", [("x" * 900,)] * 500)
+        made.commit()
+    shutil.copyfile(other, file)
+
+
 def remove_wal(file: Path) -> None:
     file.with_name(f"{file.name}-wal").unlink()
 
@@ -60,6 +83,28 @@ async def test_what_is_acknowledged_after_a_file_was_lost_is_kept(
     await store.close()
     again = SQLModelSessions(f"sqlite:///{file}")
     kept = {turn.text for turn in (await again.get("u1", "s1")).turns}
+    assert set(acknowledged) <= kept
+    await again.close()
+
+
+@pytest.mark.parametrize("overwritten", [overwrite, empty, overwrite_with_another])
+async def test_what_is_acknowledged_after_a_file_was_overwritten_in_place_is_kept(
+    overwritten: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """The WAL has all of it, as long as it was not written back to the file."""
+    file = tmp_path / "data" / "sessions.db"
+    store = SQLModelSessions(f"sqlite:///{file}")
+    await talk(store, "one", "s1")
+    overwritten(file)
+    acknowledged = []
+    for text in ("two", "three"):
+        with contextlib.suppress(StoreError):
+            await talk(store, text, "s1")
+            acknowledged.append(text)
+    with contextlib.suppress(StoreError):
+        await store.close()
+    again = SQLModelSessions(f"sqlite:///{file}")
+    kept = {turn.text for turn in (await again.get("u1", "s1")).turns} if acknowledged else set()
     assert set(acknowledged) <= kept
     await again.close()
 

@@ -14,6 +14,7 @@ import pytest
 
 from auwgent import auwgent
 from auwgent.middleware import SQLModelSessions
+from auwgent.store.side import SideDatabase, vault
 from auwgent.testing.runs import StoreRun
 
 PATIENCE = 30  # seconds
@@ -91,6 +92,31 @@ async def test_a_fork_in_the_middle_of_a_run_leaves_the_run_to_the_parent(url: s
     await run.end()
     assert len((await store.get("u1", "s1")).turns) == 2
     await store.close()
+
+
+async def test_a_child_stands_in_the_line_of_a_session_behind_a_run_of_the_parent(url: str) -> None:
+    """Forked while the parent's run held the session, in the process and in the store."""
+    agent = agent_on(url)
+    await agent.open()
+    told = asyncio.Event()
+    waiting: list[asyncio.Task[Any]] = []
+    async for _ in agent.stream("Hello", session_id="s1"):
+        if not told.is_set():
+            told.set()
+            waiting.append(
+                asyncio.create_task(asyncio.to_thread(in_child, lambda: say(agent, "child", "s1")))
+            )
+            await asyncio.sleep(1)
+            assert not waiting[0].done()
+    assert await asyncio.wait_for(waiting[0], PATIENCE) == 4
+    await agent.close()
+
+
+async def test_a_child_opens_what_the_parent_was_opening(url: str) -> None:
+    side = SideDatabase(url, vault.TABLES, default="x.db")
+    with side._opening:  # another thread is about to
+        read = in_child(lambda: asyncio.run(side.run(None, vault.read, "", "s1")))
+    assert read == {}
 
 
 def test_a_run_of_a_child_shows_that_it_is_alive(url: str, tmp_path: Path) -> None:

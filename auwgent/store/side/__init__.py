@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Table
 
+from auwgent.locks import ProcessLock
 from auwgent.store.database import Database
 from auwgent.store.dialects import lock, parse_url
 from auwgent.store.rows import Row
@@ -34,7 +34,7 @@ class SideDatabase:
     def __init__(self, url: str | None, tables: Sequence[Table], *, default: str) -> None:
         self._url = parse_url(url or f"sqlite:///{default}")
         self._tables = tables
-        self._opening = threading.Lock()
+        self._opening = ProcessLock()
         self._database: Database | None = None
 
     async def open(self, folder: Path | None) -> None:
