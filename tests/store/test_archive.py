@@ -370,6 +370,7 @@ async def test_calls_that_came_from_elsewhere_are_not_told_as_open(url: str, how
         await store.rename("u1", "s1", "s2")
     again = await StoreRun(store, "s2").start()
     known = {"call_id": "c1", "name": "wipe", "args": {"path": "/"}, "begun": False, "idempotent": False}
-    assert again.ctx["interrupted"] == ({"c1": known} if how == "renamed" else {})
+    # What was imported has results for its calls, so that none is open.
+    assert again.ctx.get("interrupted") == {"renamed": {"c1": known}, "forked": {}, "imported": None}[how]
     await again.end()
     await store.close()
