@@ -21,12 +21,16 @@ from auwgent.models.base import (
 )
 from auwgent.models.ends import End, ProviderEnd, end_of
 from auwgent.models.faults import broken_off, garbled
+from auwgent.models.received import encrypted_thoughts
 from auwgent.models.spoken import Kind, Spoken, Tools
-from auwgent.models.wire import ECHOED, SERVER_CALLS, SERVER_RESULTS, THOUGHTS
+from auwgent.models.wire import ECHOED, ENCRYPTED, SERVER_CALLS, SERVER_RESULTS, THOUGHTS
 from auwgent.session import Turn, Usage, new_id
 
 _OF_THE_SERVER = "srvtoolu_"  # Anthropic's ids for calls of its own tools begin so
-_SERVER_RESULTS = ("web_search_results", "tool_results")  # where LiteLLM puts what came of them
+GEMINIS = (
+    "server_side_tool_invocations"  # where LiteLLM puts those of Gemini's own tools, with what came of them
+)
+_SERVER_RESULTS = ("web_search_results", "tool_results", GEMINIS)  # and what came of Anthropic's
 
 
 @dataclass(slots=True)
@@ -62,6 +66,14 @@ class Answer:
         self._thoughts: list[str] = []
         self._server_calls: list[_Call] = []  # of tools that the provider runs itself
         self._server_results: dict[str, list[dict[str, Any]]] = {}
+
+    def hear(self, sent: Any) -> None:
+        """Take in what the provider itself sent: its end, and what is for its own eyes."""
+        self.ending.hear(sent)
+        for item in encrypted_thoughts(sent):
+            known = self._echoed.setdefault(ENCRYPTED, [])
+            if item not in known:  # a stream has each twice: by itself and in the whole at the end
+                known.append(item)
 
     def take(self, chunk: Any) -> Iterator[Piece]:
         """Add a chunk or a whole response, and yield what it brought."""
@@ -108,7 +120,11 @@ class Answer:
             for call in self._server_calls
             if call.id in done
         ]
-        return kept | ({SERVER_CALLS: calls, SERVER_RESULTS: results} if calls else {})
+        if calls:
+            kept[SERVER_CALLS] = calls
+        if calls or GEMINIS in results:
+            kept[SERVER_RESULTS] = results
+        return kept
 
     @property
     def end(self) -> End:

@@ -78,7 +78,7 @@ class DirectModel:
         try:
             async with aclosing(self._chunks(request)) as chunks:
                 async for chunk in chunks:
-                    answer.ending.hear(chunk.sent or chunk)
+                    answer.hear(chunk.sent or chunk)
                     for piece in answer.take(chunk):
                         yield piece
             failure = unfinished(self.spec, answer)

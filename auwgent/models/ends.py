@@ -91,7 +91,8 @@ def _ends_in(sent: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
         failure = _map(choice.get("error")).get("message")
         yield native if exact else choice.get("finish_reason"), failure or _filters(choice)
     for candidate in _maps(sent.get("candidates")):  # Gemini's
-        yield candidate.get("finishReason"), candidate.get("finishMessage")
+        word = candidate.get("nativeFinishReason") or candidate.get("finishReason")
+        yield word, candidate.get("finishMessage")
     blocked = _map(sent.get("promptFeedback"))
     if reason := blocked.get("blockReason"):
         yield "blocked", blocked.get("blockReasonMessage") or reason

@@ -20,10 +20,14 @@ from auwgent.models.answer import Answer
 from auwgent.models.events import ANSWER_BYTES, DONE, ERROR_BYTES, Unusable, events, redirected
 from auwgent.models.formats.anthropic import events_of
 from auwgent.models.received import APIError, BrokenOff, Json, answered, decoded, failure_in
+from auwgent.models.repairs import Repair, repair_of
 from auwgent.session import Usage
 
 OTHER_BYTES = 4 * ANSWER_BYTES  # of what holds no text of a model's, such as vectors
 INFLATED = 2**18  # bytes unpacked at a time
+
+LINES = "application/x-ndjson"
+BY_LINES = ("ndjson", "jsonlines", "stream+json")
 
 BESIDE = ("native_finish_reason", "content_filter_results", "error")  # said of the end of a choice
 
@@ -87,7 +91,19 @@ class Exchange:
         kind = self.kind
         if self.is_chat and self.status < 300:
             kind = "text/event-stream" if self.streams else "application/json"
+        elif self.as_lines and self.status < 300:
+            kind = LINES
         return {"content-type": kind, "content-encoding": self.encoding if self.is_packed else ""}
+
+    @property
+    def repair(self) -> Repair | None:
+        """What LiteLLM needs done to each event of a stream, or to a whole answer."""
+        return repair_of(self.path, streams=self.streams)
+
+    @property
+    def as_lines(self) -> bool:
+        """Whether LiteLLM wants a stream as JSON values in lines of their own: Cohere's."""
+        return self.streams and self.path.endswith("/v2/chat")
 
     @property
     def is_chat(self) -> bool:
@@ -126,10 +142,12 @@ async def repaired(chunks: AsyncGenerator[bytes, None], asked: Exchange) -> Asyn
             body = _head(_inflated(chunks, asked.encoding))
         elif asked.is_chat:
             body = _chat(_inflated(chunks, asked.encoding), streams=asked.streams)
-        elif "ndjson" in asked.kind or "jsonlines" in asked.kind:
-            body = _lines(_inflated(chunks, asked.encoding))
+        elif any(word in asked.kind for word in BY_LINES):
+            body = _lines(_inflated(chunks, asked.encoding), asked.repair)
         elif asked.streams and "amazon" not in asked.kind:
-            body = _events(_inflated(chunks, asked.encoding))
+            body = _events(_inflated(chunks, asked.encoding), asked)
+        elif asked.repair is not None:
+            body = _mended(_inflated(chunks, asked.encoding), asked.repair)
         else:
             body = _bounded(_inflated(chunks, asked.encoding))
         try:
@@ -192,7 +210,7 @@ async def _bounded(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
                 body.clear()
             yield data
     _refuse_error(body)
-    yield _with_args(bytes(body))
+    yield bytes(body)
 
 
 async def _chat(chunks: AsyncIterator[bytes], *, streams: bool) -> AsyncGenerator[bytes, None]:
@@ -282,55 +300,62 @@ def _around(chunk: Json) -> dict[str, Any]:
     return kept | ({"usage": {k: v for k, v in chunk.usage.items() if v is not None}} if chunk.usage else {})
 
 
-async def _events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def _events(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerator[bytes, None]:
     """Yield a stream of another format: nothing but its events, and a whole answer as if it had come in some."""
     async with aclosing(events(chunks)) as found:
         async for event in found:
             if event == DONE:
                 yield _raw_frame(event, event.name)
                 return
-            if event.is_whole:
-                if event[:1] == b"<":
-                    yield event
-                    return
-                for each in _as_events(decoded(event)):
+            if event.is_whole and event[:1] == b"<":
+                yield event
+                return
+            if asked.as_lines and event.startswith(b"{"):
+                for line in event.splitlines() if event.is_whole else (event.replace(b"\n", b" "),):
+                    _refuse_error(line)
+                    yield _repaired(line, asked.repair) + b"\n"
+            elif event.is_whole:
+                for each in _as_events(decoded(event), asked.repair):
                     yield each
             elif event.name == "error" or event.startswith((b"{", b"[")):
                 _refuse_error(event, force=event.name == "error")
-                yield _raw_frame(_with_args(event), event.name)
+                yield _raw_frame(_repaired(event, asked.repair), event.name)
 
 
-def _as_events(sent: Any) -> Iterator[bytes]:
+def _as_events(sent: Any, repair: Repair | None) -> Iterator[bytes]:
     if isinstance(sent, Json) and (failure := failure_in(sent)):
         raise failure
     if isinstance(sent, list):  # Gemini's stream where no events were asked for
         for one in sent:
-            yield from _as_events(one)
+            yield from _as_events(one, repair)
     elif isinstance(sent, Json) and sent.type == "message":
         yield from map(_frame, events_of(sent))
     else:
-        yield _raw_frame(_with_args(json.dumps(sent).encode()))
+        yield _raw_frame(_repaired(json.dumps(sent).encode(), repair))
 
 
-def _with_args(data: bytes) -> bytes:
-    """Gemini leaves out the arguments of a call that has none, and LiteLLM wants them."""
-    if b'"functionCall"' not in data:
+async def _mended(chunks: AsyncIterator[bytes], repair: Repair) -> AsyncGenerator[bytes, None]:
+    """Yield a whole answer, repaired."""
+    body = bytearray()
+    async for data in chunks:
+        body += data
+        if len(body) > ANSWER_BYTES:
+            raise Unusable(f"sent an answer of more than {ANSWER_BYTES >> 20} MB")
+    _refuse_error(body)
+    yield _repaired(bytes(body), repair)
+
+
+def _repaired(data: bytes, repair: Repair | None) -> bytes:
+    if repair is None:
         return data
     try:
         sent = decoded(data)
     except ValueError:  # for LiteLLM to say
         return data
-    candidates = sent.candidates if isinstance(sent, Json) else None
-    for candidate in candidates if isinstance(candidates, list) else ():
-        content = candidate.content if isinstance(candidate, Json) else None
-        parts = content.parts if isinstance(content, Json) else None
-        for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, Json) and isinstance(part.functionCall, Json):
-                part.functionCall.setdefault("args", {})
-    return json.dumps(sent).encode()
+    return json.dumps(repair(sent)).encode() if isinstance(sent, Json) else data
 
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def _lines(chunks: AsyncIterator[bytes], repair: Repair | None) -> AsyncGenerator[bytes, None]:
     """Yield a stream with a JSON value in each line."""
     size, rest = 0, b""
     async for data in chunks:
@@ -340,9 +365,9 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             _refuse_error(line)
-            yield line + b"\n"
+            yield _repaired(line, repair) + b"\n"
     _refuse_error(rest)
-    yield rest
+    yield _repaired(rest, repair)
 
 
 def _refuse_error(data: bytes | bytearray, *, force: bool = False) -> None:

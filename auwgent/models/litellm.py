@@ -84,13 +84,15 @@ def _import() -> Any:
         from litellm.litellm_core_utils import logging_worker
         from litellm.llms.custom_httpx.aiohttp_transport import AiohttpResponseStream, LiteLLMAiohttpTransport
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+        from litellm.llms.ollama.common_utils import OllamaModelInfo
     finally:
         gc.freeze()
         if collecting:
             gc.enable()
-    # Each of the five says in its docstring why it stands there; LiteLLM's own types know of none.
+    # Each of the six says in its docstring why it stands there; LiteLLM's own types know of none.
     logging_worker.GLOBAL_LOGGING_WORKER = _NoWorker()  # type: ignore[misc,assignment]
     litellm.module_level_aclient = _ClientOfLoop(litellm)  # type: ignore[assignment]
+    OllamaModelInfo.get_runtime_model_info = _no_question  # type: ignore[method-assign]
     AsyncHTTPHandler.single_connection_post_request = _no_second_try  # type: ignore[method-assign]
     LiteLLMAiohttpTransport.handle_async_request = _checked(LiteLLMAiohttpTransport.handle_async_request)  # type: ignore[method-assign]
     AiohttpResponseStream.__aiter__ = _heard(AiohttpResponseStream.__aiter__)  # type: ignore[method-assign,assignment]
@@ -139,6 +141,16 @@ class _ClientOfLoop:
         http = self._litellm.llms.custom_httpx.http_handler
         params = {"timeout": self._litellm.request_timeout}
         return await http.get_async_httpx_client("auwgent", params=params).post(*args, **kwargs)
+
+
+def _no_question(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Stands for what LiteLLM asks an Ollama server of its model behind each answer, while all of the loop waits.
+
+    What it would learn is for its own log. It says what it says where no server answers.
+    """
+    unknown = dict.fromkeys(("max_tokens", "max_input_tokens", "max_output_tokens"))
+    about = {"key": kwargs.get("model", ""), "litellm_provider": "ollama", "mode": "chat"}
+    return {**about, "input_cost_per_token": 0.0, "output_cost_per_token": 0.0, **unknown}
 
 
 async def _no_second_try(*args: Any, **kwargs: Any) -> Any:
@@ -260,7 +272,7 @@ class LiteLLMModel:
     async def _in_time(
         self, awaitable: Awaitable[T], answer: Answer, seen: Watch, beforehand: float = 0.0
     ) -> T:
-        tokens = listener.set(answer.ending.hear), watch.set(seen)
+        tokens = listener.set(answer.hear), watch.set(seen)
         try:
             async with asyncio.timeout(self.spec.timeout + beforehand) as seen.timer:
                 return await awaitable
@@ -285,8 +297,10 @@ class LiteLLMModel:
         }
         if streams:
             arguments["stream_options"] = {"include_usage": True}
-        if request.tools:
-            arguments["tools"] = wire.tools(spec, request)
+        if tools := wire.tools(spec, request):
+            arguments["tools"] = tools
+            if not request.tools:
+                arguments["tool_choice"] = "none"
         if request.output:
             arguments["response_format"] = wire.response_format(spec, request)
         return arguments

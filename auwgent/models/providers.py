@@ -44,6 +44,7 @@ class Provider:
     text_alone: bool = False  # it reads no media at all
     result_images: bool = False  # images may stand in the results of tools
     thoughts_back: bool = True  # it takes `reasoning_content` back beside the calls that followed it
+    tools_beside_calls: bool = False  # it refuses calls in a history where the request has no tools
     in_a_row: bool = False  # it takes several turns of one role in a row
     references: bool = True  # False: `$ref` in a schema is refused, or read wrongly on the way
     # What it can write.
@@ -113,6 +114,7 @@ PROVIDERS: Mapping[str, Provider] = {
             urls="https",
             result_images=True,
             thoughts_back=False,
+            tools_beside_calls=True,
         ),
         Provider(
             "gemini",

@@ -187,6 +187,25 @@ def failure_in(sent: Mapping[str, Any]) -> APIError | None:
     return None
 
 
+def encrypted_thoughts(sent: Any) -> Iterator[dict[str, Any]]:
+    """Yield the items of OpenAI's Responses that hold thoughts which only that model can read.
+
+    They stand in a whole response, and in the events of a stream.
+    """
+    if not isinstance(sent, Mapping):
+        return
+    response = sent if sent.get("object") == "response" else sent.get("response")
+    output = response.get("output") if isinstance(response, Mapping) else None
+    items = [sent.get("item")] if sent.get("type") == "response.output_item.done" else output
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, Mapping) and item.get("type") == "reasoning":
+            kept = {
+                name: item[name] for name in ("type", "id", "summary", "encrypted_content") if name in item
+            }
+            if isinstance(kept.get("encrypted_content"), str) and kept["encrypted_content"]:
+                yield {"summary": [], **kept}
+
+
 def _wrong(sent: Any) -> tuple[Any, int | None]:
     """Return what an error says, and the status it stands for."""
     if not isinstance(sent, dict):

@@ -34,6 +34,8 @@ OUTPUT_LIMITS = (
 )  # params that say how much may come
 OUTPUT_TOKENS = 8192  # of a Claude without max_tokens in its params; its most may be very much
 
+RESPONSES = "responses/"  # what a model's name begins with where OpenAI's Responses API is asked
+
 # What may be left empty in a session but not on every wire.
 BEGINS = "(The conversation begins with your words.)"
 GO_ON = "(Noted.)"
@@ -41,6 +43,7 @@ GO_ON = "(Noted.)"
 NAME_LENGTH = 64  # of a tool; OpenAI and Gemini refuse longer ones
 
 # What of an answer is kept as provider_data, and goes back where it came from.
+ENCRYPTED = "reasoning_items"  # of OpenAI's Responses
 ECHOED = ("thinking_blocks", "reasoning_details")
 THOUGHTS = "reasoning_content"  # as above, for those who want the text itself back beside calls
 SERVER_CALLS, SERVER_RESULTS = "server_calls", "server_results"  # of tools that the provider runs itself
@@ -67,6 +70,8 @@ def params(spec: ModelSpec, known: Mapping[str, Any], most: int | None = None) -
         thinking = spec.params.get("thinking") or {}
         limit = known.get("max_output_tokens") or OUTPUT_TOKENS
         made = {"max_tokens": int(min(limit, OUTPUT_TOKENS + thinking.get("budget_tokens", 0))), **made}
+    if spec.model.startswith(RESPONSES) and known.get("supports_reasoning"):
+        made.setdefault("include", ["reasoning.encrypted_content"])  # others than these models refuse it
     if most is not None:
         made[next((name for name in OUTPUT_LIMITS if name in made), OUTPUT_LIMITS[0])] = most
     return made
@@ -88,8 +93,15 @@ def messages(spec: ModelSpec, request: ModelRequest) -> list[Message]:
 
 
 def tools(spec: ModelSpec, request: ModelRequest) -> list[dict[str, Any]]:
-    """The tools in OpenAI's form; the last one marked for the cache, which keeps them where the prompt has changed."""
-    wired = [_tool(spec, tool) for tool in request.tools]
+    """The tools in OpenAI's form; the last one marked for the cache, which keeps them where the prompt has changed.
+
+    Who refuses a history of calls without tools is told of those that were called; `tool_choice` is "none" then.
+    """
+    known: Iterable[ToolSpec] = request.tools
+    if not request.tools and provider(spec).tools_beside_calls:
+        names = dict.fromkeys(_name(call.name) for turn in request.turns for call in turn.tool_calls or ())
+        known = (ToolSpec(name, "No longer there: do not call it.", {}) for name in names)
+    wired = [_tool(spec, tool) for tool in known]
     if wired and caching.is_marked(spec, request):
         wired[-1]["cache_control"] = caching.MARK
     return wired
@@ -198,10 +210,10 @@ def _assistant(spec: ModelSpec, turn: Turn, ids: _CallIds) -> Message | None:
     message: Message = {"role": "assistant", "content": turn.text or None}
     if server_calls or calls:
         message["tool_calls"] = [*server_calls, *calls]
-    message |= {key: own[key] for key in ECHOED if key in own}
+    message |= {key: own[key] for key in (*ECHOED, ENCRYPTED) if key in own}
     if calls and THOUGHTS in own and provider(spec).thoughts_back:
         message[THOUGHTS] = own[THOUGHTS]
-    if server_calls:
+    if SERVER_RESULTS in own:
         message["provider_specific_fields"] = own[SERVER_RESULTS]
     return message
 

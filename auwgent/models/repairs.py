@@ -1,0 +1,71 @@
+"""Turns what providers send into what LiteLLM's clients for their formats can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from auwgent.models.ends import end_of
+from auwgent.models.received import Json
+
+Repair = Callable[[Json], Mapping[str, Any]]
+
+_SPOKEN = (
+    "message",
+    "function_call",
+    "custom_tool_call",
+)  # items of a response that LiteLLM makes a choice of
+
+
+def repair_of(path: str, *, streams: bool) -> Repair | None:
+    """Return what to do with each event, or with the whole answer, of this endpoint; None where nothing is."""
+    if path.endswith("/v2/chat"):
+        return _cohere_event if streams else None
+    if "GenerateContent" in path or path.endswith(":generateContent"):
+        return _gemini_answer
+    return _response if path.endswith("/responses") and not streams else None
+
+
+def _cohere_event(event: Json) -> Mapping[str, Any]:
+    """LiteLLM looks for calls and for the end where Cohere does not put them."""
+    if event.type == "message-end":
+        return {**event, "event": "message-end", "data": {"delta": event.delta or {}}}
+    call = _at(event, "delta", "message", "tool_calls")
+    if event.type not in ("tool-call-start", "tool-call-delta") or not isinstance(call, Json):
+        return event
+    function = call.function if isinstance(call.function, Json) else Json()
+    flat = {"id": call.id or "", "name": function.name or "", "arguments": function.arguments or ""}
+    return {**event, "type": "tool-call-delta", "delta": {"tool_calls": [flat]}}
+
+
+def _gemini_answer(answer: Json) -> Mapping[str, Any]:
+    """LiteLLM wants arguments in each call, and throws the text of a filtered answer away.
+
+    Gemini's own word for the end is kept beside.
+    """
+    for candidate in answer.candidates if isinstance(answer.candidates, list) else ():
+        parts = _at(candidate, "content", "parts")
+        found = [part for part in parts if isinstance(part, Json)] if isinstance(parts, list) else []
+        for part in found:
+            if isinstance(part.functionCall, Json):
+                part.functionCall.setdefault("args", {})
+        if any(part.text for part in found) and end_of(str(candidate.finishReason)) == "filtered":
+            candidate |= {"nativeFinishReason": candidate.finishReason, "finishReason": "STOP"}
+    return answer
+
+
+def _response(answer: Json) -> Mapping[str, Any]:
+    """LiteLLM takes a response without a word in it for an error."""
+    items = answer.output if isinstance(answer.output, list) else None
+    is_silent = items is not None and not any(isinstance(one, Json) and one.type in _SPOKEN for one in items)
+    if not is_silent or answer.status != "completed":
+        return answer
+    empty = {"type": "output_text", "text": "", "annotations": []}
+    around = {"type": "message", "id": "msg_none", "status": "completed", "role": "assistant"}
+    return {**answer, "output": [*(items or ()), {**around, "content": [empty]}]}
+
+
+def _at(value: Any, *path: str) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, Json) else None
+    return value
