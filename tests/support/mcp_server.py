@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ImageContent, TextContent, ToolAnnotations
 
@@ -43,6 +43,14 @@ def picture() -> list[TextContent | ImageContent]:
         TextContent(type="text", text="A dot:"),
         ImageContent(type="image", data="AAAA", mime_type="image/png"),
     ]
+
+
+@server.tool()
+async def grow(ctx: Context, words: int = 0) -> str:
+    """Offer one tool more, and say so, with so many words."""
+    server.add_tool(process, name="grown")
+    await ctx.notify_tools_changed()
+    return "grown" + " word" * words
 
 
 @server.tool()

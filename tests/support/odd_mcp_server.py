@@ -23,7 +23,10 @@ for line in sys.stdin:
     method, number = message.get("method"), message.get("id")
     if number is None or method is None:
         continue
-    if method == "initialize":
+    if method == script.get("endless"):
+        while True:
+            sys.stdout.write("é" * 500_000)
+    elif method == "initialize":
         version = message["params"]["protocolVersion"]
         about = {"name": "odd", "version": "1"}
         capabilities = {"tools": {"listChanged": True}}

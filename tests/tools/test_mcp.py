@@ -168,7 +168,7 @@ async def test_a_tool_that_the_server_does_not_have_is_a_failure(servers: McpSer
     assert [str(one) for one in found.failures] == [
         (
             "MCP server 'demo' has no tool 'nosuch'; "
-            "it has add, files.read, process, fail, picture, sleep, die, die_reading"
+            "it has add, files.read, process, fail, picture, grow, sleep, die, die_reading"
         ),
         "there is no MCP server 'none'; known are: demo",
     ]
@@ -180,9 +180,19 @@ async def test_names_are_valid_and_unique() -> None:
         assert found.failures == []
         names = list(found.tools)
         assert names == [
-            *("add", "demo_files_read", "process", "fail", "picture", "demo_sleep", "die", "die_reading"),
+            *(
+                "add",
+                "demo_files_read",
+                "process",
+                "fail",
+                "picture",
+                "grow",
+                "demo_sleep",
+                "die",
+                "die_reading",
+            ),
             *("other_add", "other_files_read", "other_process", "other_fail", "other_picture"),
-            *("other_sleep", "other_die", "other_die_reading"),
+            *("other_grow", "other_sleep", "other_die", "other_die_reading"),
         ]
         assert await called(found.tools["demo_files_read"]) == "read"
         assert await called(found.tools["process"]) != await called(found.tools["other_process"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from auwgent.errors import ToolError
 from auwgent.session import Media, Text
 from auwgent.tools import Tool
 from auwgent.tools.mcp import FoundTools, McpServer, McpServers, McpTools
+from auwgent.tools.mcp.bounds import LINES
+from tests.tools.test_mcp import PROGRAM as SDK_PROGRAM
+from tests.tools.test_mcp import free_port, running
 
 PROGRAM = Path(__file__).parent.parent / "support" / "odd_mcp_server.py"
 OBJECT = {"type": "object", "properties": {"x": {"type": "string"}}}
@@ -232,16 +237,74 @@ async def test_no_redirect_is_followed_and_the_error_says_where_it_points(status
     assert "secret" not in words
 
 
-async def test_an_answer_without_end_is_given_up() -> None:
+@pytest.mark.parametrize(
+    ("kind", "piece"),
+    [
+        ("application/json", b'"' + b"x" * 1_000_000),
+        ("application/json", b"{}\n" * 300_000),
+        ("text/event-stream", b"data: x\n" * 100_000),
+    ],
+    ids=["a text", "lines", "an event"],
+)
+async def test_an_answer_over_http_without_end_is_given_up(kind: str, piece: bytes) -> None:
+    sent = 0
+
     async def endless(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        nonlocal sent
+        response = web.StreamResponse(headers={"Content-Type": kind})
         await response.prepare(request)
         for _ in range(200):
-            await response.write(b'"' + b"x" * 1_000_000)
+            await response.write(piece)
+            sent += len(piece)
         return response
 
     async with serving(mcp=endless) as url:
         assert "it sends more than 32 MB without an end" in await failure_at(f"{url}/mcp")
+    assert sent < 100_000_000
+
+
+@pytest.mark.parametrize("method", ["initialize", "tools/list"])
+async def test_a_line_of_a_program_without_end_is_given_up(method: str) -> None:
+    async with odd(tools=[ONE], endless=method) as servers:
+        (failure,) = (await listing(servers)).failures
+    assert "it sends more than 32 MB without an end" in str(failure)
+
+
+async def test_a_call_answered_without_end_is_told_and_costs_no_later_one() -> None:
+    async with odd(tools=[ONE], endless="tools/call") as servers:
+        tool = (await listing(servers)).tools["one"]
+        with pytest.raises(ToolError, match="broke off during the call"):
+            await called(tool)
+        assert list((await listing(servers)).tools) == ["one"]
+
+
+def test_lines_are_whole_whatever_pieces_they_come_in() -> None:
+    text = "äöü\n\n{}\nabc"
+    decoder = codecs.getincrementaldecoder(LINES)("strict")
+    got = [decoder.decode(bytes([byte])) for byte in text.encode()]
+    assert [one for one in got if one] == ["äöü\n", "\n", "{}\n"]
+    assert decoder.decode(b"d\nx\ny") == "abcd\nx\n"
+
+
+@pytest.mark.parametrize("way", ["stdio", "http"])
+async def test_changes_are_heard_of_servers_that_tell_those_who_ask(way: str) -> None:
+    async with AsyncExitStack() as stack:
+        if way == "stdio":
+            server = McpServer(name="sdk", command=sys.executable, args=(str(SDK_PROGRAM),))
+        else:
+            port = free_port()
+            stack.enter_context(running(port))
+            server = McpServer(name="sdk", url=f"http://127.0.0.1:{port}/mcp")
+        servers = McpServers([server])
+        stack.push_async_callback(servers.close)
+        found = await listing(servers)
+        assert "grown" not in found.tools
+        assert len(await called(found.tools["grow"], words=600_000)) > 3_000_000
+        for _ in range(200):  # until it was heard
+            await asyncio.sleep(0.05)
+            if "grown" in (found := await listing(servers)).tools:
+                break
+        assert {"process", "grown"} <= found.tools.keys()
 
 
 async def test_the_older_transport_is_spoken_where_the_newer_one_is_refused() -> None:

@@ -12,7 +12,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 from auwgent.errors import ToolError
-from auwgent.tools.mcp.repair import MANY, Repaired, bounded
+from auwgent.tools.mcp.bounds import LINES, LONGEST, TooLong, bounded
+from auwgent.tools.mcp.repair import MANY, Repaired
 from auwgent.tools.mcp.server import McpFailure, McpServer, in_clear
 from auwgent.words import describe
 
@@ -29,6 +30,8 @@ _FLUSH = 0.5  # seconds to read what a program wrote last
 _FAREWELL = 3.0  # seconds for a server over HTTP to take its leave
 _QUIET = 3_600.0  # seconds that an older server may be silent between two events
 _OTHER_TRANSPORT = (400, 404, 405, 406)  # what a server of the older transport says to the newer one
+_ASKED_FOR = "2026-07-28"  # the edition of the protocol since which changes are told to those alone who ask
+_AGAIN = 5.0  # seconds until that is asked again
 _PAGES = 100  # of a listing, so that one without end ends
 
 
@@ -61,6 +64,7 @@ class Connection:
         self._client: Client | None = None
         self._hung_up: Callable[[], bool] = lambda: False
         self._failure: BaseException | None = None
+        self._cause: Exception | None = None  # of a failure that the SDK does not tell of
         self._refused: BaseException | None = (
             None  # what the newer transport came to, where the older one is tried
         )
@@ -148,10 +152,12 @@ class Connection:
             self._begun.set()
             await self._connected()
         except Exception as error:
-            self._failure = _first(error)
+            self._failure = self._cause or _first(error)
             self._fail(self._words(self._failure))
         finally:
             self._begun.set()
+            if self._cause is not None:
+                self._fail(self._words(self._cause))
             self._fail(f"MCP server {self._server.name!r} was closed")
 
     def _fail(self, words: str) -> None:
@@ -186,14 +192,37 @@ class Connection:
             )
             self._client = await stack.enter_async_context(client)
             self._listed.set_result(await _all_tools(self._client))
-            await self._stop.wait()
+            heeding = self._loop.create_task(
+                self._heed(self._client), name=f"mcp {self._server.name} changes"
+            )
+            try:
+                await self._stop.wait()
+            finally:
+                heeding.cancel()
+
+    async def _heed(self, client: Client) -> None:
+        """Ask to be told of other tools, where the protocol wants that asked for; where that ends, ask again."""
+        from mcp.client.subscriptions import SubscriptionLost
+
+        tools = client.server_capabilities.tools
+        while client.protocol_version >= _ASKED_FOR and tools is not None and tools.list_changed:
+            try:
+                async with client.listen(tools_list_changed=True) as changes:
+                    async for _ in changes:
+                        self._changed = True
+            except (SubscriptionLost, TimeoutError):
+                pass
+            except Exception:
+                return  # it does not tell
+            self._changed = True  # what came meanwhile was not heard
+            await asyncio.sleep(_AGAIN)
 
     @asynccontextmanager
     async def _repaired(
         self, transport: Callable[[], AbstractAsyncContextManager[Streams]]
     ) -> AsyncIterator[Streams]:
         async with transport() as (reading, writing):
-            streams = Repaired(reading, writing, lambda words: self.odd.setdefault(words))
+            streams = Repaired(reading, writing, lambda words: self.odd.setdefault(words), self._note)
             yield streams.reading, streams.writing
 
     @asynccontextmanager
@@ -208,6 +237,7 @@ class Connection:
             args=list(server.args),
             env=in_clear(server.env),
             cwd=server.folder / server.cwd if server.cwd else None,
+            encoding=LINES,
         )
         async with _kept(self._said) as errors, stdio_client(parameters, errors) as (read, write):
             # The SDK says nothing of a program that ends between two calls, but closes its side of the stream. That
@@ -222,7 +252,9 @@ class Connection:
         assert self._server.url is not None
         async with (
             self._http() as client,
-            streamable_http_client(self._server.url, http_client=client) as streams,
+            streamable_http_client(
+                self._server.url, http_client=client, max_sse_event_size=LONGEST
+            ) as streams,
         ):
             yield streams
 
@@ -258,7 +290,12 @@ class Connection:
             raise Redirected(
                 f"it points to {_without_query(response.headers['location'])}, which is not followed"
             )
-        response.stream = bounded(response.stream)
+        response.stream = bounded(response, self._note)
+
+    def _note(self, error: Exception) -> None:
+        """Keep why the connection ends, and end it."""
+        self._cause = error
+        self.hang_up()
 
     def _words(self, error: BaseException) -> str:
         server = self._server
@@ -270,6 +307,8 @@ class Connection:
         return f"MCP server {server.name!r} {server.scrubbed(words)}"
 
     def _reason(self, error: BaseException) -> str:
+        if isinstance(error, TooLong):
+            return "is cut off"
         if self._server.command is not None:
             return "ended before it was ready"
         if _is_unreachable(error):

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
+from auwgent.tools.mcp.bounds import TOO_LONG, TooLong
+
 MANY = 1_000  # tools of one server
 _NEEDED = {"name", "inputSchema"}
-_LONGEST_LINE = 32_000_000  # bytes without an end; more is not an answer
-
-
-class TooLong(Exception):
-    """A server sends something that does not end."""
 
 
 class Repaired:
     """The two streams of a connection: what is sent is remembered, what comes is repaired.
 
-    `odd` is told of what had to be left out.
+    `odd` is told of what had to be left out, `note` of what ends the connection, which the SDK keeps to itself.
     """
 
-    def __init__(self, reading: Any, writing: Any, odd: Callable[[str], None]) -> None:
+    def __init__(
+        self, reading: Any, writing: Any, odd: Callable[[str], None], note: Callable[[Exception], None]
+    ) -> None:
         self.reading = _Reading(reading, self)
         self.writing = _Writing(writing, self)
-        self._odd = odd
+        self._odd, self._note = odd, note
         self._methods: dict[Any, str] = {}
 
     def sent(self, item: Any) -> None:
@@ -35,8 +34,12 @@ class Repaired:
             self._methods[message.id] = message.method
 
     def repaired(self, item: Any) -> Any:
-        """Return the answer as the protocol wants it."""
+        """Return the answer as the protocol wants it. Raises `TooLong` where one had no end."""
         message: Any = getattr(item, "message", None)
+        if getattr(message, "method", None) == TOO_LONG:
+            error = TooLong()
+            self._note(error)
+            raise error
         method = self._methods.pop(getattr(message, "id", None), "")
         result = getattr(message, "result", None)
         if not isinstance(result, Mapping):
@@ -201,23 +204,3 @@ def _words(value: Any) -> dict[str, Any]:
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else f"{text[:79]}…"
-
-
-def bounded(body: Any) -> Any:
-    """The body of an HTTP answer, which fails with `TooLong` where a line of it does not end."""
-    from httpx2 import AsyncByteStream
-
-    class Bounded(AsyncByteStream):
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            length = 0
-            async for chunk in body:
-                _, newline, rest = chunk.rpartition(b"\n")
-                length = len(rest) if newline else length + len(chunk)
-                if length > _LONGEST_LINE:
-                    raise TooLong(f"it sends more than {_LONGEST_LINE // 1_000_000} MB without an end")
-                yield chunk
-
-        async def aclose(self) -> None:
-            await body.aclose()
-
-    return Bounded()
