@@ -16,7 +16,7 @@ from auwgent.engine.capabilities import Capability, answers_as_text, with_answer
 from auwgent.engine.ends import ReadReply, finish_reason, read
 from auwgent.engine.failures import as_ours, no_answer, of_a_hook
 from auwgent.engine.pieces import Partials
-from auwgent.engine.results import history, note_refused, shortened, with_reader
+from auwgent.engine.results import bare, history, note_refused, shortened, with_reader
 from auwgent.engine.state import Frame
 from auwgent.errors import (
     ConfigError,
@@ -30,6 +30,7 @@ from auwgent.errors import (
 from auwgent.hooks.answers import Decision, Failure, PromptText
 from auwgent.hooks.context import CALL_SETTINGS
 from auwgent.models.base import ModelRequest, Reply, Retry, Route
+from auwgent.models.faults import refuses_thoughts
 from auwgent.models.resilience import GivenModel
 from auwgent.models.resilience import ask as ask_model
 from auwgent.session import Part, Text, Turn, paired
@@ -60,6 +61,9 @@ async def ask(frame: Frame, own: Mapping[str, Capability]) -> ReadReply:
             if decision is None and _may_be_shortened(frame, own, error):
                 frame.is_shortened, frame.run.error = True, None
                 continue
+            if decision is None and _may_be_bare(frame, own, error):
+                frame.is_bare, frame.run.error = True, None
+                continue
             wanted = decision is not None and decision.force_start == "llm_start" and may_overrule(error)
             if not wanted or not await may_restart(frame):
                 note_refused(frame, error)
@@ -71,6 +75,11 @@ def _may_be_shortened(frame: Frame, own: Mapping[str, Capability], error: Except
     """Return whether a request that was too long can be sent once more, with less in it."""
     is_tried = frame.is_shortened or frame.is_shorter
     return _is_too_long(error) and not is_tried and shortened(history(frame, own)) is not None
+
+
+def _may_be_bare(frame: Frame, own: Mapping[str, Capability], error: Exception) -> bool:
+    """Return whether it can be sent once more without thoughts, which another key or another model cannot read."""
+    return refuses_thoughts(error) and not frame.is_bare and bare(history(frame, own)) is not None
 
 
 def _is_too_long(error: Exception) -> bool:
@@ -120,6 +129,8 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> ReadReply:
     own, turns = with_reader(frame, own), history(frame, own)
     if frame.is_shortened:
         turns = shortened(turns) or turns
+    if frame.is_bare:
+        turns = bare(turns) or turns
     _offer(frame, own, run.forced.get(agent.name, {}))
     frame.output_schema = agent.output.spec.schema if agent.output is not None else None
     settings = await _prepared(frame, [*agent.examples, *turns])

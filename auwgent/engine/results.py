@@ -64,6 +64,13 @@ def note_refused(frame: Frame, error: Exception) -> None:
     frame.record(note)
 
 
+def bare(turns: Sequence[Turn]) -> list[Turn] | None:
+    """Return the turns without what goes back to the model they came from alone; None where there is nothing."""
+    if not any(turn.provider_data for turn in turns if turn.role == "assistant"):
+        return None
+    return [turn.model_copy(update={"provider_data": None, "model": None}) for turn in turns]
+
+
 def with_reader(frame: Frame, own: Mapping[str, Capability]) -> Mapping[str, Capability]:
     """Return what the model may call, and `read_result` from the first result on that was cut."""
     if READ_RESULT in own or not any(len(turn.text) > _limit(frame, own, turn) for turn in frame.view()):

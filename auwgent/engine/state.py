@@ -343,6 +343,7 @@ class Frame(AgentState):
     planned: str | None = None  # the id of the call that is decided on, where it may wait for an answer
     is_shortened: bool = False  # a request was too long: older messages are left out from then on
     is_shorter: bool = False  # it was too long, and middleware has had it sent again
+    is_bare: bool = False  # its provider no longer takes back what it thought: that is left out from then on
     repairs: int = 0  # how often its structured answer was sent back
     said: dict[str, Turn] = field(default_factory=dict)  # turn id -> the model's reply as it was given
     asides: set[str] = field(default_factory=set)  # ids of user turns written by the engine

@@ -125,6 +125,12 @@ _NO_ENDPOINT = _pattern(
 _TOO_SLOW = _pattern(r"timed? ?out")
 _OUT_OF_MONEY = _pattern(r"insufficient_quota", r"exceeded your current quota", r"billing", r"credit balance")
 
+_THOUGHTS = _pattern(
+    r"encrypted.?(content|reasoning)",
+    r"invalid.{0,20}signature.{0,40}(thinking|thought)",
+    r"(thinking|thought|reasoning).{0,40}(signature|blocks?|items?)\b",
+)
+
 _SAYS: dict[Fault, str] = {
     "auth": "{model} refused the API key, or the key may not do this. Check {key}.",
     "not_found": "{model} was not found{at}. Check the model's name and its base_url.",
@@ -146,6 +152,15 @@ _NO_ROOM = (
 _CUT = "{model} was cut off at the limit of its answer. Raise max_tokens in its params, or ask for less."
 _GARBLED = "{model} wrote a tool call that its provider could not read. Try again."
 _MONEY = "{model} refused because its quota or credit is used up. Look at the account at the provider."
+
+
+def refuses_thoughts(error: Exception) -> bool:
+    """Return whether a provider does not take back what its model thought: signed by another key, say, or outdated."""
+    return (
+        isinstance(error, ProviderError)
+        and error.fault == "bad_request"
+        and bool(_THOUGHTS.search(str(error)))
+    )
 
 
 def explained(error: BaseException, spec: ModelSpec, *, begun: bool = False) -> ProviderError:

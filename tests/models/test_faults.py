@@ -1,9 +1,11 @@
 """Whatever LiteLLM raises becomes one fault and one sentence, and no secret is in it."""
 
 import inspect
+import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import pytest
@@ -58,6 +60,16 @@ def test_every_exception_class_has_a_fault(kinds: list[type[BaseException]]) -> 
 def test_nothing_is_listed_that_is_no_class_any_more(kinds: list[type[BaseException]]) -> None:
     names = {base.__name__ for kind in kinds for base in kind.__mro__}
     assert BY_CLASS.keys() <= names
+
+
+def test_the_page_has_the_status_of_each_fault() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "providers.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", page, re.MULTILINE)
+    assert {name for name, _ in rows} == set(get_args(Fault))
+    for name, statuses in rows:
+        for status in re.findall(r"[45]\d\d", statuses):
+            words = {"context": "prompt is too long", "filtered": "content policy"}.get(name, "boom")
+            assert explained(over_http(int(status), words), SPEC).fault == name
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ class Wire(ABC):
     def whole(self, text: str = "", *calls: Called) -> list[Step]:
         """The same answer at once."""
 
+    def can_say(self, arguments: str, *, streams: bool) -> bool:
+        """Whether arguments of that text can stand in an answer of this format, JSON or not."""
+        return True
+
     @abstractmethod
     def refusal(self, status: int, message: str, **headers: str) -> list[Step]:
         """An error in the provider's form."""
@@ -124,6 +128,9 @@ class Anthropic(Wire):
 
     model = "anthropic/claude-sonnet-4-5"
 
+    def can_say(self, arguments: str, *, streams: bool) -> bool:
+        return streams or _is_json(arguments)
+
     def whole(self, text: str = "", *calls: Called) -> list[Step]:
         content: list[Any] = [{"type": "text", "text": text}] if text else []
         content += [{**_tool_use(call), "input": json.loads(call.arguments)} for call in calls]
@@ -172,7 +179,124 @@ class Anthropic(Wire):
         yield {"type": "message_stop"}
 
 
-WIRES: tuple[Wire, ...] = (OpenAI(), OpenAI("direct"), Anthropic())
+class Gemini(Wire):
+    """Google's Gemini."""
+
+    model = "gemini/gemini-2.5-flash"
+
+    def can_say(self, arguments: str, *, streams: bool) -> bool:
+        return _is_json(arguments) and isinstance(json.loads(arguments), dict)
+
+    def whole(self, text: str = "", *calls: Called) -> list[Step]:
+        parts: list[Any] = [{"text": text}] if text else []
+        parts += [{"functionCall": _function_call(call)} for call in calls]
+        return [whole(json.dumps(_candidate(parts, "STOP")))]
+
+    def refusal(self, status: int, message: str, **headers: str) -> list[Step]:
+        body = {"error": {"code": status, "message": message, "status": "ANY"}}
+        return [whole(json.dumps(body), status=status, **headers)]
+
+    def check(self, body: Any) -> None:
+        contents = body["contents"]
+        assert contents[0]["role"] == "user"
+        assert contents[-1]["role"] == "user"
+        for content, answer in pairwise([*contents, {"parts": []}]):
+            calls = [part["function_call"] for part in content["parts"] if "function_call" in part]
+            results = [part["function_response"] for part in answer["parts"] if "function_response" in part]
+            assert [call["name"] for call in calls] == [result["name"] for result in results]
+            assert all(isinstance(call["args"], dict) for call in calls)
+
+    def results(self, body: Any) -> list[str]:
+        parts = [part for content in body["contents"] for part in content["parts"]]
+        found = [part["function_response"]["response"] for part in parts if "function_response" in part]
+        return [json.dumps(one, ensure_ascii=False) for one in found]
+
+    def _begin(self, text: str) -> Iterator[Mapping[str, Any]]:
+        for start in range(0, len(text), WORDS):
+            yield _candidate([{"text": text[start : start + WORDS]}])
+
+    def _rest(self, text: str, calls: Sequence[Called]) -> Iterator[Mapping[str, Any]]:
+        if calls:
+            yield _candidate([{"functionCall": _function_call(call)} for call in calls])
+        yield _candidate([], "STOP")
+
+
+class Responses(Wire):
+    """OpenAI's Responses."""
+
+    model = "openai/responses/gpt-5-mini"
+
+    def __str__(self) -> str:
+        return "responses"
+
+    def whole(self, text: str = "", *calls: Called) -> list[Step]:
+        return [whole(json.dumps({**_RESPONSE, "status": "completed", "output": self._items(text, calls)}))]
+
+    def refusal(self, status: int, message: str, **headers: str) -> list[Step]:
+        body = {"error": {"message": message, "type": "invalid_request_error", "code": None}}
+        return [whole(json.dumps(body), status=status, **headers)]
+
+    def check(self, body: Any) -> None:
+        kinds = [item["type"] for item in body["input"]]
+        assert body["input"][-1].get("role") == "user" or kinds[-1] == "function_call_output"
+        calls = [item["call_id"] for item in body["input"] if item["type"] == "function_call"]
+        results = [item["call_id"] for item in body["input"] if item["type"] == "function_call_output"]
+        assert calls == results
+        assert len(set(calls)) == len(calls)
+
+    def results(self, body: Any) -> list[str]:
+        found = [item["output"] for item in body["input"] if item["type"] == "function_call_output"]
+        return [one if isinstance(one, str) else "".join(part["text"] for part in one) for one in found]
+
+    def _begin(self, text: str) -> Iterator[Mapping[str, Any]]:
+        yield {"type": "response.created", "response": {**_RESPONSE, "status": "in_progress", "output": []}}
+        if text:
+            [item] = self._items(text, ())
+            yield {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}}
+        for at in range(0, len(text), WORDS):
+            place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+            yield {"type": "response.output_text.delta", **place, "delta": text[at : at + WORDS]}
+
+    def _rest(self, text: str, calls: Sequence[Called]) -> Iterator[Mapping[str, Any]]:
+        items = self._items(text, calls)
+        for index, item in enumerate(items):
+            place = {"output_index": index, "item_id": item["id"]}
+            if item["type"] == "function_call":
+                begun = {**item, "arguments": ""}
+                yield {"type": "response.output_item.added", "output_index": index, "item": begun}
+                if item["arguments"]:
+                    name = "response.function_call_arguments.delta"
+                    yield {"type": name, **place, "delta": item["arguments"]}
+            yield {"type": "response.output_item.done", "output_index": index, "item": item}
+        yield {
+            "type": "response.completed",
+            "response": {**_RESPONSE, "status": "completed", "output": items},
+        }
+
+    def _items(self, text: str, calls: Sequence[Called]) -> list[dict[str, Any]]:
+        words = {"type": "output_text", "text": text, "annotations": []}
+        said = {
+            "type": "message",
+            "id": "msg_1",
+            "role": "assistant",
+            "status": "completed",
+            "content": [words],
+        }
+        called = [
+            {
+                "type": "function_call",
+                "id": f"fc_{index}",
+                "name": call.name,
+                "arguments": call.arguments,
+                "status": "completed",
+                **({} if call.id is None else {"call_id": call.id}),
+            }
+            for index, call in enumerate(calls)
+        ]
+        return [*([said] if text else []), *called]
+
+
+WIRES: tuple[Wire, ...] = (OpenAI(), OpenAI("direct"), Anthropic(), Gemini(), Responses())
 
 _TOKENS = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 _OPENAI = {"id": "c", "created": 1, "model": "m"}
@@ -185,6 +309,38 @@ _ANTHROPIC = {
     "stop_sequence": None,
     "usage": {"input_tokens": 3, "output_tokens": 2},
 }
+_RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "model": "m",
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+    "usage": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5},
+}
+
+
+def _candidate(parts: Sequence[Any], finish: str | None = None) -> Mapping[str, Any]:
+    candidate = {"index": 0, "content": {"role": "model", "parts": parts}}
+    usage = {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5}
+    return {
+        "candidates": [{**candidate, **({"finishReason": finish} if finish else {})}],
+        "usageMetadata": usage,
+    }
+
+
+def _function_call(call: Called) -> dict[str, Any]:
+    """Gemini's calls have no ids, and arguments that are an object."""
+    return {"name": call.name, "args": json.loads(call.arguments)}
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _event(value: Mapping[str, Any]) -> Step:
