@@ -102,7 +102,7 @@ def written_out(schema: Mapping[str, Any]) -> dict[str, Any]:
         except _TooLong:
             continue
         return result
-    last: dict[str, Any] = _Writer(definitions, 0, None).schema(bare, 0)
+    last: dict[str, Any] = _Writer(definitions, 1, room, is_last=True).schema(bare, 0)
     return last
 
 
@@ -111,10 +111,15 @@ class _TooLong(Exception):
 
 
 class _Writer:
-    def __init__(self, definitions: Mapping[str, Any], depth: int, room: int | None) -> None:
+    """`is_last`: what there is no room for is cut, where other tries end."""
+
+    def __init__(
+        self, definitions: Mapping[str, Any], depth: int, room: int, *, is_last: bool = False
+    ) -> None:
         self._definitions = definitions
         self._depth = depth
         self._room = room
+        self._is_last = is_last
         self._cuts = 0
         self._sizes = {name: len(json.dumps(one, default=str)) for name, one in definitions.items()}
 
@@ -152,11 +157,11 @@ class _Writer:
     def _referred(self, schema: Mapping[str, Any], depth: int) -> Any:
         name = str(schema["$ref"]).removeprefix("#/$defs/")
         target = self._definitions.get(name, {})
-        if depth < self._depth:
-            if self._room is not None:
-                self._room -= self._sizes.get(name, 2)
-                if self._room < 0:
-                    raise _TooLong
+        size = self._sizes.get(name, 2)
+        if depth < self._depth and size <= self._room:
+            self._room -= size
             return self.schema(target, depth + 1)
+        if depth < self._depth and not self._is_last:
+            raise _TooLong
         self._cuts += 1
         return {key: value for key, value in target.items() if key in ("type", "description")}

@@ -8,7 +8,7 @@ import pytest
 
 from auwgent.models.answer import reported
 from auwgent.models.base import ModelRequest, ModelSpec, ToolSpec
-from auwgent.models.litellm import LiteLLMModel
+from auwgent.models.litellm import LiteLLMModel, library
 from auwgent.models.prices import listed_usd
 from auwgent.models.received import Json
 from auwgent.models.wire import messages, tools
@@ -107,6 +107,23 @@ async def test_bedrock_gets_the_marks_as_its_cache_points() -> None:
     asking, _, result = sent["messages"]
     for marked_part in (sent["toolConfig"]["tools"], sent["system"], asking["content"], result["content"]):
         assert [one == point for one in marked_part] == [False, True]
+
+
+@pytest.mark.process
+async def test_vertex_gets_the_four_marks_of_anthropic() -> None:
+    await library()
+    from litellm.llms.vertex_ai.vertex_ai_partner_models.anthropic.transformation import (
+        VertexAIAnthropicConfig,
+    )
+
+    spec = ModelSpec(name="vertex_ai/claude-sonnet-4-5@20250929")
+    request = ModelRequest(system="Be brief.", turns=[user("Hi"), *step(1)], tools=[WEATHER, WEATHER])
+    made = VertexAIAnthropicConfig()
+    wanted = made.map_openai_params({"tools": tools(spec, request)}, {}, spec.model, False)
+    body = made.transform_request(spec.model, messages(spec, request), wanted, {}, {})
+    assert ["cache_control" in tool for tool in body["tools"]] == [False, True]
+    assert ["cache_control" in json.dumps(one) for one in body["system"]] == [True]
+    assert ["cache_control" in json.dumps(one) for one in body["messages"]] == [True, False, True]
 
 
 def test_tokens_written_to_a_cache_are_told_and_paid_for() -> None:
