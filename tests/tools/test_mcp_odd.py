@@ -242,7 +242,7 @@ async def test_no_redirect_is_followed_and_the_error_says_where_it_points(status
     [
         ("application/json", b'"' + b"x" * 1_000_000),
         ("application/json", b"{}\n" * 300_000),
-        ("text/event-stream", b"data: x\n" * 100_000),
+        ("text/event-stream", b"data: " + b"x" * 1_000_000 + b"\n"),
     ],
     ids=["a text", "lines", "an event"],
 )
