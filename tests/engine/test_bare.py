@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import ProviderError, auwgent
+from auwgent import ProviderError, Runtime
 from tests.models.test_six_providers import claude, now, responses
 from tests.support.alone import alone as alone
 from tests.support.raw_server import Step, raw_server, whole
@@ -34,7 +34,7 @@ async def test_a_session_whose_thoughts_are_refused_goes_on_without_them(
     async with raw_server(*answers) as server:
         model = {"use": name, "base_url": server.url, "api_key": "k-test-123456", "retries": 0}
         config = {"agent": {"name": "Main", "model": "m", "tools": [now]}, "models": {"m": model}}
-        async with auwgent({**config, "middleware": [store]}) as agent:
+        async with Runtime({**config, "middleware": [store]}) as agent:
             for text, expected in (("One?", "First."), ("Two?", "Second.")):
                 stream = agent.stream(text, session_id="s", whole=True)
                 async for _ in stream:
@@ -56,7 +56,7 @@ async def test_a_refusal_of_something_else_is_told_at_once(tmp_path: Path) -> No
             "api_key": "k-test",
         }
         config = {"agent": {"name": "Main", "model": "m", "tools": [now]}, "models": {"m": model}}
-        async with auwgent({**config, "middleware": []}) as agent:
+        async with Runtime({**config, "middleware": []}) as agent:
             with pytest.raises(ProviderError, match="no such type"):
                 await agent.run("One?")
         assert len(server.requests) == 2

@@ -286,7 +286,7 @@ async def test_after_an_answer_that_failed_the_next_run_of_the_session_works(
     answers = wire.speak(word, streams, ""), wire.speak(wire.words["stop"], streams, "Well again.")
     async with raw_server(*answers) as server:
         kept = {"use": "auwgent.middleware.SQLModelSessions", "url": f"sqlite:///{tmp_path}/s.db"}
-        async with auwgent({**config(wire, via, server.url), "middleware": [kept]}) as agent:
+        async with Runtime({**config(wire, via, server.url), "middleware": [kept]}) as agent:
             with pytest.raises(ProviderError):
                 async for _ in agent.stream("Who are you?", session_id="s", whole=not streams):
                     pass

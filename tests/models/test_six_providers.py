@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import auwgent
+from auwgent import Runtime
 from auwgent.session import Media, Text
 from tests.models.test_ends_table import BEDROCK
 from tests.models.test_portability import BLIND, PIXEL, every
@@ -152,7 +152,7 @@ async def test_a_session_goes_over_seven_providers_and_back(tmp_path: Path, via:
         async with raw_server(*answers) as server:
             model = {"use": peer.model, "base_url": server.url, "via": via, "retries": 0, **peer.settings}
             config = {"agent": {"name": "Main", "model": "m", "tools": [now]}, "models": {"m": model}}
-            async with auwgent({**config, "middleware": [store]}) as agent:
+            async with Runtime({**config, "middleware": [store]}) as agent:
                 stream = agent.stream([Text(text=question), picture], session_id="s", whole=True)
                 async for _ in stream:
                     pass

@@ -20,7 +20,6 @@ OAUTH = "sk-ant-oat"  # what tokens of a subscription begin with: they want anot
 FEDERATION = "ANTHROPIC_FEDERATION_RULE_ID"  # stands for a key that LiteLLM fetches itself
 
 _SCHEMA = ("type", "properties", "required", "additionalProperties", "$defs", "strict", "description")
-_PLACEHOLDER = {"name": "dummy_tool", "description": "This is a dummy tool call"}  # LiteLLM's, word by word
 _SEARCHES = ("web_search_tool_result", "web_fetch_tool_result")
 
 
@@ -64,12 +63,11 @@ def body(spec: ModelSpec, request: ModelRequest, params: dict[str, Any], address
     if messages[0]["role"] == "system":
         sent["system"] = _texts(messages.pop(0)["content"])
     sent["messages"] = _messages(messages)
-    if tools := [_tool(tool) for tool in wire.tools(spec, request)]:
+    tools = [_tool(tool) for tool in wire.tools(spec, request)]
+    if tools and (request.tools or "tools" not in sent):
         sent["tools"] = tools
-    elif "tools" not in sent and any(one.get("tool_calls") for one in messages):
-        sent["tools"] = [
-            {**_PLACEHOLDER, "type": "custom", "input_schema": {"type": "object", "properties": {}}}
-        ]
+        if not request.tools:
+            sent.setdefault("tool_choice", {"type": "none"})
     if request.stream:
         sent["stream"] = True
     return sent
