@@ -20,7 +20,7 @@ from auwgent.models.answer import Answer
 from auwgent.models.events import ANSWER_BYTES, DONE, ERROR_BYTES, Unusable, events, redirected
 from auwgent.models.formats.anthropic import events_of
 from auwgent.models.received import APIError, BrokenOff, Json, answered, decoded, failure_in
-from auwgent.models.repairs import Repair, repair_of
+from auwgent.models.repairs import Repair, repair_of, response_events
 from auwgent.session import Usage
 
 OTHER_BYTES = 4 * ANSWER_BYTES  # of what holds no text of a model's, such as vectors
@@ -93,6 +93,8 @@ class Exchange:
             kind = "text/event-stream" if self.streams else "application/json"
         elif self.as_lines and self.status < 300:
             kind = LINES
+        elif self.streams and self.status < 300 and not any(word in kind for word in ("amazon", *BY_LINES)):
+            kind = "text/event-stream"  # whatever came is made one
         return {"content-type": kind, "content-encoding": self.encoding if self.is_packed else ""}
 
     @property
@@ -330,6 +332,8 @@ def _as_events(sent: Any, repair: Repair | None) -> Iterator[bytes]:
             yield from _as_events(one, repair)
     elif isinstance(sent, Json) and sent.type == "message":
         yield from map(_frame, events_of(sent))
+    elif isinstance(sent, Json) and sent.object == "response":
+        yield from map(_frame, response_events(sent))
     else:
         yield _raw_frame(_repaired(json.dumps(sent).encode(), repair))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from auwgent.models.ends import end_of
@@ -63,6 +63,23 @@ def _response(answer: Json) -> Mapping[str, Any]:
     empty = {"type": "output_text", "text": "", "annotations": []}
     around = {"type": "message", "id": "msg_none", "status": "completed", "role": "assistant"}
     return {**answer, "output": [*(items or ()), {**around, "content": [empty]}]}
+
+
+def response_events(answer: Json) -> Iterator[Mapping[str, Any]]:
+    """Yield a whole answer of the Responses API as the events of a stream."""
+    yield {"type": "response.created", "response": {**answer, "status": "in_progress", "output": []}}
+    for index, item in enumerate(answer.output if isinstance(answer.output, list) else ()):
+        if not isinstance(item, Json):
+            continue
+        place = {"output_index": index, "item_id": item.id or ""}
+        yield {"type": "response.output_item.added", **place, "item": {**item, "arguments": ""}}
+        for part in item.content if isinstance(item.content, list) else ():
+            if isinstance(part, Json) and isinstance(part.text, str):
+                yield {"type": "response.output_text.delta", **place, "content_index": 0, "delta": part.text}
+        if isinstance(item.arguments, str) and item.arguments:
+            yield {"type": "response.function_call_arguments.delta", **place, "delta": item.arguments}
+        yield {"type": "response.output_item.done", **place, "item": item}
+    yield {"type": f"response.{answer.status}", "response": answer}
 
 
 def _at(value: Any, *path: str) -> Any:

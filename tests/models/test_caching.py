@@ -120,7 +120,8 @@ async def test_vertex_gets_the_four_marks_of_anthropic() -> None:
     request = ModelRequest(system="Be brief.", turns=[user("Hi"), *step(1)], tools=[WEATHER, WEATHER])
     made = VertexAIAnthropicConfig()
     wanted = made.map_openai_params({"tools": tools(spec, request)}, {}, spec.model, False)
-    body = made.transform_request(spec.model, messages(spec, request), wanted, {}, {})
+    turns: list[Any] = messages(spec, request)
+    body = made.transform_request(spec.model, turns, wanted, {}, {})
     assert ["cache_control" in tool for tool in body["tools"]] == [False, True]
     assert ["cache_control" in json.dumps(one) for one in body["system"]] == [True]
     assert ["cache_control" in json.dumps(one) for one in body["messages"]] == [True, False, True]

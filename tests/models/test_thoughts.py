@@ -138,6 +138,13 @@ async def test_a_response_without_a_word_is_an_empty_answer(streams: bool) -> No
         assert (reply.text, reply.calls, reply.finish_reason) == ("", (), "stop")
 
 
+async def test_a_whole_response_in_place_of_a_stream_is_read() -> None:
+    answer = response(False, FIRST, said("Hello"), CALL)
+    reply, _ = await reply_of(RESPONSES, answer, tools=[WEATHER], stream=True)
+    assert (reply.text, [call.arguments for call in reply.calls]) == ("Hello", [CALL["arguments"]])
+    assert reply.provider_data == {"reasoning_items": [FIRST]}
+
+
 # Tools that the provider runs itself
 
 
