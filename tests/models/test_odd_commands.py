@@ -43,7 +43,7 @@ async def ran(folder: Path, name: str, via: str, *options: str) -> tuple[int, di
     assert "Traceback" not in done.stderr
     assert "canary" not in done.stdout + done.stderr
     said = [json.loads(line) for line in done.stdout.splitlines()]
-    [kind] = [one["value"]["kind"] for one in said if one.get("intent") == "error"] or [""]
+    [kind] = [one["value"]["kind"] for one in said if one.get("name") == "error"] or [""]
     return done.returncode, said[-1], kind
 
 
