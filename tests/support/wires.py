@@ -296,7 +296,7 @@ class Responses(Wire):
         return [*([said] if text else []), *called]
 
 
-WIRES: tuple[Wire, ...] = (OpenAI(), OpenAI("direct"), Anthropic(), Gemini(), Responses())
+WIRES: tuple[Wire, ...] = (OpenAI(), OpenAI("direct"), Anthropic())
 
 _TOKENS = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 _OPENAI = {"id": "c", "created": 1, "model": "m"}
