@@ -28,6 +28,7 @@ class Told:
 def told_of(intents: Iterable[Intent], speaks: Callable[[str], bool]) -> Told:
     """Return what these intents of a run say."""
     told, words = Told(), Words(speaks)
+    pieces: list[str] = []
     for intent in intents:
         if reason := finish_of(intent, speaks):
             told.finish_reason = reason
@@ -35,7 +36,13 @@ def told_of(intents: Iterable[Intent], speaks: Callable[[str], bool]) -> Told:
             parts = told.blocks if said.kind == "text" else told.thoughts
             if said.begins:
                 parts.append("")
-            parts[-1] += said.delta
+                pieces = []
+            if said.delta:
+                pieces.append(said.delta)
+            if said.ends:
+                parts[-1] = "".join(pieces)
+    for said in words.close():
+        (told.blocks if said.kind == "text" else told.thoughts)[-1] = "".join(pieces)
     return told
 
 

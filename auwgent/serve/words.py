@@ -30,8 +30,8 @@ class Words:
     def __init__(self, speaks: Callable[[str], bool]) -> None:
         self._speaks = speaks
         self._segment: int | None = None
-        self._said = ""  # of the block under way, as its reader has it
-        self._again = ""  # what the model has said of it, since it was asked again
+        self._said: list[str] = []  # of the block under way, as its reader has it
+        self._again: str | None = None  # what the model has said of it since it was asked again
         self._open: Literal["text", "thought"] | None = None
 
     def of(self, intent: Intent) -> Iterator[Said]:
@@ -56,24 +56,32 @@ class Words:
             self._open = None
 
     def _piece(self, kind: Literal["text", "thought"], segment: int, delta: str) -> Iterator[Said]:
-        if self._open == kind and segment != self._segment:  # it was asked again: no whole one came
-            self._segment, self._again = segment, ""
-        elif self._open != kind:
+        if self._open != kind:
             yield from self._begin(kind, segment)
+        elif segment != self._segment:  # it was asked again: no whole one came
+            self._segment, self._again = segment, ""
+        if self._again is None:
+            self._said.append(delta)
+            yield Said(kind, delta)
+            return
         self._again += delta
-        if len(self._again) > len(self._said) or not self._said.startswith(self._again):
-            yield from self._more(kind)
+        if not "".join(self._said).startswith(
+            self._again
+        ):  # it is past what was said already, or another answer
+            again, self._again = self._again, None
+            yield from self._more(kind, again)
 
-    def _more(self, kind: Literal["text", "thought"]) -> Iterator[Said]:
-        is_more = self._again.startswith(self._said)
-        new = self._again[len(self._said) :] if is_more else BETWEEN + self._again
+    def _more(self, kind: Literal["text", "thought"], text: str) -> Iterator[Said]:
+        """Yield what a text adds to what was said; where it does not begin with that, all of it."""
+        said = "".join(self._said)
+        new = text[len(said) :] if text.startswith(said) else BETWEEN + text
+        self._said = [text]
         if new:
-            self._said = self._again
             yield Said(kind, new)
 
     def _begin(self, kind: Literal["text", "thought"], segment: int | None) -> Iterator[Said]:
         yield from self.close()
-        self._open, self._segment, self._said, self._again = kind, segment, "", ""
+        self._open, self._segment, self._said, self._again = kind, segment, [], None
         yield Said(kind, "", begins=True)
 
     def _whole(self, text: str) -> Iterator[Said]:
@@ -81,6 +89,5 @@ class Words:
             if not text:
                 return
             yield from self._begin("text", None)
-        self._again = text
-        yield from self._more("text")
+        yield from self._more("text", text)
         yield from self.close()

@@ -6,13 +6,17 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openresponses_types import types as specification
 
 from tests.support.served import process
+from tests.support.sse import events
 
 pytestmark = pytest.mark.process
 
@@ -109,3 +113,47 @@ def test_vercels_sdk_with_three_providers(address: str) -> None:
     }
     assert found.pop("openai-chat") == {**expected, "reasoning": None}  # it reads none in chats
     assert found == dict.fromkeys(("openai-responses", "openai-compatible", "open-responses"), expected)
+
+
+def test_llm_on_the_command_line(address: str, tmp_path: Path) -> None:
+    models = f"- model_id: shop\n  model_name: Main\n  api_base: {address}/v1\n  api_key_name: shop\n"
+    (tmp_path / "extra-openai-models.yaml").write_text(models, encoding="utf-8")
+    env = {**os.environ, "LLM_USER_PATH": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+
+    def llm(*args: str) -> str:
+        words = [sys.executable, "-m", "llm", *args]
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=120, env=env, input="", check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    asked = ("-m", "shop", "--key", "a-token-of-ada")
+    assert llm(*asked, "Hello") == "You said: Hello"
+    assert llm(*asked, "--no-stream", "Hello") == "You said: Hello"
+    assert llm("-c", "--key", "a-token-of-ada", "Bye") == "You said: Bye"
+
+
+@pytest.mark.parametrize("words", ["Hello", "think", "What is 7 - 3?"])
+def test_responses_and_their_events_fit_the_specification(address: str, words: str) -> None:
+    tools = [{"type": "function", "name": "subtract", "parameters": {"type": "object", "properties": {}}}]
+    whole = post(f"{address}/v1/responses", {"model": "Main", "input": words, "tools": tools})
+    specification.ResponseResource.model_validate_json(whole)
+    streamed = post(
+        f"{address}/v1/responses", {"model": "Main", "input": words, "tools": tools, "stream": True}
+    )
+    shapes = {
+        next(iter(shape.model_fields["type"].annotation)): shape
+        for name, shape in vars(specification).items()
+        if name.endswith("StreamingEvent")
+    }
+    for event in events(streamed):
+        shapes[event.name].model_validate(event.data)
+
+
+def post(url: str, body: dict[str, Any]) -> bytes:
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer a-token-of-ada"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        raw: bytes = answer.read()
+        return raw

@@ -76,7 +76,7 @@ async def served(config: Mapping[str, Any]) -> AsyncIterator[Served]:
 def process(folder: Path, *args: str, code: int | None = 0) -> Iterator[tuple[str, Any]]:
     """`auwgent serve` on any free port in a folder with a config: its address, and its process. It is ended by SIGTERM,
     and has to end with that code, unless it is None."""
-    with (folder / "serve.log").open("a+", encoding="utf-8") as log:
+    with (folder / "serve.log").open("w", encoding="utf-8") as log:
         running = Command(folder).start("serve", "--port", "0", *args, stderr=log)
         try:
             yield _address(running, folder / "serve.log"), running

@@ -254,6 +254,7 @@ class Responses:
         for intent in live.held() or (self._desk.stored(live, live.session) if live.session else ()):
             for _ in output.of(intent):
                 pass
+        output.settle()
         error = _error(live)
         return self._facts(live).resource(
             output.items, _status(live, output), error=error, finish_reason=output.finish_reason

@@ -50,7 +50,7 @@ class Facts:
             "instructions": given.get("instructions"),
             "output": [dict(item) for item in items],
             "error": error,
-            "tools": list(given.get("tools") or ()),
+            "tools": [_tool(one) for one in given.get("tools") or ()],
             "tool_choice": given.get("tool_choice") or "auto",
             "truncation": "disabled",
             "parallel_tool_calls": True,
@@ -82,6 +82,11 @@ def usage(used: Usage) -> dict[str, Any]:
         "input_tokens_details": {"cached_tokens": used.cached_tokens},
         "output_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
     }
+
+
+def _tool(given: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("type", "name", "description", "parameters", "strict")
+    return {name: given.get(name) for name in names}
 
 
 def _number(given: Any, default: float) -> float:

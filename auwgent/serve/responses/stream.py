@@ -35,6 +35,7 @@ class Output:
         self._words, self._resource = Words(speaks), resource
         self._number = -1
         self._waiting = ""  # text that is not a whole piece yet
+        self._pieces_of_part: list[str] = []  # of the part that is open
 
     def begin(self) -> Iterator[Numbered]:
         """The events that every stream begins with."""
@@ -50,6 +51,11 @@ class Output:
         if intent.name == "paused":
             for call in intent.value["calls"]:
                 yield from self._asked(call)
+
+    def settle(self) -> None:
+        """Put what has come into the open item, for a look at it."""
+        if self._pieces_of_part:
+            self._part["text"] = "".join(self._pieces_of_part) + self._waiting
 
     def end(self, status: str, error: Mapping[str, Any] | None = None) -> Iterator[Numbered]:
         """The events that end a stream."""
@@ -93,13 +99,15 @@ class Output:
 
     def _delta(self, delta: str) -> Numbered:
         item = self.items[-1]
-        self._part["text"] += delta
+        self._pieces_of_part.append(delta)
         if item["type"] == "message":
             return self._of_part("response.output_text.delta", delta=delta, logprobs=[])
         return self._of_part("response.reasoning_summary_text.delta", delta=delta)
 
     def _closed(self, kind: str) -> Iterator[Numbered]:
-        part, text = dict(self._part), self._part["text"]
+        text = self._part["text"] = "".join(self._pieces_of_part)
+        self._pieces_of_part = []
+        part = dict(self._part)
         if kind == "text":
             yield self._of_part("response.output_text.done", text=text, logprobs=[])
             yield self._of_part("response.content_part.done", part=part)
