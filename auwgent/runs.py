@@ -144,6 +144,15 @@ async def outcome_of(store: RunStore, order: Order) -> Session | RunInfo | None:
         pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
+async def over(store: RunStore, user_id: str, run_id: str, seconds: float) -> RunInfo:
+    """The run when it is over, or as it stands after so many seconds."""
+    pause, waited = FIRST_PAUSE, 0.0
+    while (run := await store.run(user_id, run_id)).status not in OVER and waited < seconds:
+        await asyncio.sleep(pause)
+        waited, pause = waited + pause, min(pause * 1.5, LONGEST_PAUSE)
+    return run
+
+
 def _check_same(run: RunInfo, order: Order) -> None:
     what = None
     if order.session_id is not None and run.session_id not in (None, order.session_id):

@@ -15,9 +15,10 @@ from auwgent.assembly import Parts, build, check_keys
 from auwgent.config import Config, examine
 from auwgent.deck import playing, recording
 from auwgent.engine.agent import Agent, Approver
-from auwgent.engine.run import carry_out
+from auwgent.engine.cancel import Cancel
+from auwgent.engine.run import attach, carry_out
 from auwgent.engine.state import Order, Run, Services, Sink
-from auwgent.errors import AuwgentError, ConfigError, RunTaken
+from auwgent.errors import AuwgentError, ConfigError, RunFailed, RunTaken, SessionNotFound
 from auwgent.hooks.context import EMBED_OFF, check_context
 from auwgent.hooks.pipeline import Installed, Pipeline
 from auwgent.inputs import Input, content_of
@@ -25,7 +26,7 @@ from auwgent.intents import Handlers
 from auwgent.locks import KeyedLock
 from auwgent.loops import finished
 from auwgent.render.page import notebook
-from auwgent.runs import asked_of, found, names_of, outcome_of, overrides_of, settings_of, with_output
+from auwgent.runs import asked_of, found, names_of, outcome_of, over, overrides_of, settings_of, with_output
 from auwgent.session import Answer_co, Session, new_id
 from auwgent.store.base import RunInfo, RunStore, SessionStore, is_run_store, is_store
 from auwgent.stream import Stream
@@ -36,6 +37,7 @@ from auwgent.words import did_you_mean
 
 Session.shown_as = notebook
 
+PATIENCE = 10.0  # seconds that a cancel waits for the end of its run
 LOOK = 1.0  # seconds between two looks at a process that may be dead
 
 Source = str | Path | Mapping[str, Any]
@@ -77,6 +79,9 @@ class Runtime(Generic[Answer_co]):
         self._profile = profile
         self._variants: dict[tuple[str | None, tuple[str, ...]], Variant] = {}
         self._lines = KeyedLock()  # of the runs of a session
+        self._cancels: dict[
+            tuple[str, str], list[Cancel]
+        ] = {}  # of the runs of this process, by their users and ids
         self._openers = self._runs = 0  # who opened it and has yet to close it; runs under way
         self._counting, self._building = threading.Lock(), threading.Lock()
         self._recorders: dict[Path, Recorder] = {}
@@ -135,6 +140,26 @@ class Runtime(Generic[Answer_co]):
             return await self._carried(variant, replace(order, run_id=run_id), sink, began)
 
         return Stream(carry, run_id)
+
+    async def cancel(self, run_id: str, *, user_id: str | None = None) -> None:
+        """End a run of this or another process: it is saved as `cancelled`, and who waits for it gets `RunFailed`.
+
+        Waits until it has ended, for a few seconds at most. `SessionNotFound` where that user has no such run.
+        """
+        user = user_of(self.config.context, user_id)
+        store, here = self._main.store, list(self._cancels.get((user, run_id), ()))
+        if here:
+            for cancel in here:
+                cancel()
+            await asyncio.wait([asyncio.wrap_future(cancel.over) for cancel in here], timeout=PATIENCE)
+        elif store is None:
+            raise SessionNotFound(
+                f"there is no run {run_id!r} under way here, and no store that tells of others"
+            )
+        else:
+            await self._main.open()
+            await store.cancel(user, run_id)
+            await over(store, user, run_id, PATIENCE)
 
     @property
     def embed_model(self) -> str:
@@ -278,21 +303,30 @@ class Runtime(Generic[Answer_co]):
                     return with_output(known, variant.parts.agents)
                 if known is not None:
                     variant, order = self._taken_up(known, order)
-            async with self._at_work(variant, order):
-                services = replace(variant.services, root=order.agent or variant.parts.root)
-                run = Run(self._recorded(services, order.record), order, sink)
-                if began is not None:
-                    began(run)
-                try:
-                    return await carry_out(run)
-                except RunTaken:
-                    if store is None:
-                        raise
-                finally:
-                    run.session.tell(
-                        "" if variant.store is None else run.status, [dict(call) for call in run.pending]
-                    )
-                    with_output(run.session, variant.parts.agents)
+            cancel = Cancel()
+            under_way = self._cancels.setdefault((order.user_id, order.run_id), [])
+            under_way.append(cancel)
+            services = replace(variant.services, root=order.agent or variant.parts.root)
+            run = Run(self._recorded(services, order.record), order, sink, cancel)
+            try:
+                with cancel.reaching():
+                    async with self._at_work(variant, order):
+                        if began is not None:
+                            began(run)
+                        return await carry_out(run)
+            except RunTaken:
+                if store is None:
+                    raise
+            except RunFailed as error:  # it was cancelled
+                raise attach(error, run.session) from None
+            finally:
+                under_way.remove(cancel)
+                if not under_way:
+                    self._cancels.pop((order.user_id, order.run_id), None)
+                run.session.tell(
+                    "" if variant.store is None else run.status, [dict(call) for call in run.pending]
+                )
+                with_output(run.session, variant.parts.agents)
             await asyncio.sleep(LOOK)  # it may have lost its process, which takes a while to be seen
 
     def _recorded(self, services: Services, record: Path | None) -> Services:

@@ -12,10 +12,11 @@ import click
 
 from auwgent.cli import approval, options
 from auwgent.cli.run import PAUSED, carried, options_of
-from auwgent.cli.stores import with_store
+from auwgent.cli.stores import find_run, with_store
 from auwgent.questions import unanswered
 from auwgent.render.questions import paused
 from auwgent.runtime import Runtime
+from auwgent.store.base import RunInfo, RunStore
 from auwgent.stream import Stream
 
 
@@ -57,7 +58,11 @@ def command(
     2 an answer that does not fit, 3 the run waits for more answers.
     """
     given = {call_id: _value(answer, because, result, error)}
-    run = with_store(config, lambda store: store.answer(user or "", run_id, given))
+
+    async def work(store: RunStore) -> RunInfo:
+        return await store.answer(user or "", (await find_run(store, user or "", run_id)).run_id, given)
+
+    run = with_store(config, work)
     if calls := unanswered(run.calls, run.answers):
         if not quiet:
             click.echo(paused(run.run_id, calls, options_of(config, user)), err=True)
@@ -65,7 +70,7 @@ def command(
     if no_run:
         return 0
     agent = Runtime(config, on_approval=approval.Approval() if approval.somebody_is_there() else None)
-    begin = partial(_begin, agent, run_id, user, given)
+    begin = partial(_begin, agent, run.run_id, user, given)
     return carried(agent, begin, sys.stdout, as_json=as_json, quiet=quiet, answering=options_of(config, user))
 
 

@@ -86,7 +86,7 @@ def names_of_models(own: Iterable[str], incomplete: str) -> list[str]:
 
 
 async def _sessions(context: click.Context) -> list[SessionInfo]:
-    store = all_of(SQLModelSessions, load(_config(context)))[0]
+    store = all_of(SQLModelSessions, load(_config(context), only="middleware"))[0]
     try:
         return await store.list_sessions(context.params.get("user") or "", limit=MOST)
     finally:

@@ -73,7 +73,7 @@ def encrypt(config: Path) -> None:
 
 
 def _each(config: Path, work: Callable[[SQLModelSessions], Awaitable[T]]) -> list[T]:
-    loaded = load(config)  # held: no error shows its secrets for as long as it lives
+    loaded = load(config, only="middleware")  # held: no error shows its secrets for as long as it lives
     stores = all_of(SQLModelSessions, loaded)
 
     async def run() -> list[T]:

@@ -33,7 +33,7 @@ def command() -> None:
 def list_(config: Path, user: str | None, as_json: bool) -> None:
     """List the facts, the oldest first, each with its number."""
 
-    facts = with_one(Remember, load(config), lambda memory: memory.facts(user or ""))
+    facts = with_one(Remember, load(config, only="middleware"), lambda memory: memory.facts(user or ""))
     if as_json:
         click.echo(for_output(json.dumps([plain(fact) for fact in facts], ensure_ascii=False, indent=2)))
         return
@@ -61,5 +61,5 @@ def delete(numbers: tuple[int, ...], everything: bool, config: Path, user: str |
                 raise ConfigError(f"there is no fact number {number} of {whose}")
         return await memory.forget(user or "", numbers or None)
 
-    count = with_one(Remember, load(config), forget)
+    count = with_one(Remember, load(config, only="middleware"), forget)
     click.echo(f"deleted {count} fact{'' if count == 1 else 's'}", err=True)

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,7 +14,7 @@ import click
 from pydantic import ValidationError
 
 from auwgent.cli import options
-from auwgent.cli.stores import SINCE, end_of, local, plain, with_store
+from auwgent.cli.stores import SINCE, end_of, local, of_session, plain, with_store
 from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.files import write_new
 from auwgent.render import conversation
@@ -35,7 +36,10 @@ one_id = click.argument("session_id", metavar="ID", type=options.SESSION)
     ),
 )
 def command() -> None:
-    """List, read, search, copy and delete sessions. -u names their user (default: none)."""
+    """List, read, search, copy and delete sessions. -u names their user (default: none).
+
+    ID is the id of a session, or a beginning that no other one of that user has.
+    """
 
 
 @command.command(
@@ -206,8 +210,13 @@ def fork(
 ) -> None:
     """Copy a session, or its beginning; prints the id of the copy."""
     name = copy_id or new_id()
-    with_store(config, lambda store: store.fork(user or "", session_id, name, at=at))
-    _tell(as_json, name, id=name, user_id=user or "", forked_from=session_id, forked_at=at)
+
+    async def work(store: SessionStore) -> str:
+        fork = partial(store.fork, user or "", new_id=name, at=at)
+        return (await of_session(store, user or "", session_id, fork))[0]
+
+    whole = with_store(config, work)
+    _tell(as_json, name, id=name, user_id=user or "", forked_from=whole, forked_at=at)
 
 
 @command.command("rename", epilog=options.examples("auwgent sessions rename 3f2a trip"))
@@ -218,8 +227,12 @@ def fork(
 @options.as_json
 def rename(session_id: str, new_name: str, config: Path, user: str | None, as_json: bool) -> None:
     """Give a session another id."""
-    with_store(config, lambda store: store.rename(user or "", session_id, new_name))
-    _tell(as_json, None, id=new_name, user_id=user or "", was=session_id)
+
+    async def work(store: SessionStore) -> str:
+        rename = partial(store.rename, user or "", new_id=new_name)
+        return (await of_session(store, user or "", session_id, rename))[0]
+
+    _tell(as_json, None, id=new_name, user_id=user or "", was=with_store(config, work))
 
 
 @command.command("delete", epilog=options.examples("auwgent sessions delete trip trip-2"))
@@ -230,12 +243,11 @@ def rename(session_id: str, new_name: str, config: Path, user: str | None, as_js
 def delete(session_ids: tuple[str, ...], config: Path, user: str | None, as_json: bool) -> None:
     """Delete sessions, from the disk as well."""
 
-    async def work(store: SessionStore) -> None:
-        for session_id in session_ids:
-            await store.delete(user or "", session_id)
+    async def work(store: SessionStore) -> list[str]:
+        delete = partial(store.delete, user or "")
+        return [(await of_session(store, user or "", one, delete))[0] for one in session_ids]
 
-    with_store(config, work)
-    _tell(as_json, None, deleted=session_ids)
+    _tell(as_json, None, deleted=with_store(config, work))
 
 
 @command.command(
@@ -276,7 +288,8 @@ def _with_runs(config: Path, user: str | None, session_id: str | None) -> tuple[
         wanted = session_id or await store.latest(user or "")
         if wanted is None:
             raise SessionNotFound("there is no session yet")
-        return await store.get(user or "", wanted), await store.runs(user or "", session_id=wanted)
+        whole, session = await of_session(store, user or "", wanted, partial(store.get, user or ""))
+        return session, await store.runs(user or "", session_id=whole)
 
     return with_store(config, work)
 

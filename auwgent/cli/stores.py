@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -13,12 +13,13 @@ import click
 
 from auwgent.assembly import bundled, companions
 from auwgent.config import Config, load
-from auwgent.errors import ConfigError
+from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.middleware.sessions import SQLModelSessions
 from auwgent.session import now
-from auwgent.store.base import RunInfo, parse_age
+from auwgent.store.base import RunInfo, RunStore, SessionStore, parse_age
 
 T = TypeVar("T")
+NAMED = 4  # ids that are told where several begin alike
 
 OPENING = 2.0  # seconds that a server may take to answer a command that only looks; its URL may be wrong
 
@@ -60,7 +61,7 @@ SINCE = Since()
 
 def with_store(config: Path, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
     """Do the work on the opened store of a config. Nothing of the user's is imported for it."""
-    return asyncio.run(_with_store(load(config), work))
+    return asyncio.run(_with_store(load(config, only="middleware"), work))
 
 
 async def _with_store(config: Config, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
@@ -99,6 +100,46 @@ async def _on_opened(store: Kept, work: Callable[[Kept], Awaitable[T]]) -> T:
 def with_one(kind: type[Kept], config: Config, work: Callable[[Kept], Awaitable[T]]) -> T:
     """Do the work on the first middleware of a bundled class in a config, opened, and closed afterwards."""
     return asyncio.run(_on_opened(all_of(kind, config)[0], work))
+
+
+def begins_with(kind: str, given: str, ids: Iterable[str]) -> str:
+    """Return the one id that is, or begins with, what was given; that itself where there is none.
+
+    `ConfigError` where several begin with it. `kind` is what they are ids of.
+    """
+    known = [one for one in ids if one.startswith(given)]
+    if given in known or not known:
+        return given
+    if len(known) == 1:
+        return known[0]
+    more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+    raise ConfigError(
+        f"several {kind}s begin with {given!r}: {', '.join(known[:NAMED])}{more}; give more of the id"
+    )
+
+
+async def of_session(
+    store: SessionStore, user_id: str, given: str, work: Callable[[str], Awaitable[T]]
+) -> tuple[str, T]:
+    """Do the work on the user's session of that id, or whose id begins so; gives its id and what came of it."""
+    try:
+        return given, await work(given)
+    except SessionNotFound:
+        whole = begins_with("session", given, [row.id for row in await store.list_sessions(user_id)])
+        if whole == given:
+            raise
+    return whole, await work(whole)
+
+
+async def find_run(store: RunStore, user_id: str, given: str) -> RunInfo:
+    """Return the user's run of that id, or the one whose id begins so."""
+    try:
+        return await store.run(user_id, given)
+    except SessionNotFound:
+        found = begins_with("run", given, [run.run_id for run in await store.runs(user_id)])
+        if found == given:
+            raise
+    return await store.run(user_id, found)
 
 
 def plain(row: Any) -> dict[str, Any]:

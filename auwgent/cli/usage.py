@@ -12,6 +12,7 @@ import click
 
 from auwgent.cli import options
 from auwgent.cli.stores import SINCE, with_store
+from auwgent.render.money import dollars
 from auwgent.render.terminal import one_line
 from auwgent.store.base import UsageBy, UsageRow
 
@@ -112,7 +113,7 @@ def _usd(usd: float | None, *, unpriced: int) -> str:
     """Return an amount; with a plus where calls without a known price are not in it."""
     if not usd and unpriced:
         return "?"
-    return f"{usd or 0:.4f}{'+' if unpriced else ''}"
+    return f"{dollars(usd or 0.0)}{'+' if unpriced else ''}"
 
 
 def _bar(share: float) -> str:

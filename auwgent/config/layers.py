@@ -44,6 +44,7 @@ class Layers:
 
     all: Sequence[Overrides | Part]
     beside: Mapping[str, str] = field(default_factory=dict, repr=False)  # variables of the env_file
+    only: str | None = None  # the table that is looked at; None: all of them
     merged: Mapping[str, Any] = field(default_factory=dict)
     unset: list[Finding] = field(default_factory=list)  # variables that are missing and needed
     dropped: set[Key] = field(default_factory=set)  # keys whose variables are missing, needed or not
@@ -124,7 +125,7 @@ class Layers:
 
     def _note(self, key: Key, value: Unset, in_use: Used) -> None:
         self.dropped.add(key)
-        if not in_use.needs(key):
+        if not in_use.needs(key) or self.only not in (None, key[0]):
             return
         if "" in value.names:
             message = f"`{written(key)}` holds a `${{` that does not begin a variable"

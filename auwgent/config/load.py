@@ -33,13 +33,14 @@ def load(
     profile: str | None = None,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    only: str | None = None,
 ) -> Config:
     """Return the config of a file or a dict. `overrides` are texts such as `agent.model=openai/gpt-5-mini`.
 
-    `environ` stands in for the environment, in `${NAME}` and for `AUWGENT_…`. Raises `ConfigError` with
-    everything that is wrong, in the order of the file.
+    `environ` stands in for the environment, in `${NAME}` and for `AUWGENT_…`. Who looks at one table `only` needs no
+    other one's variables. Raises `ConfigError` with everything that is wrong, in the order of the file.
     """
-    config, problems = examine(source, profile=profile, overrides=overrides, environ=environ)
+    config, problems = examine(source, profile=profile, overrides=overrides, environ=environ, only=only)
     if config is None or problems:
         raise ConfigError(problems)
     return config
@@ -51,6 +52,7 @@ def examine(
     profile: str | None = None,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    only: str | None = None,
 ) -> tuple[Config | None, list[Problem]]:
     """Return the config as `load` gives it, and what is wrong with it.
 
@@ -62,7 +64,7 @@ def examine(
     document = read(source)
     beside = values_beside(document, profile, overrides, environ)
     try:
-        config, problems = _load(document, profile, overrides, environ, beside, stored)
+        config, problems = _load(document, profile, overrides, environ, beside, stored, only)
     except RecursionError:
         raise ConfigError(
             [Problem("lists and tables are nested too deeply", source=document.source)]
@@ -77,15 +79,16 @@ def _load(
     environ: Mapping[str, str],
     beside: Mapping[str, str],
     stored: MutableMapping[str, str],
+    only: str | None,
 ) -> tuple[Config | None, list[Problem]]:
     known = Filled(dict(environ), dict(beside), stored)  # an earlier one comes first
     parts, problems = _parts(document, profile, known)
     trees = [each.tree for each in parts]
     variables = from_environment(environ, Config, trees)
     options = from_options(overrides, Config, [variables.tree, *trees])
-    layers = Layers([options, variables, *parts], beside)
+    layers = Layers([options, variables, *parts], beside, only=only)
     config, findings = _examine(layers)
-    if findings:
+    if findings or config is None:
         config = _remaining(layers, findings)
     problems += [*options.problems, *variables.problems, *layers.problems(findings)]
     for name in profile_names(document.tree):
@@ -130,7 +133,7 @@ def _remaining(layers: Layers, findings: Sequence[Finding]) -> Config | None:
     places = [finding.key for finding in findings]
     if ("imports",) in [place[:1] for place in places]:
         return None
-    rest = Layers(layers.all, layers.beside)
+    rest = Layers(layers.all, layers.beside, only=layers.only)
     rest.left_out = {place[:3] for place in places if place[:1] == ("models",) and "fallbacks" in place}
     for _ in range(ROUNDS):
         config, errors = _validated(rest)

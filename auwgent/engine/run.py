@@ -252,9 +252,10 @@ async def _complete(run: Run, root: Frame) -> AuwgentError | None:
         try:
             await asyncio.shield(saving)
         except asyncio.CancelledError:
-            cancelled = True
+            cancelled = cancelled or run.status in ("completed", "paused")
+            run.status = "cancelled" if cancelled else run.status  # for the hooks that are still to come
     unsaved = saving.result()
-    if cancelled and run.status in ("completed", "paused"):
+    if cancelled:
         if unsaved is not None:
             log.error("the session was not saved: %s", unsaved)
         raise asyncio.CancelledError

@@ -139,7 +139,9 @@ class Start:
 class Run(RunState):
     """One run. Helpers within it share this object; each agent at work has a `Frame`."""
 
-    def __init__(self, services: Services, order: Order, sink: Sink | None) -> None:
+    def __init__(
+        self, services: Services, order: Order, sink: Sink | None, cancel: Callable[[], None] = lambda: None
+    ) -> None:
         session = order.session.model_copy(deep=True) if order.session is not None else Session()
         session.id, session.user_id = order.session_id or session.id, order.user_id
         session.stack = session.stack or [services.root]
@@ -159,6 +161,7 @@ class Run(RunState):
             told_progress=self.told_progress,
             embed_model=getattr(services.embed, "model", ""),
             ask_user=self.ask_for_hook,
+            cancel=cancel,
         )
         self.services = services
         self.order = order

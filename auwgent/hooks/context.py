@@ -153,6 +153,7 @@ class RunState:
     embed_model: str = ""  # provider/model, where that is known
     ask_model: AskModel | None = None
     ask_user: AskUser | None = None
+    cancel: Callable[[], None] = lambda: None  # ends the run, from any thread
     turn_changes: list[ChangeTurn] = field(default_factory=list)  # applied to each turn before it is recorded
     argument_changes: list[ChangeArguments] = field(
         default_factory=list
@@ -389,6 +390,7 @@ NAMES: dict[str, Name] = {
     "ask": Name(lambda ctx: ctx._ask, is_reserved=False),
     "aside": Name(lambda ctx: ctx._agent.aside, is_reserved=False),
     "embeds": Name(lambda ctx: ctx._agent.embeds, is_reserved=False),
+    "cancelRun": Name(lambda ctx: ctx._run.cancel, is_reserved=False),
     "changeArguments": Name(lambda ctx: ctx._run.argument_changes.append, is_reserved=False),
     "changeRequests": Name(lambda ctx: ctx._run.request_changes.append, is_reserved=False),
     "changeWords": Name(lambda ctx: ctx._run.word_changes.append, is_reserved=False),

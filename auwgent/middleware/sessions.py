@@ -79,6 +79,7 @@ class SQLModelSessions(Sessions, InFolder):
             as_key("run id", ctx.runId),
             leg=ctx.leg,
             asked=ctx.runAsked,
+            cancel=ctx.cancelRun,
             settings=store.tables.to_json({"agent": ctx.rootAgent, **ctx.runSettings}),
         )
         try:
@@ -119,7 +120,7 @@ class SQLModelSessions(Sessions, InFolder):
             journal, hold = held
             note_progress(hold, ctx, is_over=True)
             error = None
-            if ctx.error is not None:
+            if ctx.status == "failed" and ctx.error is not None:
                 error = {"message": scrubbed(str(ctx.error)), "kind": kind_of(ctx.error)}
             try:
                 end = End(ctx.status, error, tuple(ctx.runPending))

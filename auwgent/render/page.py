@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auwgent.render.money import dollars
 from auwgent.render.run import short
 from auwgent.render.terminal import harmless
 from auwgent.session import Media, Session, Text, ToolCall, Turn, Usage, encodable
@@ -245,9 +246,7 @@ def _reader() -> MarkdownIt:
 
 
 def _usd(usd: float | None) -> str:
-    if usd is None:
-        return "no price"
-    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}" if usd >= 0.001 else f"${usd:.6f}"
+    return "no price" if usd is None else f"${dollars(usd)}"
 
 
 def _plain(value: Any) -> str:

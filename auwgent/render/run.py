@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TextIO
 
-from auwgent.errors import ConfigError
+from auwgent.errors import ConfigError, RunFailed
 from auwgent.intents import Intent
 from auwgent.render.questions import paused
 from auwgent.render.terminal import harmless, one_line, paint, wants_colour
@@ -38,7 +38,8 @@ class Outcome:
             return "paused"
         if self.error is None:
             return "completed"
-        return "cancelled" if isinstance(self.error, asyncio.CancelledError) else "failed"
+        from_elsewhere = isinstance(self.error, RunFailed) and self.error.kind == "cancelled"
+        return "cancelled" if from_elsewhere or isinstance(self.error, asyncio.CancelledError) else "failed"
 
 
 class Printer(Protocol):
@@ -87,7 +88,10 @@ class JsonLines:
         if outcome.status == "paused":
             line |= {"run_id": outcome.run_id, "calls": list(outcome.calls)}
         if outcome.status == "failed":
-            line["error"] = {"kind": type(outcome.error).__name__, "message": str(outcome.error)}
+            kind = (
+                outcome.error.kind if isinstance(outcome.error, RunFailed) else type(outcome.error).__name__
+            )
+            line["error"] = {"kind": kind, "message": str(outcome.error)}
         if isinstance(outcome.error, ConfigError):
             line["error"]["problems"] = [str(problem) for problem in outcome.error.problems]
         self._print(line)

@@ -196,6 +196,12 @@ class RunStore(SessionStore, Protocol):
         which). The same answer again changes nothing.
         """
 
+    async def cancel(self, user_id: str, run_id: str) -> None:
+        """Have a run ended that is not over. Who carries it out hears of it, and ends it as `cancelled`.
+
+        One that nobody carries out, paused or interrupted, is `cancelled` at once, and its open calls have results.
+        """
+
 
 def is_store(instance: object) -> TypeGuard[SessionStore]:
     """Whether an object has all verbs of a store, and not only every name that it is asked for, as a mock has."""

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,6 +41,10 @@ class Beating(Protocol):
     @property
     def run_key(self) -> tuple[str, str]:
         """What names the run: its user and its id."""
+
+    @property
+    def cancel(self) -> Callable[[], None]:
+        """What ends it, from any thread."""
 
 
 class Heart:
@@ -79,6 +84,13 @@ class Heart:
             self._dropped.discard(run.run_key)
             self._runs[run.run_key] = weakref.ref(run)
             self._start()
+
+    def cancels(self, keys: Iterable[tuple[str, str]]) -> None:
+        """End those of these runs that this process has in its hands."""
+        with self._guard:
+            runs = [run for key in keys if (known := self._runs.get(key)) and (run := known())]
+        for run in runs:
+            run.cancel()
 
     def stops_for(self, run: Beating) -> None:
         """The run ended."""
@@ -143,14 +155,16 @@ class Heart:
             self._dropped.update(key for key, run in self._runs.items() if run() is None)
             dropped = list(self._dropped)
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> list[tuple[str, str]]:
             self._move(connection)
             if dropped:
                 who = {"of_worker": self._worker, "time": micros(now())}
                 rows = [{**who, "of_user": user_id, "run_id": run_id} for user_id, run_id in dropped]
                 connection.execute(sql.RUN_DROPPED, rows)
+            found = connection.execute(sql.UNWANTED, {"of_worker": self._worker})
+            return [(user_id, run_id) for user_id, run_id in found]
 
-        self._database.write(work, patience=PATIENCE)
+        self.cancels(self._database.write(work, patience=PATIENCE))
         with self._guard:
             self._beat_at = time.monotonic()
             self._dropped.difference_update(dropped)

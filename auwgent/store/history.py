@@ -218,8 +218,7 @@ def copy(connection: Connection, session_no: int, new_id: str, at: str | None = 
     )
     names = ["session_no", "run_no", "run_id", *(column.name for column in rest)]
     connection.execute(insert(turns).from_select(names, history))
-    if connection.execute(sql.PAUSED, {"of_session": session_no}).first():
-        close_calls(connection, copy_no, None, skipped_result)  # only the original can be answered
+    close_calls(connection, copy_no, None, skipped_result)  # only the original goes on with them
     return copy_no
 
 
@@ -230,9 +229,14 @@ def read(connection: Connection, user_id: str, session_id: str) -> Session:
     session = session_of(user_id, session_id, (row.system_prompt, row.stack), history)
     last = connection.execute(sql.STATUS, {"user_id": user_id, "session_id": session_id}).one_or_none()
 
+    begun: set[str] | None = None
+
     def missing(turn: Turn, call: ToolCall) -> Turn | None:
-        if last is None or last.status != "paused":
-            return unknown_result(turn, call)  # it was interrupted
+        nonlocal begun
+        if last is None or last.status != "paused":  # it was interrupted
+            if begun is None:
+                begun = {one.call_id for one in connection.execute(sql.OPEN_CALLS, {"of_session": row.no})}
+            return (unknown_result if call.id in begun else skipped_result)(turn, call)
         return denied_result(turn, call) if is_late(last) else None
 
     session.turns = paired(session.turns, missing, where_said=True)

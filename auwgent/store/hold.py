@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ class Hold:
     attempt: int = 0
     leg: int = 1  # which it wants to begin, or to go on with
     asked: str | None = None
+    cancel: Callable[[], None] = lambda: None  # ends the run, from any thread
     settings: str | None = None  # JSON: what its row says of how it was asked for
     usage: Usage | None = None  # what it has used so far
     told: Usage | None = None  # what its row says of that

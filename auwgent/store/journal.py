@@ -28,6 +28,7 @@ from auwgent.store.heart import BeatWatch, Heart
 from auwgent.store.history import copy, opening, session_of
 from auwgent.store.hold import End, Hold, Interrupted, Mark, Resumed, Stored
 from auwgent.store.tables import COUNTS, check_ids, micros, seated, to_json, turn_row
+from auwgent.store.unheld import cancel, want_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,16 @@ class Journal:
         count, priced, *counts, estimated = row
         used = Usage.summed(dict(zip(COUNTS, counts, strict=True)), estimated=bool(estimated))
         return UsageRow(hold.session_id, count, count - priced, used)
+
+    def cancel(self, user_id: str, run_id: str) -> None:
+        """Have a run ended. One of this process hears of it at once, one that nobody carries out is over then."""
+
+        def work(connection: Connection) -> None:
+            want_ended(connection, user_id, run_id)
+            cancel(connection, user_id, run_id, self._lives)
+
+        self.database.write(work)
+        self._heart.cancels([(user_id, run_id)])
 
     def close(self) -> None:
         """Stop showing that this process is alive. Not in a job: a last sign of life may be one."""

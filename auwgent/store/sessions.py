@@ -261,6 +261,12 @@ class Sessions(RunStore):
         await self._write(work)
         await self.companions.copied(user_id, session_id, new_id)
 
+    async def cancel(self, user_id: str, run_id: str) -> None:
+        await self.run(user_id, run_id)
+        journal = await self.journal()
+        await journal.database.run(journal.cancel, user_id, run_id)
+        await self._bury()
+
     async def rename(self, user_id: str, session_id: str, new_id: str) -> None:
         await self._bury()
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     cast,
     delete,
     exists,
@@ -65,10 +66,12 @@ SUSPECTS = (
     .join_from(runs, workers, workers.c.no == runs.c.worker, isouter=True)
     .where(UNDER_WAY, runs.c.worker.is_not(None), or_(workers.c.no.is_(None), SILENT))
 )
+# What somebody wanted to end anyway does not go on.
+DIED = case((runs.c.cancel_at.is_not(None), "cancelled"), else_="interrupted")
 ITS_RUNS_DIED = (
     update(runs)
     .where(UNDER_WAY, runs.c.worker == bindparam("of_worker"))
-    .values(status="interrupted", ended_at=bindparam("time"))
+    .values(status=DIED, ended_at=bindparam("time"))
 )
 RUN_DROPPED = (
     update(runs)
@@ -78,7 +81,12 @@ RUN_DROPPED = (
         runs.c.worker == bindparam("of_worker"),
         runs.c.status.in_(LIVING),
     )
-    .values(status="interrupted", ended_at=bindparam("time"))
+    .values(status=DIED, ended_at=bindparam("time"))
+)
+
+# Those of a process that somebody wants to end.
+UNWANTED = select(runs.c.user_id, runs.c.id).where(
+    UNDER_WAY, runs.c.worker == bindparam("of_worker"), runs.c.cancel_at.is_not(None)
 )
 
 
@@ -140,7 +148,7 @@ RUN_STARTS = (
 RUN_DIED = (
     update(runs)
     .where(runs.c.no == bindparam("of_run"), runs.c.status.in_(LIVING))
-    .values(status="interrupted", ended_at=bindparam("time"))
+    .values(status=DIED, ended_at=bindparam("time"))
 )
 TAKE = (
     update(sessions)
@@ -221,6 +229,29 @@ PAUSED = (
     select(runs)
     .join_from(sessions, runs, runs.c.no == sessions.c.run_no)
     .where(sessions.c.no == bindparam("of_session"), runs.c.status == "paused")
+)
+
+RUN_UNWANTED = (
+    update(runs)
+    .where(
+        runs.c.user_id == bindparam("of_user"),
+        runs.c.id == bindparam("run_id"),
+        runs.c.status.in_((*HOLDING, "interrupted")),
+    )
+    .values(cancel_at=func.coalesce(runs.c.cancel_at, bindparam("time")))
+)
+# One that nobody carries out. Who comes back late to it finds another attempt, and writes nothing.
+RUN_CANCELLED = (
+    update(runs)
+    .where(runs.c.no == bindparam("of_run"))
+    .values(
+        status="cancelled",
+        attempt=runs.c.attempt + 1,
+        ended_at=bindparam("time"),
+        pending=None,
+        answers=None,
+        progress=None,
+    )
 )
 
 

@@ -30,7 +30,7 @@ GOOD = json.dumps({"title": "T", "score": 3})
 COST = {"input": 1_000_000.0, "output": 0.0}
 
 
-def config(output: Any, *replies: Any, store: str | None = None, **more: Any) -> dict[str, Any]:
+def config(output: Any, *replies: Any, store: str | None = None, **more: Any) -> Any:
     """A config on the scripted model, with a store where a URL is given."""
     model = {"use": "scripted/main", "retries": 0, "price": COST, "params": {"replies": list(replies)}}
     agent = {"model": "main"} | ({} if output is None else {"output": output}) | more.pop("agent", {})
@@ -110,15 +110,13 @@ async def test_a_helper_that_has_the_word_gives_its_own_output() -> None:
     clerk = {"description": "Reports", "model": "clerk", "output": Report, "handoff": "user"}
     models = {"clerk": {"use": "scripted/clerk", "params": {"replies": [GOOD]}}}
     model = {"use": "scripted/main", "params": {"replies": [asks_helper("Clerk")]}}
-    agent = auwgent(
-        {
-            "middleware": [],
-            "agent": {"name": "Main", "model": "main", "helpers": ["Clerk"]},
-            "helpers": {"Clerk": clerk},
-            "models": {**models, "main": model},
-        }
-    )
-    session = await agent.run("Hi")
+    given: Any = {
+        "middleware": [],
+        "agent": {"name": "Main", "model": "main", "helpers": ["Clerk"]},
+        "helpers": {"Clerk": clerk},
+        "models": {**models, "main": model},
+    }
+    session = await auwgent(given).run("Hi")
     assert session.stack in (["Main"], ["Main", "Clerk"])
     assert session.output in (None, Report(title="T", score=3))
 
@@ -172,7 +170,7 @@ def test_ctrl_c_in_a_notebook_ends_the_run_and_saves_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'sessions.db'}"
     slow = {"use": "scripted/main", "params": {"replies": [{"text": "never", "delay": 60}]}}
     store = {"use": "auwgent.middleware.SQLModelSessions", "url": url}
-    given = {"middleware": [store], "agent": {"model": "main"}, "models": {"main": slow}}
+    given: Any = {"middleware": [store], "agent": {"model": "main"}, "models": {"main": slow}}
     ended = subprocess.run(
         [sys.executable, "-c", INTERRUPTED.replace("{config}", repr(given))],
         capture_output=True,
@@ -182,6 +180,7 @@ def test_ctrl_c_in_a_notebook_ends_the_run_and_saves_it(tmp_path: Path) -> None:
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr
-    stored = auwgent({**given, "models": {"main": {"use": "scripted/echo"}}}).run_sync("and", session_id="s")
+    given |= {"models": {"main": {"use": "scripted/echo"}}}
+    stored = auwgent(given).run_sync("and", session_id="s")
     assert isinstance(stored, Session)
     assert [turn.text for turn in stored.turns if turn.role == "user"] == ["Hi", "and"]

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from auwgent.cli.chat.markdown import GrowingText
 from auwgent.intents import ANSWERS, Intent
+from auwgent.render.money import dollars
 from auwgent.render.run import Outcome, Teller
 from auwgent.render.terminal import harmless
 from auwgent.session import Usage
@@ -69,5 +70,5 @@ def spent(usage: Usage) -> str:
     if usage.estimated:
         told = f"about {told}"
     if usage.usd:
-        told += f", ${usage.usd:.4f}" if usage.usd >= 0.0001 else ", less than $0.0001"
+        told += f", ${dollars(usage.usd)}"
     return told
