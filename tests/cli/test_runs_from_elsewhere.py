@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -115,18 +113,6 @@ def test_a_run_of_another_process_is_followed(shop: Command) -> None:
         *("model_call", "response_text"),
     ]
     assert (lines[-1]["status"], lines[-1]["text"]) == ("completed", "It is paid.")
-
-
-def test_who_stops_looking_on_does_not_stop_the_run(shop: Command) -> None:
-    process = shop.start("run", "-q", "-s", "s", "Please pay")
-    run_id = until(shop, "running")
-    following = shop.start("runs", "follow", run_id, stdout=subprocess.PIPE, text=True)
-    assert following.stdout.readline() == "One moment.\n"
-    following.send_signal(signal.SIGINT)
-    assert following.wait(30) == 130
-    following.stdout.close()
-    (shop.folder / "go").touch()
-    assert process.wait(30) == 0
 
 
 def test_the_last_run_of_a_session_is_tried_again(shop: Command) -> None:
