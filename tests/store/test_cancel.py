@@ -17,7 +17,6 @@ from tests.support.bench import asks_helper
 from tests.support.processes import forked
 
 Ends: TypeAlias = "Connection[str, str]"
-LONG = 3.0  # seconds; longer than a cancel takes
 CALLS = {"tool_calls": [{"name": "work"}, {"name": "work", "args": {"again": True}}]}
 
 
@@ -36,7 +35,7 @@ class Slow:
     async def _wait(self, hook: str) -> None:
         if hook == self.hook:
             self.ends.send("there")
-            await asyncio.sleep(60 if hook == "onLLMStart" else 2.0)
+            await asyncio.sleep(60 if hook == "onLLMStart" else 8.0)
 
 
 def config(url: str, moment: str, ends: Ends) -> Any:
@@ -49,7 +48,7 @@ def config(url: str, moment: str, ends: Ends) -> Any:
     def threaded(again: bool = False) -> str:
         """Works in a thread."""
         ends.send("there")
-        time.sleep(LONG)
+        ends.poll(60)  # nothing can end it
         return "done"
 
     threaded.__name__ = "work"
@@ -132,11 +131,12 @@ async def test_a_run_is_cancelled_from_another_process(url: str, moment: str, en
         ) as other:
             began = time.monotonic()
             await other.cancel("r1")
+            ours.send("go")
             assert other.store is not None
             assert await status(other, "r1") == "cancelled"
             assert await asyncio.to_thread(ours.poll, 60)
             assert ours.recv() == "cancelled: cancelled"
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 30
             session = await other.store.get("", "s")
             results = [(turn.name, turn.outcome) for turn in session.turns if turn.role == "tool"]
             assert results == MOMENTS[moment]
@@ -152,7 +152,7 @@ async def test_a_run_is_cancelled_from_another_process(url: str, moment: str, en
 
 
 async def test_a_model_call_and_a_helper_of_this_process_are_cancelled_at_once(url: str) -> None:
-    slow = {"text": "One two three four", "pause": 5.0}
+    slow = {"text": "One two three four", "pause": 30.0}
     models = {
         "main": {"use": "scripted/main", "params": {"replies": [asks_helper("Clerk")]}},
         "slow": {"use": "scripted/slow", "params": {"replies": [slow], "chunk": 4}},
@@ -171,8 +171,8 @@ async def test_a_model_call_and_a_helper_of_this_process_are_cancelled_at_once(u
 
             reading = asyncio.create_task(read_until_it_speaks(stream, agent))
             with pytest.raises(RunFailed, match="was cancelled"):
-                await asyncio.wait_for(reading, 20)
-            assert time.monotonic() - began < 4
+                await asyncio.wait_for(reading, 40)
+            assert time.monotonic() - began < 20
             assert agent.store is not None
             stored = await agent.store.get("", f"s{number}")
             assert stored.status == "cancelled"
@@ -181,7 +181,7 @@ async def test_a_model_call_and_a_helper_of_this_process_are_cancelled_at_once(u
 
 
 async def test_a_run_that_waits_for_its_session_is_cancelled_and_the_others_go_on(url: str) -> None:
-    replies = [{"text": "Slow.", "delay": 5.0}]
+    replies = [{"text": "Slow.", "delay": 10.0}]
     given: Any = {
         "agent": {"model": "main"},
         "models": {"main": {"use": "scripted/main", "params": {"replies": replies, "repeat": True}}},
