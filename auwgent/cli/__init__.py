@@ -13,6 +13,7 @@ from typing import NamedTuple
 import click
 from click.shell_completion import CompletionItem, shell_complete
 
+from auwgent import __version__
 from auwgent.cli.options import COMPLETE, examples
 from auwgent.errors import AuwgentError, ConfigError
 from auwgent.imports import late
@@ -102,7 +103,7 @@ MORE = "auwgent COMMAND --help tells more of each. Set AUWGENT_DEBUG=1 to see th
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"{EXAMPLES}\n\n{MORE}",
 )
-@click.version_option(package_name="auwgent", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def group() -> None:
     """Run agents that are declared in a TOML file, on any model provider."""
 

@@ -121,6 +121,8 @@ PROVIDERS: Mapping[str, Provider] = {
             ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
             path="/v1beta",
             exact=True,
+            speaks="gemini",
+            home="https://generativelanguage.googleapis.com",
             urls="none",
             references=False,
             native_output="alone",

@@ -3,11 +3,12 @@
 import asyncio
 import io
 import re
+import time
 
 import pytest
 from rich.console import Console
 
-from auwgent.cli.chat.markdown import REDRAW, GrowingText, rendered
+from auwgent.cli.chat.markdown import REDRAW, GrowingText, rendered, seen
 
 ANSWER = """\
 # Cats
@@ -87,6 +88,29 @@ async def test_what_is_on_the_screen_at_last_is_the_whole_answer_once(size: int)
         whole.print("".join(part.text for part in line), markup=False, highlight=False)
     wanted = "\n".join(screen(written(whole)))
     assert re.sub(r"\n+", "\n", shown).strip() == re.sub(r"\n+", "\n", wanted).strip()
+
+
+def test_of_a_long_code_block_only_the_end_is_drawn() -> None:
+    code = [f"x = {number}" for number in range(500)]
+    on, whole = console(), "\n".join(["```python", *code])
+    shown = rendered(on, seen(whole, 38))
+    assert len(shown) < 45
+    assert ["".join(part.text for part in line) for line in shown[-38:]] == [
+        "".join(part.text for part in line) for line in rendered(on, whole)[-38:]
+    ]
+    assert seen("plain\n" * 500, 38) == "plain\n" * 500
+
+
+async def test_a_long_code_block_does_not_hold_up_its_own_model() -> None:
+    code = "```python\n" + 'print("a line of code", 1 + 1)  # as it comes\n' * 450
+    stream = GrowingText(console())
+    began = time.thread_time()
+    for start in range(0, len(code), 40):  # 20,000 characters, as fast as they can be taken
+        stream.add(code[start : start + 40])
+        await asyncio.sleep(0.002)
+    drawing = time.thread_time() - began
+    stream.end()
+    assert drawing < 1.5, "it was 6 seconds where each drawing renders the whole block"
 
 
 async def test_html_is_text_and_a_link_shows_where_it_leads() -> None:

@@ -284,3 +284,183 @@ ANTHROPIC: dict[str, tuple[list[Step], Any]] = {
     "nested beyond all": (stream('data: {"type": ' + "[" * 50_000 + "]" * 50_000 + "}\n\n"), "protocol"),
     "a redirect": ([whole("", status=307, Location="http://127.0.0.1:9/else")], "protocol"),
 }
+
+
+# Gemini's
+
+COUNTED = {"promptTokenCount": 11, "candidatesTokenCount": 7, "totalTokenCount": 18}
+
+
+def gemini(*parts: Any, end: Any = "STOP", usage: Any = COUNTED, **more: Any) -> dict[str, Any]:
+    """One event, or a whole."""
+    candidate = {"index": 0, "content": {"role": "model", "parts": list(parts)}} | (
+        {"finishReason": end} if end else {}
+    )
+    return {"candidates": [candidate], **({"usageMetadata": usage} if usage else {}), **more}
+
+
+def at_once(*parts: Any, **more: Any) -> list[Step]:
+    return [whole(json.dumps(gemini(*parts, **more)))]
+
+
+HEL, LO = gemini({"text": "Hel"}, end=None), gemini({"text": "lo"})
+GREETING = "".join(map(line, (HEL, LO)))
+WEATHER_CALL = {"functionCall": {"name": "get_weather", "args": {"city": "Oslo"}}}
+THINKS = {"text": "Six times seven.", "thought": True}
+EXHAUSTED = {"error": {"code": 429, "message": "free-models", "status": "RESOURCE_EXHAUSTED"}}
+
+GEMINI: dict[str, tuple[list[Step], Any]] = {
+    "nothing odd": (stream(HEL, LO), Hello),
+    "comments": (stream(": ping\n\n", HEL, ": x\n\n", LO), Hello),
+    "a byte order mark": (stream(b"\xef\xbb\xbf" + GREETING.encode()), Hello),
+    "CR LF": (stream(GREETING.replace("\n", "\r\n").encode()), Hello),
+    "a byte at a time": (stream(*(bytes([byte]) for byte in GREETING.encode())), Hello),
+    "no blank line at the end": (stream(GREETING.rstrip().encode()), Hello),
+    "two parts": (stream(gemini({"text": "Hel"}, {"text": "lo"})), Hello),
+    "an end of its own": (stream(gemini({"text": "Hello"}, end=None), gemini()), Hello),
+    "an end without a content": (
+        stream(
+            gemini({"text": "Hello"}, end=None),
+            {"candidates": [{"finishReason": "STOP"}], "usageMetadata": COUNTED},
+        ),
+        Hello,
+    ),
+    "an empty text at the end": (stream(gemini({"text": "Hello"}, end=None), gemini({"text": ""})), Hello),
+    "a whole": (at_once({"text": "Hello"}), Hello),
+    "a whole, called a stream": (
+        [whole(json.dumps(gemini({"text": "Hello"})), content_type="text/event-stream")],
+        Hello,
+    ),
+    "a list of events": ([whole(json.dumps([HEL, LO]))], Hello),
+    "usage in the last event alone": (stream(gemini({"text": "Hel"}, end=None, usage=None), LO), Hello),
+    "usage with a cache": (
+        stream(HEL, gemini({"text": "lo"}, usage={**COUNTED, "cachedContentTokenCount": 5})),
+        Hello,
+    ),
+    "usage with thoughts": (
+        stream(
+            HEL, gemini({"text": "lo"}, usage={**COUNTED, "thoughtsTokenCount": 30, "totalTokenCount": 48})
+        ),
+        ("Hello", [], (11, 37), "stop"),
+    ),
+    "usage with thoughts counted in": (
+        stream(HEL, gemini({"text": "lo"}, usage={**COUNTED, "thoughtsTokenCount": 3})),
+        Hello,
+    ),
+    "usage of what tools read": (
+        stream(
+            HEL,
+            gemini({"text": "lo"}, usage={**COUNTED, "toolUsePromptTokenCount": 9, "totalTokenCount": 27}),
+        ),
+        ("Hello", [], (20, 7), "stop"),
+    ),
+    "no usage": (stream(gemini({"text": "Hello"}, usage=None)), Counted),
+    "a call": (stream(gemini(WEATHER_CALL)), Called),
+    "a call, then the end": (stream(gemini(WEATHER_CALL, end=None), gemini({"text": ""})), Called),
+    "a call of nothing": (
+        stream(gemini({"functionCall": {"name": "get_weather"}})),
+        ("", ["{}"], (11, 7), "tool_calls"),
+    ),
+    "a call with an id and a signature": (
+        stream(
+            gemini(
+                {"functionCall": {**WEATHER_CALL["functionCall"], "id": "f1"}, "thoughtSignature": "sig=="}
+            )
+        ),
+        Called,
+    ),
+    "text and calls": (
+        stream(gemini({"text": "Hello"}, end=None), gemini(WEATHER_CALL, WEATHER_CALL)),
+        ("Hello", [OSLO, OSLO], (11, 7), "tool_calls"),
+    ),
+    "calls in two events": (
+        stream(gemini(WEATHER_CALL, end=None), gemini(WEATHER_CALL)),
+        ("", [OSLO, OSLO], (11, 7), "tool_calls"),
+    ),
+    "a whole with calls": (
+        at_once({"text": "Hello"}, WEATHER_CALL),
+        ("Hello", [OSLO], (11, 7), "tool_calls"),
+    ),
+    "thoughts": (stream(gemini(THINKS, end=None), LO | gemini({"text": "Hello"})), Hello),
+    "thoughts with a signature": (
+        stream(gemini({**THINKS, "thoughtSignature": "s"}, end=None), gemini({"text": "Hello"})),
+        Hello,
+    ),
+    "a signature beside the text": (stream(gemini({"text": "Hello", "thoughtSignature": "s"})), Hello),
+    "a whole with thoughts": (at_once(THINKS, {"text": "Hello"}), Hello),
+    "parts of other kinds": (
+        stream(
+            gemini(
+                {"executableCode": {"code": "1"}},
+                {"text": "Hello"},
+                {"inlineData": {"mimeType": "image/png", "data": "aa"}},
+            )
+        ),
+        Hello,
+    ),
+    "two candidates": (
+        stream(
+            {
+                **gemini({"text": "Hello"}),
+                "candidates": [
+                    *gemini({"text": "Hello"})["candidates"],
+                    {"index": 1, "content": {"parts": [{"text": "No"}]}},
+                ],
+            }
+        ),
+        Hello,
+    ),
+    "cut at the limit": (
+        stream(gemini({"text": "Hello"}, end="MAX_TOKENS")),
+        ("Hello", [], (11, 7), "length"),
+    ),
+    "filtered": (stream(HEL, gemini({"text": "lo"}, end="SAFETY")), ("Hello", [], (11, 7), "filtered")),
+    "filtered at once": (at_once({"text": "Hello"}, end="RECITATION"), ("Hello", [], (11, 7), "filtered")),
+    "an end of another kind": (stream(gemini({"text": "Hello"}, end="NEWS")), Hello),
+    "a prompt that is blocked": (
+        stream(
+            {
+                "promptFeedback": {"blockReason": "SAFETY"},
+                "usageMetadata": {"promptTokenCount": 11, "totalTokenCount": 11},
+            }
+        ),
+        ("", [], (11, 0), "filtered"),
+    ),
+    "broken behind the end": (stream(HEL, LO, end="reset"), Hello),
+    # failures
+    "a call it could not read": (stream(gemini(end="MALFORMED_FUNCTION_CALL")), "broken_stream"),
+    "an error in a 200": ([whole(json.dumps(EXHAUSTED))], "rate_limit"),
+    "an error as the first event": (stream(EXHAUSTED), "rate_limit"),
+    "an error in the middle": (stream(HEL, EXHAUSTED), "broken_stream"),
+    "an error in a list": ([whole(json.dumps([EXHAUSTED]), status=429)], "rate_limit"),
+    "a refused key": (
+        [
+            whole(
+                json.dumps(
+                    {
+                        "error": {
+                            "code": 400,
+                            "message": "API key not valid. free-models",
+                            "status": "INVALID_ARGUMENT",
+                        }
+                    }
+                ),
+                status=400,
+            )
+        ],
+        "auth",
+    ),
+    "broken off": (stream(HEL), "broken_stream"),
+    "cut in an event": (stream(HEL, 'data: {"candid'), "broken_stream"),
+    "a connection that breaks": (stream(HEL, end="reset"), "broken_stream"),
+    "nothing": (stream(), "protocol"),
+    "an empty body": ([whole("")], "protocol"),
+    "a page": ([whole("<html><body>Log in</body></html>", content_type="text/html")], "protocol"),
+    "JSON of another kind": ([whole("7")], "protocol"),
+    "another format": ([whole(json.dumps({"choices": []}))], "protocol"),
+    "nested beyond all": (
+        stream('data: {"candidates": ' + "[" * 50_000 + "]" * 50_000 + "}\n\n"),
+        "protocol",
+    ),
+    "a redirect": ([whole("", status=307, Location="http://127.0.0.1:9/else")], "protocol"),
+}

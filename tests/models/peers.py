@@ -108,6 +108,7 @@ def _direct(model: str, **cells: str) -> Peer:
 DIRECT = (
     _direct("openai/gpt-4o-mini", reasoning=SILENT),
     _direct("anthropic/claude-sonnet-4-5", structured_output=OWN_TOOL, output_beside_tools=OWN_TOOL),
+    _direct("gemini/gemini-2.5-flash", streamed_tools=WHOLE_CALLS, output_beside_tools=OWN_TOOL),
     *(
         _direct(model, output_beside_tools=OWN_TOOL, **cells)
         for model, cells in (
@@ -136,7 +137,11 @@ DIRECT = (
     ),
 )
 PEERS = (*LITELLM, *DIRECT)
-ADAPTED = {"gemini": camel_case, "bedrock/converse": without_cache_points}  # for aimock
+ADAPTED = {
+    "gemini": camel_case,
+    "gemini direct": camel_case,
+    "bedrock/converse": without_cache_points,
+}  # for aimock
 
 
 @asynccontextmanager

@@ -191,6 +191,12 @@ def test_no_key_is_shown() -> None:
 CLAUDE = "anthropic/claude-sonnet-4-5"
 
 
+def taken_in_auto() -> set[str]:
+    """The providers that are asked directly with no more than an address."""
+    models = ((name, f"{name}/gemini-2.5-flash") for name in PROVIDERS)
+    return {name for name, use in models if way(use, "auto", base_url="https://x.example") == "direct"}
+
+
 def way(name: str, via: str, **settings: Any) -> str:
     """The class that a model of this spec is asked through."""
     own = ModelSpec(name=name, via=via, **{"api_key": "sk-x", **settings})
@@ -209,8 +215,7 @@ def test_auto_is_direct_where_litellm_speaks_the_same_format(peer: Peer) -> None
 
 def test_auto_is_direct_only_where_the_matrix_has_shown_it() -> None:
     shown = {peer.model.partition("/")[0] for peer in DIRECT}
-    taken = {name for name in PROVIDERS if way(f"{name}/m", "auto", base_url="https://x.example") == "direct"}
-    assert taken <= shown
+    assert taken_in_auto() <= shown
 
 
 @pytest.mark.parametrize(
@@ -220,6 +225,12 @@ def test_auto_is_direct_only_where_the_matrix_has_shown_it() -> None:
         (CLAUDE, {"params": {"reasoning_effort": "low"}}, "'reasoning_effort', which LiteLLM alone"),
         (CLAUDE, {"params": {"thinking": {"type": "adaptive"}}}, "'thinking', which LiteLLM alone"),
         (CLAUDE, {"api_key": "sk-ant-oat01-x"}, "token of a subscription"),
+        (
+            "gemini/gemini-2.5-flash",
+            {"params": {"reasoning_effort": "low"}},
+            "'reasoning_effort', which LiteLLM",
+        ),
+        ("gemini/gemma-3-27b-it", {}, "LiteLLM alone knows what gemma-3-27b-it takes"),
         ("bedrock/converse/claude", {}, "does not speak"),
         ("openai/responses/gpt-5", {}, "Responses API"),
         ("hosted_vllm/qwen3", {}, "needs a base_url"),
@@ -244,8 +255,7 @@ def test_a_claude_is_asked_directly(params: dict[str, Any]) -> None:
 def test_the_docs_list_what_goes_where() -> None:
     docs = (Path(__file__).parents[2] / "docs" / "providers.md").read_text(encoding="utf-8")
     row = next(line for line in docs.splitlines() if line.startswith("| our own client |"))
-    taken = {name for name in PROVIDERS if way(f"{name}/m", "auto", base_url="https://x.example") == "direct"}
-    assert set(re.findall(r"`(\w+)/`", row)) == taken
+    assert set(re.findall(r"`(\w+)/`", row)) == taken_in_auto()
 
 
 def test_via_means_nothing_in_this_process() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from auwgent.errors import ConfigError, ProviderError
 from auwgent.models.base import ModelSpec, ReasoningPiece, TextPiece
 from auwgent.models.direct import DirectModel
 from auwgent.models.events import Events
-from auwgent.models.formats import anthropic, chat
+from auwgent.models.formats import anthropic, chat, gemini
 from auwgent.models.http import proxy_for
 from auwgent.models.litellm import preload
 from auwgent.models.providers import PROVIDERS
@@ -171,15 +170,27 @@ def test_anthropics_address_may_be_in_the_environment_or_end_in_v1() -> None:
     assert anthropic.url(spec, {}) == "https://api.anthropic.com/v1/messages"
     assert anthropic.url(spec, {"ANTHROPIC_BASE_URL": "http://x/y"}) == "http://x/y/v1/messages"
     for base_url in ("http://x/y", "http://x/y/", "http://x/y/v1", "http://x/y/v1/messages"):
-        assert anthropic.url(replace(spec, base_url=base_url), {}) == "http://x/y/v1/messages"
+        assert anthropic.url(spec.changed(base_url=base_url), {}) == "http://x/y/v1/messages"
 
 
 def test_anthropics_token_of_the_environment_stands_for_a_key() -> None:
     spec, environ = ModelSpec(name="anthropic/m"), {"ANTHROPIC_AUTH_TOKEN": "t-1"}
     assert anthropic.headers(spec, "", environ)["Authorization"] == "Bearer t-1"
-    keyed = anthropic.headers(replace(spec, api_key="k-1"), "", environ)
+    keyed = anthropic.headers(spec.changed(api_key="k-1"), "", environ)
     assert keyed["x-api-key"] == "k-1"
     assert "Authorization" not in keyed
+
+
+def test_geminis_address_holds_the_model_and_the_version() -> None:
+    spec, home = ModelSpec(name="gemini/gemini-2.5-flash"), "https://generativelanguage.googleapis.com"
+    assert gemini.url(spec, {}) == f"{home}/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
+    newer = spec.changed(name="gemini/gemini-3-pro-preview")
+    assert (
+        gemini.url(newer, {}, streams=False) == f"{home}/v1alpha/models/gemini-3-pro-preview:generateContent"
+    )
+    for base_url in ("http://x", "http://x/", "http://x/v1beta"):
+        own = gemini.url(spec.changed(base_url=base_url), {}, streams=False)
+        assert own == "http://x/v1beta/models/gemini-2.5-flash:generateContent"
 
 
 def test_the_environment_names_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

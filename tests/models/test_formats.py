@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,8 +13,8 @@ from auwgent.models.base import ModelRequest, ModelSpec, ReasoningPiece, Route, 
 from auwgent.models.direct import DirectModel
 from auwgent.models.litellm import LiteLLMModel
 from auwgent.session import Media, Part, Text, ToolCall, Turn
-from tests.models.asking import WEATHER, asked, hear, user
-from tests.models.formats import ANTHROPIC
+from tests.models.asking import REPORT, WEATHER, asked, hear, user
+from tests.models.formats import ANTHROPIC, GEMINI
 from tests.support.raw_server import Received, Step, raw_server, whole
 
 pytestmark = [
@@ -24,6 +24,7 @@ pytestmark = [
 ]
 
 CLAUDE = "anthropic/claude-sonnet-4-5"
+FLASH, GEMINI_3 = "gemini/gemini-2.5-flash", "gemini/gemini-3-pro-preview"
 KEY = "k-test-canary-key"
 
 
@@ -35,7 +36,7 @@ async def sent(model: Way, spec: ModelSpec, request: ModelRequest) -> Received:
     refusal: list[Step] = [whole(json.dumps({"error": {"message": "no", "type": "t"}}), status=400)]
     async with raw_server(refusal) as server:
         with pytest.raises(ProviderError):
-            await hear(model(replace(spec, base_url=server.url)), request)
+            await hear(model(spec.changed(base_url=server.url)), request)
         [received] = server.requests
         return received
 
@@ -179,6 +180,33 @@ CLAUDES_PARAMS: dict[str, dict[str, Any]] = {
     "more headers": {"extra_headers": {"anthropic-beta": "interleaved-thinking-2025-05-14"}},
 }
 
+GEMINIS_PARAMS: dict[str, dict[str, Any]] = {
+    "sampling": {"temperature": 0.5, "top_p": 0.9, "top_k": 5, "seed": 3},
+    "a stop": {"stop": "END"},
+    "two stops": {"stop": ["A", "B"], "max_tokens": 5},
+    "the limit by its new name": {"max_completion_tokens": 77},
+    "the limit by Gemini's name": {"max_output_tokens": 77},
+    "thinking by Gemini's name": {"thinkingConfig": {"includeThoughts": True}},
+    "safety": {"safety_settings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]},
+    "what nobody knows": {"foo": {"bar": 1}},
+    "more of the body": {"extra_body": {"foo": 2}},
+}
+GEMINIS_DATA = {
+    "thoughts": {"reasoning_content": "Hm."},
+    "blocks of thoughts": {"thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "s"}]},
+}
+
+
+def geminis(model: str) -> Iterator[Any]:
+    yield from cases(model, GEMINIS_DATA, GEMINIS_PARAMS)
+    call = said("", "call_1__thought__sig==", "call_2", model=model)
+    results = [result("call_1__thought__sig==", text='{"degrees": 21}'), result("call_2", text="[1]")]
+    signed = asked(user("Hi"), call, *results, tools=[WEATHER])
+    yield pytest.param(Case(model, signed, {}), "a signature", id=f"{model}-a signature")
+    shape = asked(user("Hi"), output=REPORT)
+    yield pytest.param(Case(model, shape, {}), "a shape", id=f"{model}-a shape")
+
+
 # Where the routes differ, and why it shall stay so: the places in the body, `only` where one alone has them.
 DIFFERENCES: dict[tuple[str, str], tuple[str, list[str]]] = {
     (CLAUDE, "a tool of alternatives"): (
@@ -186,6 +214,10 @@ DIFFERENCES: dict[tuple[str, str], tuple[str, list[str]]] = {
         ["tools.0.input_schema.description"],
     ),
     (CLAUDE, "a sound"): ("LiteLLM leaves it out without a word", ["messages.0.content.1"]),
+    **{
+        (model, "what nobody knows"): ("LiteLLM leaves out what it does not know", ["foo"])
+        for model in (FLASH, GEMINI_3)
+    },
     (CLAUDE, "more of the body"): ("LiteLLM sends it under this name", ["extra_body", "foo"]),
     (CLAUDE, "a document's address"): (
         "LiteLLM takes an address for an id of a file",
@@ -195,7 +227,9 @@ DIFFERENCES: dict[tuple[str, str], tuple[str, list[str]]] = {
 OF_THE_CLIENT = {"host", "user-agent", "connection", "content-length"}
 
 
-@pytest.mark.parametrize(("case", "name"), [*cases(CLAUDE, DATA, CLAUDES_PARAMS)])
+@pytest.mark.parametrize(
+    ("case", "name"), [*cases(CLAUDE, DATA, CLAUDES_PARAMS), *geminis(FLASH), *geminis(GEMINI_3)]
+)
 async def test_what_is_sent_is_what_litellm_would_send(case: Case, name: str) -> None:
     spec = ModelSpec(
         case.model, api_key=KEY, headers={"X-Team": "blue"}, params=case.params, cache=case.cache
@@ -231,6 +265,7 @@ def different(one: Any, other: Any, place: str = "") -> Iterator[str]:
 
 
 ANSWERS = {(CLAUDE, name): answer for name, answer in ANTHROPIC.items()}
+ANSWERS |= {(FLASH, name): answer for name, answer in GEMINI.items()}
 UNREAD = "LiteLLM cannot read events where a whole was asked for"
 # What LiteLLM makes of an answer where it is another thing than the direct route does.
 ANOTHER: dict[tuple[str, str], tuple[str, Any]] = {
@@ -238,6 +273,10 @@ ANOTHER: dict[tuple[str, str], tuple[str, Any]] = {
         "LiteLLM writes nothing in place of {}",
         ("", [""], (11, 7), "tool_calls"),
     ),
+    (FLASH, "broken behind the end"): ("LiteLLM waits for more behind the end", "broken_stream"),
+}
+ANOTHER_WHOLE: dict[tuple[str, str], tuple[str, Any]] = {
+    (FLASH, "a list of events"): ("LiteLLM reads one event alone where a whole was asked for", "protocol"),
 }
 
 
@@ -253,8 +292,12 @@ async def heard(model: Way, name: str, steps: list[Step], *, streams: bool) -> t
     reply, usage = found.reply, found.reply.usage
     counts = None if usage.estimated else (usage.input_tokens, usage.output_tokens)
     thought = "".join(piece.text for piece in found.of(ReasoningPiece)) if streams else ""
-    calls = [(call.id, call.name, call.cut) for call in reply.calls]
-    more = calls, usage.cached_tokens, usage.written_tokens, usage.usd, reply.provider_data, thought
+    calls = [("call" if len(call.id) == 33 else call.id, call.name, call.cut) for call in reply.calls]
+    usd = None if usage.estimated else usage.usd
+    kept = (
+        reply.provider_data if name == CLAUDE else None
+    )  # of Gemini's, LiteLLM keeps more of a whole, for nobody
+    more = calls, usage.cached_tokens, usage.written_tokens, usd, kept, thought
     return (reply.text, [call.arguments for call in reply.calls], counts, reply.finish_reason), more
 
 
@@ -266,7 +309,8 @@ async def test_what_comes_is_read_as_litellm_reads_it(name: str, about: str, str
     assert ours == expected
     theirs, as_well = await heard(LiteLLMModel, name, steps, streams=streams)
     if streams or is_whole(steps):
-        assert theirs == ANOTHER.get((name, about), ("", expected))[1]
+        another = ANOTHER if streams else ANOTHER_WHOLE
+        assert theirs == another.get((name, about), ("", expected))[1]
         if theirs == ours:
             assert as_well == more
     else:
@@ -275,4 +319,4 @@ async def test_what_comes_is_read_as_litellm_reads_it(name: str, about: str, str
 
 def is_whole(steps: list[Step]) -> bool:
     """Whether it came as one JSON value."""
-    return isinstance(steps[0], bytes) and b"\r\n\r\n{" in steps[0]
+    return isinstance(steps[0], bytes) and any(head in steps[0] for head in (b"\r\n\r\n{", b"\r\n\r\n["))

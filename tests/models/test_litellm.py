@@ -52,6 +52,7 @@ ALL = (
         for name in (
             "openai/gpt-4o-mini",
             "anthropic/claude-sonnet-4-5",
+            "gemini/gemini-2.5-flash",
             "mistral/mistral-small-latest",
             "openrouter/some/model",
             "ollama_chat/llama3.1",

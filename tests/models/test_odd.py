@@ -395,10 +395,8 @@ OTHERS: dict[str, tuple[str, list[Step], Any]] = {
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(
-    ("name", "route"),
-    [(name, "litellm") for name in OTHERS] + [(name, "direct") for name in OTHERS if "Anthropic" in name],
-)
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("name", OTHERS)
 async def test_odd_answers_of_other_formats(name: str, route: str) -> None:
     use, answer, expected = OTHERS[name]
     async with raw_server(answer) as server:

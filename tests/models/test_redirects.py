@@ -27,6 +27,7 @@ BEDROCK = {
 ASKED = (
     ("direct", "openai/m"),
     ("direct", "anthropic/claude-sonnet-4-5"),
+    ("direct", "gemini/gemini-2.5-flash"),
     ("litellm", "openai/m"),
     ("litellm", "openai/responses/m"),
     ("litellm", "anthropic/claude-sonnet-4-5"),
@@ -56,7 +57,7 @@ def model(via: str, name: str, url: str, timeout: float = 20) -> Route:
     [
         *((via, name, 307, True) for via, name in ASKED),
         *((via, name, 302, False) for via, name in ASKED),
-        *((via, name, status, True) for via, name in ASKED[:5] for status in (301, 303, 308)),
+        *((via, name, status, True) for via, name in ASKED[:6] for status in (301, 303, 308)),
     ],
 )
 async def test_a_redirect_is_followed_by_nobody(via: str, name: str, status: int, streams: bool) -> None:

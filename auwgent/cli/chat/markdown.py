@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -14,6 +16,7 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 
 REDRAW = 0.06  # seconds at least between two drawings
+SHARE = 4  # times what the last drawing took, at least: the model's words are read in the same loop
 MARGIN = (
     2  # columns on the right, for the ^C that a terminal echoes: a line it made longer could not be redrawn
 )
@@ -43,11 +46,13 @@ class GrowingText:
         self._printed = False
         self._live: Live | None = None
         self._due: asyncio.TimerHandle | None = None
+        self._took = 0.0  # seconds, the last drawing
 
     def add(self, piece: str) -> None:
         self._tail += piece
         if self._due is None:
-            self._due = asyncio.get_running_loop().call_later(REDRAW, self._draw)
+            wait = max(REDRAW, SHARE * self._took)
+            self._due = asyncio.get_running_loop().call_later(wait, self._draw)
 
     def end(self) -> None:
         """Print what is left for good. More may be added, as a text of its own."""
@@ -79,6 +84,7 @@ class GrowingText:
 
     def _draw(self) -> None:
         self._due = None
+        began = time.thread_time()
         self._settle()
         if self._live is None:
             self._live = Live(
@@ -89,11 +95,23 @@ class GrowingText:
                 redirect_stderr=False,
             )
             self._live.start()
-        lines = rendered(self._console, self._tail)
+        room = max(1, self._console.height - 2)
+        lines = rendered(self._console, seen(self._tail, room))
         if self._printed:
             lines.insert(0, [])
-        room = max(1, self._console.height - 2)
         self._live.update(_Lines(lines[-room:]), refresh=True)
+        self._took = time.thread_time() - began
+
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+
+
+def seen(block: str, lines: int) -> str:
+    """Return what of a block can be seen at the end of a screen of so many lines: of a code block, its end."""
+    first, *rest = block.lstrip("\n").split("\n")
+    if not _FENCE.match(first) or len(rest) <= lines + 1:
+        return block
+    return "\n".join((first, *rest[-lines - 1 :]))
 
 
 def last_block(tokens: Iterable[Token]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from auwgent.models.base import ModelRequest, ModelSpec
-from auwgent.models.formats import anthropic, chat
+from auwgent.models.formats import anthropic, chat, gemini
 from auwgent.models.providers import provider_of
 from auwgent.models.received import Reader
 
@@ -41,7 +41,7 @@ class Format(Protocol):
         ...
 
 
-_FORMATS: Mapping[str, Format] = {"chat": chat, "anthropic": anthropic}
+_FORMATS: Mapping[str, Format] = {"chat": chat, "anthropic": anthropic, "gemini": gemini}
 
 
 def format_of(spec: ModelSpec) -> Format:
