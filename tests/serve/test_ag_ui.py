@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,7 @@ async def test_a_client_talks_and_a_thread_is_a_session(config: Config) -> None:
         assert json.loads(call["toolCalls"][0]["function"]["arguments"]) == {"a": 1, "b": 2}
         assert added["messages"][-1]["content"] == "It is 3."
         async with auwgent(made) as agent:
+            assert agent.store is not None
             session = await agent.store.get("", "t1")
         users = [turn.text for turn in session.turns if turn.role == "user"]
         assert users == ["hello", "think", "please add"]
@@ -101,3 +103,65 @@ async def test_what_cannot_be_is_refused(config: Config) -> None:
         resume = [{"interruptId": "c1", "status": "resolved"}]
         status, refused, _ = await server.ask("POST", "/ag-ui", json={**body, "resume": resume})
         assert (status, server.fails(refused)) == (404, "not_found")
+
+
+def refund(amount: int) -> str:
+    """Refund money."""
+    return f"refunded {amount}"
+
+
+REFUND = [
+    {"when": "refund", "tool_calls": [{"name": "refund", "args": {"amount": 5}}]},
+    {"result": "refunded 5", "text": "It is {result}."},
+    {"when": "zoom", "tool_calls": [{"name": "zoom", "args": {"level": 3}}]},
+    {"text": "Then not: {result}"},
+]
+
+
+def asking(config: Config) -> dict[str, Any]:
+    made = config(agent={"tools": [{"use": refund, "approve": "ask"}]})
+    made["models"]["main"]["params"]["replies"] = REFUND
+    return made
+
+
+async def test_open_questions_are_interrupts_that_resume_answers(config: Config) -> None:
+    async with served(asking(config)) as server:
+        [asked] = await talk(server, "refund")
+        finished = asked["events"][-1]
+        assert finished["outcome"]["type"] == "interrupt"
+        [question] = finished["outcome"]["interrupts"]
+        assert question["metadata"]["args"] == {"amount": 5}
+        resume = json.dumps([{"interruptId": question["id"], "status": "resolved", "payload": True}])
+        [answered] = await talk(server, f"resume:{resume}")
+        assert kinds(answered) == [
+            "RUN_STARTED",
+            "TOOL_CALL_RESULT",
+            "TEXT_MESSAGE_START",
+            "TEXT_MESSAGE_CONTENT",
+            "TEXT_MESSAGE_END",
+            "RUN_FINISHED",
+        ]
+        assert answered["messages"][-1]["content"] == "It is refunded 5."
+        assert answered["events"][0]["runId"] != answered["events"][-1]["metadata"]["auwgentRunId"]
+
+
+async def test_new_input_over_an_open_question_is_refused_and_loses_nothing(config: Config) -> None:
+    async with served(asking(config)) as server:
+        [asked] = await talk(server, "refund")
+        body = {"threadId": "t1", "runId": "r2", "messages": [{"id": "1", "role": "user", "content": "x"}]}
+        status, text, _ = await server.ask("POST", "/ag-ui", json=body)
+        assert status in (200, 409)
+        assert "run_paused" in str(text)
+        [question] = asked["events"][-1]["outcome"]["interrupts"]
+        no = [{"interruptId": question["id"], "status": "cancelled"}]
+        status, text, _ = await server.ask("POST", "/ag-ui", json={**body, "runId": "r3", "resume": no})
+        assert "Then not: " in "".join(re.findall(r'"delta":"([^"]*)"', text))
+
+
+async def test_a_callers_tool_is_run_by_its_client(config: Config) -> None:
+    tools = [{"name": "zoom", "description": "Zoom the map.", "parameters": {"type": "object"}}]
+    async with served(asking(config)) as server:
+        asked, answered = await talk(server, "zoom", "tool:last:zoomed", tools=tools)
+        [pending] = asked["events"][-1]["outcome"]["pendingToolCallIds"]
+        assert asked["messages"][-1]["toolCalls"][0]["id"] == pending
+        assert answered["messages"][-1]["content"] == "Then not: zoomed"

@@ -117,3 +117,12 @@ async def test_a_token_is_asked_for_once_and_kept_in_the_tab(made: dict[str, Any
 
 def test_the_page_is_small() -> None:
     assert sum(len(gzip.compress(file.read_bytes(), 9)) for file in PAGE.iterdir()) < 40_000
+
+
+async def test_questions_are_answered_also_after_a_reload(made: dict[str, Any]) -> None:
+    async with served(made) as server:
+        seen = await browse(server, "question")
+    assert "Main wants to call refund" in seen["asked"]
+    assert "It is refunded 5." in seen["log"]
+    assert "⊘ refund" in seen["log"]
+    assert seen["waiting"] == "0"
