@@ -138,7 +138,7 @@ class AgUi:
             options |= {"session_id": given.thread_id, "run_id": given.run_id}
         else:
             options |= {"keep": False} | ({"session": asked.history} if asked.history else {})
-        return self._desk.begin(user, asked.input, agent=agent, **options)
+        return self._desk.begin(user, asked.input, agent=agent, asks=True, **options)
 
     async def _goes_on(self, user: Who, given: RunAgentInput) -> Live:
         """Write down the answers to what the thread's run waits for, and begin its next leg."""
@@ -155,7 +155,7 @@ class AgUi:
         if missing := [call["type"] for call in run.calls if call["id"] not in answers]:
             words = f"the run waits for {', '.join(missing)} as well; `resume` answers all open interrupts"
             raise Refusal(409, "run_paused", words, param="resume", retry=False)
-        return self._desk.goes_on(await store.answer(user.user, run.run_id, answers))
+        return self._desk.goes_on(await store.answer(user.user, run.run_id, answers), asks=True)
 
     async def _streamed(
         self, live: Live, events: Events, cut: Callable[[], None]
