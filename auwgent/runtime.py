@@ -21,17 +21,19 @@ from auwgent.engine.state import Order, Run, Services, Sink
 from auwgent.errors import AuwgentError, ConfigError, RunFailed, RunTaken, SessionNotFound
 from auwgent.hooks.context import EMBED_OFF, check_context
 from auwgent.hooks.pipeline import Installed, Pipeline
+from auwgent.imports import late
 from auwgent.inputs import Input, content_of
 from auwgent.intents import Handlers
 from auwgent.locks import KeyedLock
 from auwgent.loops import finished
+from auwgent.rehearsal import rehearsing
 from auwgent.render.page import notebook
 from auwgent.runs import asked_of, found, names_of, outcome_of, over, overrides_of, settings_of, with_output
 from auwgent.session import Answer_co, Session, new_id
 from auwgent.store.base import RunInfo, RunStore, SessionStore, is_run_store, is_store
 from auwgent.stream import Stream
-from auwgent.tape import Player, Recorder, TapeFile
-from auwgent.tape.voices import path_in
+from auwgent.tape import Player, Recorder, Tape, TapeFile
+from auwgent.tape.voices import path_in, voice_in
 from auwgent.tools.callers import callers_tools
 from auwgent.words import did_you_mean
 
@@ -72,7 +74,13 @@ class Runtime(Generic[Answer_co]):
         overrides: Sequence[str] = (),
         middleware: Sequence[Any] = (),
         on_approval: Approver | None = None,
+        rehearsal: Path | None = None,
+        tape: Tape | None = None,
     ) -> None:
+        """As `auwgent` takes it. For a `rehearsal` what is kept goes to that folder, and logs and meters sit out;
+        a `tape` is asked in place of tools and persons.
+        """
+        self._rehearsal, self._tape = rehearsal, tape
         self._source, self._overrides, self._approver = source, tuple(overrides), on_approval
         self._more = [Installed.of(one() if isclass(one) else one) for one in middleware]
         self._handlers, self._partial_handlers = Handlers(), Handlers()
@@ -84,7 +92,7 @@ class Runtime(Generic[Answer_co]):
         ] = {}  # of the runs of this process, by their users and ids
         self._openers = self._runs = 0  # who opened it and has yet to close it; runs under way
         self._counting, self._building = threading.Lock(), threading.Lock()
-        self._recorders: dict[Path, Recorder] = {}
+        self._recorders: dict[tuple[Path, str], Recorder] = {}
         self._main = self._variant(profile)
 
     @property
@@ -161,6 +169,23 @@ class Runtime(Generic[Answer_co]):
             await store.cancel(user, run_id)
             await over(store, user, run_id, PATIENCE)
 
+    async def replay(self, session_id: str, **how: Any) -> Any:
+        """Replay a stored session, as `auwgent.replay` says: `at`, `models`, `prompt`, `tools`, `keep`."""
+        return await late("auwgent.replay:replay")(self, session_id, **how)
+
+    def rehearsed(
+        self, folder: Path, overrides: Sequence[str], on_approval: Approver | None, tape: Tape | None
+    ) -> Runtime[Any]:
+        """Return an agent of the same config, with more overrides, for a rehearsal that keeps all in a folder."""
+        return Runtime(
+            self._source,
+            profile=self._profile,
+            overrides=(*self._overrides, *overrides),
+            on_approval=on_approval,
+            rehearsal=folder,
+            tape=tape,
+        )
+
     @property
     def embed_model(self) -> str:
         """The `provider/model` under `[embedding]`; empty where there is none."""
@@ -235,6 +260,8 @@ class Runtime(Generic[Answer_co]):
                 base = main if main is not None and main.config.middleware == config.middleware else None
                 installed = base.parts.installed if base else None
                 parts = build(config, known=wrong, installed=installed, more=self._more)
+                if self._rehearsal is not None and installed is None:
+                    parts = replace(parts, installed=rehearsing(parts.installed, self._rehearsal))
                 self._variants[key] = Variant(config, parts, self, base)
             return self._variants[key]
 
@@ -333,9 +360,10 @@ class Runtime(Generic[Answer_co]):
         """Return the services with the tape that the run is to be written to; runs of one tape share its writer."""
         if record is None:
             return services
-        if record not in self._recorders:
-            self._recorders[record] = Recorder(record)
-        return recording(services, self._recorders[record])
+        key = record, services.agents[services.root].model
+        if key not in self._recorders:
+            self._recorders[key] = Recorder(*key)
+        return recording(services, self._recorders[key])
 
     def _taken_up(self, run: RunInfo, order: Order) -> tuple[Variant, Order]:
         """Return what goes on with a run that was paused or interrupted: as it was asked for, by the config of now."""
@@ -389,11 +417,12 @@ class Variant:
             partial_handlers=owner._partial_handlers,
             approver=owner._approver,
             embed=parts.embed,
+            tape=owner._tape,
+            rehearsal=owner._rehearsal is not None,
         )
         if config.plays_tape:
-            self.services = playing(
-                self.services, Player(path_in(parts.catalog.spec(config.agent.model).name))
-            )
+            tape = parts.catalog.spec(config.agent.model).name
+            self.services = playing(self.services, Player(path_in(tape), voice_in(tape)))
         self._lines = KeyedLock()  # of those who want it opened or closed
         self._is_open = False
 

@@ -38,6 +38,8 @@ COMMANDS = (
     CommandRow("init", "auwgent.cli.init:command", "Write a config to start from."),
     CommandRow("new", "auwgent.cli.new:command", "Write a middleware of your own to start from."),
     CommandRow("check", "auwgent.cli.check:command", "Find what would stop a run, without running it."),
+    CommandRow("test", "auwgent.cli.test:command", "Run the tests of the config, from tapes or for real."),
+    CommandRow("replay", "auwgent.cli.replay:command", "Replay a session with other models, and compare."),
     CommandRow("config", "auwgent.cli.config:command", "Show the effective config."),
     CommandRow("schema", "auwgent.cli.config:schema", "Print the JSON Schema of the config file."),
     CommandRow("providers", "auwgent.cli.providers:command", "List the providers, and which keys are there."),

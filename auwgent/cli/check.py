@@ -17,10 +17,11 @@ from auwgent.cli import USAGE, options
 from auwgent.cli.interrupt import interruptible
 from auwgent.cli.inventory import MARKS, InventoryItem, Report, Status, take
 from auwgent.cli.probes import Probes
-from auwgent.config import examine, in_file_order
+from auwgent.config import Config, examine, in_file_order
 from auwgent.errors import ConfigError
 from auwgent.imports import late
 from auwgent.render.terminal import Style, one_line, paint, problems_text, wants_colour
+from auwgent.testing.suite import collected
 
 WIDEST = 40  # characters of a column
 COLOURS: dict[Status, Style] = {"ok": "green", "problem": "red", "unchecked": "dim"}
@@ -81,6 +82,7 @@ def check(
             build(config, known=wrong)  # raises, with all that is wrong besides
         report.problems += [*wrong, *unknown_providers(config, models(config, environ_of(config)))]
         return 0
+    _tests(config, report, imports=not static)
     if static:
         take(config, None, report)
         return 0
@@ -97,6 +99,20 @@ def check(
         except ConfigError as error:
             report.problems += error.problems
     return asyncio.run(interruptible(Probes(config, parts, report).run(online=online)))
+
+
+def _tests(config: Config, report: Report, *, imports: bool) -> None:
+    """Look at the tests of the config and beside it, without running any."""
+    try:
+        trials = collected(config, imports=imports)
+    except ConfigError as error:
+        report.problems += error.problems
+        return
+    for trial in trials:
+        tape = trial.tape
+        detail = "without a tape" if tape is None else "" if tape.exists() else f"{tape} is not written yet"
+        key = ("test", trial.number)
+        report.findings.append(InventoryItem("test", trial.table.name, trial.place, key, "ok", detail))
 
 
 def _json(report: Report, config: Path) -> Iterator[str]:

@@ -25,7 +25,7 @@ from auwgent.models.base import ModelSpec
 from auwgent.models.providers import is_in_process, missing_key, provider, provider_of
 from auwgent.prompts import MissingValues
 
-Kind = Literal["key", "model", "context", "middleware", "database", "tool", "workflow", "mcp"]
+Kind = Literal["key", "model", "context", "middleware", "database", "tool", "workflow", "mcp", "test"]
 Status = Literal["ok", "problem", "unchecked"]
 
 MARKS: Mapping[Status, str] = {"ok": "✓", "problem": "✗", "unchecked": "·"}

@@ -53,7 +53,7 @@ def starter(provider: str, model: str, key: str) -> str:
         blocks.append(
             _MODEL.format(use=_line("use", name), base_url=_line("base_url", f"${{{variable}:-{base_url}}}"))
         )
-    return "\n".join([*blocks, _LIMITS])
+    return "\n".join([*blocks, _LIMITS, _TEST])
 
 
 def key_variable(provider: str, environ: Mapping[str, str]) -> str:
@@ -106,4 +106,13 @@ _MODEL = """\
 _LIMITS = """\
 [limits]
 llm_calls = 25 # model calls in one run
+"""
+
+_TEST = """\
+# `auwgent test --record` asks the model and writes the tape; `auwgent test` plays it, without a key or a network.
+[[test]]
+name = "it says hello"
+input = "Hello!"
+tape = "tapes/hello.jsonl"
+expect = { status = "completed", max_llm_calls = 1 }
 """

@@ -13,6 +13,7 @@ from typing import Any
 
 from auwgent.config.keys import Finding, Key, provider_name
 from auwgent.config.serve import PROTOCOLS
+from auwgent.config.trials import check_names
 from auwgent.words import did_you_mean, written
 
 Tree = Mapping[str, Any]
@@ -103,6 +104,10 @@ def check(tree: Tree) -> Iterator[Finding]:
     yield from _check_agent_names(tree, helpers)
     yield from _check_served(tree, helpers)
     yield from _check_misplaced(tree)
+    yield from check_names(tree)
+    for index, test in _items(tree.get("test")):
+        for place, name in _texts(_table({"test": test}, "test").get("models")).items():
+            yield from _check_model(("test", index, "models", place), name, models)
     for name in _table(tree, "api_keys"):
         if provider_name(name) != name:  # in a dict these are taken for what they mean
             hint = f"did you mean `{provider_name(name)}`?"

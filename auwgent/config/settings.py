@@ -29,6 +29,7 @@ from auwgent.config.tables import (
     ModelConfig,
     Secret,
 )
+from auwgent.config.trials import TestTable
 from auwgent.errors import Problem
 from auwgent.limits import Limits
 from auwgent.secrecy import KnownSecrets, secrets_in
@@ -75,6 +76,7 @@ class Config(BaseSettings):
     limits: Limits = Field(Limits(), description="What one run may use.")
     serve: ServeConfig = Field(ServeConfig(), description="How the agent is served over HTTP.")
     imports: Imports = Field(Imports(), description="Where dotted paths are looked up.")
+    test: Many[TestTable] = Field((), description="Tests of the agent, for `auwgent test`.")
     env_file: EnvFile = Field(
         DEFAULT,
         description="File of variables for `${…}` and of providers' keys, relative to the config file; false: none.",

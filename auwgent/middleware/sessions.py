@@ -62,6 +62,10 @@ class SQLModelSessions(Sessions, InFolder):
         self._note = f"sessions {new_id()}"  # of a run on its ctx; each instance has its own
         self._waiting = Waiting()
 
+    def elsewhere(self, url: str) -> SQLModelSessions:
+        """Return one that keeps sessions in another database, and reads them as this one does."""
+        return SQLModelSessions(url, on_busy=self.on_busy, window=self._window)
+
     async def onRunStart(self, session: Session, ctx: Context) -> Session | None:
         """The session as it is stored, as far as it is read; None where there is none yet.
 

@@ -30,10 +30,10 @@ class TapeModel:
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece | Reply, None]:
         if self._player is None:
-            self._player = Player(path_in(self.spec.name))
-        voice = voice_in(self.spec.name) or self._player.voice_of(request.agent)
-        params = self._player.voices.get(voice, {}).get("params", {})
-        spec = self.spec.changed(name=voice or self.spec.name, params=params)
+            self._player = Player(path_in(self.spec.name), voice_in(self.spec.name))
+        model = self._player.model_of(request.agent) or self.spec.name
+        params = self._player.models.get(model, {}).get("params", {})
+        spec = self.spec.changed(name=model, params=params)
         async for item in PlayedRoute(spec, self._player).ask(request):
             yield item
 

@@ -23,17 +23,25 @@ KINDS = ("ask", "embed", "tool", "workflow", "mcp", "question")
 
 
 class Player:
-    """What a tape holds, and how far it was played. `ConfigError` where it cannot be read."""
+    """What one voice of a tape says, and how far it was played. `ConfigError` where the tape cannot be read.
 
-    def __init__(self, path: Path) -> None:
+    `voice` is the root model of the runs, as their config named it, or its `provider/model`; empty: the first there is.
+    """
+
+    def __init__(self, path: Path, voice: str = "") -> None:
         self.path = path
-        self.voices: dict[str, Form] = {}
+        self.models: dict[str, Form] = {}  # what is known of each
         self._entries: dict[str, list[tuple[int, Form, Form]]] = {kind: [] for kind in KINDS}
         self._by_key: dict[str, list[Form]] = {}
         self._played: dict[str, int] = {}
-        for line, entry in TapeFile(path).entries():
-            if "voice" in entry:
-                self.voices.setdefault(entry["voice"], entry)
+        entries = TapeFile(path).entries()
+        self.voices = list(dict.fromkeys(entry.get("voice", "") for _, entry in entries))
+        self.voice = _voice(voice, entries) or next(iter(self.voices), "")
+        for line, entry in entries:
+            if entry.get("voice", "") != self.voice:
+                continue
+            if "model" in entry:
+                self.models.setdefault(entry["model"], entry)
             elif (kind := next((one for one in KINDS if one in entry), None)) is not None:
                 asked = _asked(kind, entry)
                 self._entries[kind].append((line, asked, entry))
@@ -42,7 +50,7 @@ class Player:
     def __repr__(self) -> str:
         return f"<player of {self.path}>"
 
-    def voice_of(self, agent: str) -> str:
+    def model_of(self, agent: str) -> str:
         """Return the model that answered this agent first; empty where none did."""
         asked = [asked for _, asked, _ in self._entries["ask"]]
         own = (one["model"] for one in asked if one["agent"] == agent)
@@ -87,6 +95,10 @@ class Player:
 
     def _next(self, kind: str, asked: Form) -> Form:
         entry = self._take(kind, asked)
+        if entry is None and self.voice not in self.voices:
+            raise TapeMiss(
+                f"{self.path} has no voice {self.voice!r}; it has {', '.join(map(repr, self.voices)) or 'none'}"
+            )
         if entry is None:
             equal = len(self._by_key.get(form.key_of([kind, asked]), ()))
             raise TapeMiss(nearest(self.path, kind, asked, self._entries[kind], equal))
@@ -99,6 +111,14 @@ class Player:
             return None
         self._played[key] = played + 1
         return equal[played]
+
+
+def _voice(wanted: str, entries: Sequence[tuple[int, Form]]) -> str:
+    """Return the voice of that name, or the first one whose root model is called so; else the name itself."""
+    if wanted in {entry.get("voice") for _, entry in entries}:
+        return wanted
+    asked = (entry for _, entry in entries if "ask" in entry)
+    return next((str(one["voice"]) for one in asked if one["ask"]["model"] == wanted), wanted)
 
 
 def _asked(kind: str, entry: Form) -> Form:

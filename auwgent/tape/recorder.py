@@ -22,37 +22,38 @@ Place = list[Form | None]
 
 
 class Recorder:
-    """The tape of an agent's runs, written in the order in which things began."""
+    """One voice on a tape: an agent's runs with one root model, written in the order in which things began."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, voice: str) -> None:
         self.file = TapeFile(path)
-        self._voices: set[str] | None = None
+        self.voice = voice
+        self._models: set[str] | None = None
         self._places: list[Place] = []
 
-    def voice(self, spec: ModelSpec, facts: Form) -> None:
+    def model(self, spec: ModelSpec, facts: Form) -> None:
         """Note what must be known of a model to play it: once for each."""
-        if self._voices is None:
-            there = self.file.path.exists()
-            self._voices = (
-                {entry["voice"] for _, entry in self.file.entries() if "voice" in entry} if there else set()
-            )
-        if spec.name not in self._voices:
-            self._voices.add(spec.name)
+        if self._models is None:
+            there = self.file.entries() if self.file.path.exists() else []
+            self._models = {
+                one["model"] for _, one in there if one.get("voice") == self.voice and "model" in one
+            }
+        if spec.name not in self._models:
+            self._models.add(spec.name)
             params = {"params": form.clean(without_secrets(spec.params))} if spec.params else {}
-            self.file.append({"voice": spec.name, **params, **facts})
+            self._append({"model": spec.name, **params, **facts})
 
     def answered(self, asked: Form, pieces: Sequence[Piece], reply: Reply, request: ModelRequest) -> None:
         """Write a model's answer."""
-        self.file.append({"ask": asked, "answer": form.answer_form(pieces, reply, request)})
+        self._append({"ask": asked, "answer": form.answer_form(pieces, reply, request)})
 
     def failed(self, asked: Form, pieces: Sequence[Piece], error: ProviderError) -> None:
         """Write that a model call failed, with all its retries and stand-ins."""
-        self.file.append({"ask": asked, "answer": form.failure_form(pieces, error)})
+        self._append({"ask": asked, "answer": form.failure_form(pieces, error)})
 
     def embedded(self, model: str, texts: Sequence[str], vectors: list[list[float]], usage: Usage) -> None:
         """Write vectors."""
         asked = {"model": model, "texts": form.clean(list(texts))}
-        self.file.append({"embed": asked, "vectors": vectors, "usage": form.usage_form(usage)})
+        self._append({"embed": asked, "vectors": vectors, "usage": form.usage_form(usage)})
 
     async def call(self, asking: Asking, work: Callable[[], Awaitable[Any]], inner: Inner | None) -> Any:
         """Make the call, and write what came of it."""
@@ -87,13 +88,13 @@ class Recorder:
             | tool.options.model_dump(mode="json", exclude_defaults=True, exclude={"use"})
             for tool in tools.values()
         ]
-        self.file.append({"mcp": agent, "tools": listed, "failures": form.clean(list(failures))})
+        self._append({"mcp": agent, "tools": listed, "failures": form.clean(list(failures))})
         return tools, failures
 
     async def answer(self, asking: Asking, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Ask, and write the answer."""
         answer = await ask()
-        self.file.append({"question": asking.call.name, **_whose(asking), "answer": form.clean(answer)})
+        self._append({"question": asking.call.name, **_whose(asking), "answer": form.clean(answer)})
         return answer
 
     def _write(
@@ -102,10 +103,13 @@ class Recorder:
         if made:
             entry["inner"] = [{"name": name, "args": form.clean(args)} for name, args in made]
         if is_inner:
-            self.file.append(entry)
+            self._append(entry)
             return
         place[0] = entry
         self._flush()
+
+    def _append(self, entry: Form) -> None:
+        self.file.append({"voice": self.voice, **entry})
 
     def _leave(self, place: Place) -> None:
         """Give up the place of a call that was cancelled."""
@@ -114,7 +118,7 @@ class Recorder:
 
     def _flush(self) -> None:
         while self._places and (entry := self._places[0][0]) is not None:
-            self.file.append(entry)
+            self._append(entry)
             del self._places[0]
 
 

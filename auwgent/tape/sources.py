@@ -17,7 +17,7 @@ from auwgent.session import Usage
 from auwgent.tape import form
 from auwgent.tape.player import Player
 from auwgent.tape.recorder import Recorder
-from auwgent.tape.voices import names_tape, voice_in
+from auwgent.tape.voices import names_tape
 
 
 class Models(Protocol):
@@ -52,7 +52,7 @@ class RecordedModels:
         if isinstance(model, str):
             kept = [self.models.keeps_schema(model, has_tools, **settings) for has_tools in (False, True)]
             facts = {"window": self.models.window(model, **settings), "keeps_schema": kept}
-            self.recorder.voice(route.spec, facts)
+            self.recorder.model(route.spec, facts)
         return RecordedRoute(route, self.recorder)
 
     def spec(self, name: str, /, **settings: Any) -> ModelSpec:
@@ -127,10 +127,9 @@ class PlayedModels:
         base = self.models.spec(name)
         if not names_tape(base.name):
             return self.models.spec(name, **settings)
-        voice = voice_in(base.name) or self.player.voice_of(self.root)
-        voice = voice if voice in self.player.voices else self.models.spec(voice).name if voice else base.name
-        params = self.player.voices.get(voice, {}).get("params", {})
-        spec = base.changed(name=voice, params=params, own=None, api_key=None)
+        model = self.player.model_of(self.root) or base.name
+        params = self.player.models.get(model, {}).get("params", {})
+        spec = base.changed(name=model, params=params, own=None, api_key=None)
         return _changed(spec, settings)
 
     def get(self, model: str | ModelSpec, /, **settings: Any) -> Route:
@@ -138,12 +137,12 @@ class PlayedModels:
         return PlayedRoute(spec, self.player)
 
     def window(self, name: str, /, **settings: Any) -> int | None:
-        known = self.player.voices.get(self.spec(name, **settings).name)
+        known = self.player.models.get(self.spec(name, **settings).name)
         window: int | None = known["window"] if known else self.models.window(name, **settings)
         return window
 
     def keeps_schema(self, name: str, has_tools: bool, /, **settings: Any) -> bool:
-        known = self.player.voices.get(self.spec(name, **settings).name)
+        known = self.player.models.get(self.spec(name, **settings).name)
         return bool(known["keeps_schema"][has_tools]) if known else self.models.keeps_schema(name, has_tools)
 
 

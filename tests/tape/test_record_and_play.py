@@ -24,7 +24,7 @@ def tape(tmp_path: Path) -> Path:
 
 
 def kinds(tape: Path) -> list[str]:
-    return [next(iter(entry)) for _, entry in TapeFile(tape).entries()]
+    return [list(entry)[1] for _, entry in TapeFile(tape).entries()]
 
 
 def text_of(tape: Path) -> str:
