@@ -65,6 +65,7 @@ user_name = "nobody"
 use = "scripted/main"
 price = { input = 10.0, output = 10.0 }
 [models.main.params]
+repeat = true
 replies = [
   { when = "json", text = '{"total": 12, "lines": [{"n": 1, "x": 2}]}' },
   { when = "Refund", tool_calls = [{ name = "find_order", args = { number = 7 } }, { name = "refund", args = { number = 7 } }] },
