@@ -250,7 +250,7 @@ def _read(one: Take, turns: Sequence[Turn]) -> None:
 
 
 def word_diff(before: str, after: str) -> list[tuple[str, str]]:
-    """Return the words of two texts in order: `=` before what both have, `-` what the first, `+` what the second has."""
+    """Return the words of two texts in order: `=` before what both have, `-` what the first, `+` the second."""
     one, other = re.findall(r"\s+|\S+", before), re.findall(r"\s+|\S+", after)
     pieces: list[tuple[str, str]] = []
     for kind, begin, end, start, stop in difflib.SequenceMatcher(

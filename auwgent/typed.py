@@ -272,6 +272,55 @@ class ImportsDict(TypedDict, total=False):
     allow: Sequence[str]
 
 
+class ExpectationDict(TypedDict, total=False):
+    """What must be so after the last input of a test. All that is given must hold."""
+
+    # How the last run ended; `completed` when absent.
+    status: Literal["completed", "failed", "cancelled", "paused"]
+    # Tools, workflows and helpers that must be called in this order, others between them.
+    calls: Sequence[str]
+    # Those that must never be called.
+    not_calls: Sequence[str]
+    # What the last answer must contain.
+    text: str
+    # A regular expression that must be found in the last answer.
+    matches: str
+    # What the structured answer must have; it may have more.
+    output: Any
+    # US dollars that all of it may cost.
+    max_usd: float
+    # Model calls that all of it may take.
+    max_llm_calls: int
+    # A function `(session)` that raises or returns what is wrong, as dotted path: `pkg.mod.Name` or
+    # `pkg.mod:Name`.
+    check: Any
+
+
+class TestTableDict(TypedDict, total=False):
+    """One test: what is said to the agent, and what must come of it."""
+
+    # What it is called; no other test of the file has this name.
+    name: Required[str]
+    # What the user says.
+    input: Required[str]
+    # What the user says after that, one after the other.
+    then: Sequence[str]
+    # An exported session to begin with, relative to the file of the test.
+    session: str
+    # Values for `{{ ctx.… }}`, over those of [context].
+    context: Mapping[str, Any]
+    # Models to test, by name or as `provider/model`; the agent's own when absent.
+    models: Sequence[str]
+    # How often it is run with each model.
+    repeat: int
+    # A tape, relative to the file of the test: written by `--record`, played otherwise.
+    tape: str
+    # Answers to the questions whether a tool may be called, by its name.
+    answers: Mapping[str, bool | str]
+    # What must come of it.
+    expect: Required[ExpectationDict]
+
+
 class ConfigDict(TypedDict, total=False):
     """Everything one config says: the file with its profile, the environment and `--set` laid over it."""
 
@@ -299,6 +348,8 @@ class ConfigDict(TypedDict, total=False):
     serve: ServeDict
     # Where dotted paths are looked up.
     imports: ImportsDict
+    # Tests of the agent, for `auwgent test`.
+    test: Sequence[TestTableDict]
     # File of variables for `${…}` and of providers' keys, relative to the config file; false: none.
     env_file: str | Literal[False]
     # Parts of this file, laid over it by `--profile NAME`.

@@ -12,13 +12,13 @@ import click
 
 from auwgent.cli import FAILED, approval, options
 from auwgent.cli.interrupt import interruptible
+from auwgent.entry import auwgent
 from auwgent.errors import ConfigError
 from auwgent.files import write_new
 from auwgent.prompts import read_prompt
 from auwgent.render import comparison
 from auwgent.render.terminal import for_output, one_line, wants_colour
 from auwgent.replay import Replay, Take, Tools, replay, word_diff
-from auwgent.runtime import auwgent
 
 
 @click.command(
