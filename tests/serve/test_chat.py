@@ -258,3 +258,35 @@ async def test_a_helper_answers_where_the_config_lets_it(config: Config) -> None
     async with served(whole) as server, client(server) as ai:
         with pytest.raises(openai.NotFoundError):
             await ai.chat.completions.create(model="Joker", messages=HELLO)
+
+
+async def test_a_chats_own_tools_are_kept_until_they_are_answered(config: Config) -> None:
+    whole = config()
+    whole["models"]["main"]["params"]["replies"] = [
+        {"when": "7 - 3", "tool_calls": [{"name": "subtract", "args": {"a": 7, "b": 3}}]},
+        {"result": "4", "text": "It is {result}."},
+    ]
+    tools: Any = [{"type": "function", "function": {"name": "subtract", "parameters": {"type": "object"}}}]
+    ask: list[Any] = [{"role": "user", "content": "What is 7 - 3?"}]
+    async with served(whole) as server, client(server, max_retries=0) as ai:
+        first = await ai.chat.completions.create(model="Main", messages=ask, tools=tools)
+        assert first.choices[0].finish_reason == "tool_calls"
+        calls: Any = first.choices[0].message.tool_calls
+    async with served(whole) as server, client(server, max_retries=0) as ai:  # a restart loses nothing
+        answered = [*ask, first.choices[0].message.to_dict(), result := {"role": "tool", "content": "4"}]
+        result["tool_call_id"] = calls[0].id
+        second = await ai.chat.completions.create(model="Main", messages=answered, tools=tools)
+        assert second.choices[0].message.content == "It is 4."
+        await asyncio.sleep(0.5)
+        assert (await server.ask("GET", "/v1/sessions"))[1]["data"] == []
+        result["tool_call_id"] = "call_0123456789_nobodys"
+        with pytest.raises(openai.NotFoundError):
+            await ai.chat.completions.create(model="Main", messages=answered, tools=tools)
+    async with served(config(store=False)) as server, client(server, max_retries=0) as ai:
+        with pytest.raises(openai.BadRequestError) as refused:
+            await ai.chat.completions.create(model="Main", messages=ask, tools=tools)
+        assert refused.value.code == "no_store"
+    async with served(config(caller_tools=False)) as server, client(server, max_retries=0) as ai:
+        with pytest.raises(openai.BadRequestError) as off:
+            await ai.chat.completions.create(model="Main", messages=ask, tools=tools)
+        assert off.value.param == "tools"
