@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,15 @@ NAMED = re.compile(r"^# (\S+\.(?:py|toml|md|json))\n")
 NAMES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "TEAM_KEY", "AUWGENT_SESSIONS_KEY")
 KEYS = dict.fromkeys(NAMES, "a-key")
 DRY = {"AUWGENT_AGENT__MODEL": "scripted/echo"}  # nothing here may cost money or need a network
-ELSEWHERE = ("./dev", "pip", "apt-get", "export", "auwgent model pull", "auwgent keys")
+ELSEWHERE = (
+    "./dev",
+    "pip",
+    "apt-get",
+    "export",
+    "auwgent model pull",
+    "auwgent keys",
+    "auwgent run -m openai/",
+)
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -55,7 +64,10 @@ def test_every_block_of_a_page_works(page: Path, folder: Path) -> None:
         if language == "toml":
             _loads(folder, text)
         elif language == "python" and named is None:
-            _runs(page, text, names)
+            with pytest.MonkeyPatch.context() as patch:
+                if '"scripted/' in text:  # it costs nothing by itself
+                    patch.delenv("AUWGENT_AGENT__MODEL", raising=False)
+                _runs(page, text, names)
         elif language == "console":
             _commands_work(folder, text)
 
@@ -95,3 +107,27 @@ def _commands_work(folder: Path, text: str) -> None:
         env = {**os.environ, "NO_COLOR": "1"}
         done = forks.run(["-m", *words], stdin="", cwd=folder, env=env, litellm=True)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+def test_the_list_of_pages_for_models_is_current() -> None:
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "llms.py", "--check"], check=False)
+    assert done.returncode == 0, "run: ./dev python scripts/llms.py"
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Of pages to each other and to files; in README they are those of the package page."""
+    base = "https://github.com/auwgent/auwgent/blob/main/"
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            path, _, anchor = target.partition("#")
+            if page.name == "README.md":
+                assert "://" in target, f"README.md is a package page, too: {target} should be absolute"
+            if "://" in path and not path.startswith(base):
+                continue
+            file = ROOT / path.removeprefix(base) if path.startswith(base) else page.parent / path
+            file = file if path else page
+            assert file.exists(), f"{page.name}: {target}"
+            if anchor and file.suffix == ".md":
+                titles = re.findall(r"(?m)^#+ (.+)$", file.read_text(encoding="utf-8"))
+                slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+                assert anchor in slugs, f"{page.name}: {target}"

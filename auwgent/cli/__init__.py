@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -20,6 +21,8 @@ from auwgent.imports import late
 from auwgent.render.terminal import harmless, paint, problems_text, wants_colour
 from auwgent.secrecy import scrubbed
 
+# Packages whose versions a report should name.
+NAMED = ("litellm", "mcp", "pydantic", "sqlalchemy", "aiohttp", "psycopg", "sqlcipher3", "xllamacpp")
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a disk answers that takes no more
 
@@ -105,9 +108,32 @@ MORE = "auwgent COMMAND --help tells more of each. Set AUWGENT_DEBUG=1 to see th
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"{EXAMPLES}\n\n{MORE}",
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, wanted: _show_version(context) if wanted else None,
+    help="Show the version, and what matters for a report, and exit.",
+)
 def group() -> None:
     """Run agents that are declared in a TOML file, on any model provider."""
+
+
+def _show_version(context: click.Context) -> None:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    click.echo(f"auwgent {__version__}")
+    click.echo(
+        f"Python {platform.python_version()}, {platform.system()} {platform.release()} {platform.machine()}"
+    )
+    found = []
+    for name in NAMED:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    click.echo(", ".join(found))
+    context.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+from auwgent.cli.waiting import shown
 from auwgent.engine.agent import ApprovalRequest
 from auwgent.render.terminal import one_line, paint, wants_colour
 
@@ -26,7 +27,9 @@ class Approval:
         async with self._one_at_a_time:
             await asyncio.sleep(SHOWN)
             self._before()
-            return await _ask(question(request))
+            waiting = shown.get()
+            with waiting.hushed() if waiting is not None else contextlib.nullcontext():
+                return await _ask(question(request))
 
 
 def somebody_is_there() -> bool:

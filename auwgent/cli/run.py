@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from auwgent.cli import approval, options, prompt
 from auwgent.cli.interrupt import interruptible
+from auwgent.cli.waiting import Waiting
 from auwgent.config import load
 from auwgent.config.document import is_standard_input
 from auwgent.engine.agent import Approver
@@ -223,8 +224,9 @@ def carried(
             names_session=names_session,
             answering=answering,
         )
+    waits = not (as_json or quiet) and out.isatty() and watcher.get() is None
     outcomes: list[Outcome] = []
-    code = asyncio.run(interruptible(_show(agent, begin, printer, outcomes)))
+    code = asyncio.run(interruptible(_show(agent, begin, printer, outcomes, waits)))
     return PAUSED if outcomes and outcomes[-1].is_paused and code == 0 else code
 
 
@@ -276,17 +278,24 @@ async def _begin(agent: Runtime, request: Request, asked: prompt.Input | None) -
 
 
 async def _show(
-    agent: Runtime, begin: Callable[[], Awaitable[Stream]], printer: Printer, outcomes: list[Outcome]
+    agent: Runtime,
+    begin: Callable[[], Awaitable[Stream]],
+    printer: Printer,
+    outcomes: list[Outcome],
+    waits: bool,
 ) -> None:
     stream: Stream | None = None
     failure: BaseException | None = None
     try:
         agent.preload()  # beside the store, which opens meanwhile
-        async with agent:
-            stream = await begin()
-            async with contextlib.aclosing(stream):
-                async for intent in stream:
-                    printer.show(intent)
+        with Waiting(sys.stderr, agent, on=waits) as waiting:
+            async with agent:
+                stream = await begin()
+                async with contextlib.aclosing(stream):
+                    async for intent in stream:
+                        waiting.hide()
+                        printer.show(intent)
+                        waiting.saw(intent)
     except RunPaused as error:  # told by the printer
         failure = error
     except BaseException as error:

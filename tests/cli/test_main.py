@@ -1,7 +1,9 @@
 """What is the same for every command: the table, the help, exit codes, and where errors end."""
 
+import platform
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,7 +44,10 @@ def test_each_command_of_the_table_is_there_and_explains_itself(
 
 def test_the_version_is_told(auwgent: Command) -> None:
     done = auwgent("--version")
-    assert (done.returncode, done.stdout) == (0, "auwgent 0.1.0\n")
+    first, python, packages = done.stdout.splitlines()
+    assert (done.returncode, first) == (0, "auwgent 0.1.0")
+    assert python.startswith(f"Python {platform.python_version()}, {platform.system()} ")
+    assert all(f"{name} {version(name)}" in packages for name in ("litellm", "mcp", "pydantic", "sqlalchemy"))
 
 
 def test_a_misspelt_command_is_a_usage_error_with_a_suggestion(auwgent: Command) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from auwgent.models.base import ModelRequest, OutputSpec, ToolSpec
-from auwgent.models.local.plainchat import bounded, fitting_tool, plain_chat
+from auwgent.models.local.choosing import fitting_tool
+from auwgent.models.local.plainchat import bounded, plain_chat
 from auwgent.session import Media, Text, ToolCall, Turn
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from dataclasses import replace
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from auwgent.cli.approval import Approval
 from auwgent.cli.chat.view import View
 from auwgent.cli.interrupt import cancels
 from auwgent.cli.run import Request, build, newest, options_of, outcome, user
+from auwgent.cli.waiting import Waiting
 from auwgent.engine.agent import ApprovalRequest
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
 from auwgent.render.questions import paused
@@ -168,9 +170,13 @@ class Talk:
     async def _show(self, stream: Stream) -> None:
         failure: BaseException | None = None
         try:
-            async with contextlib.aclosing(stream):
-                async for intent in stream:
-                    self.view.show(intent)
+            on = self.console.is_terminal and not (self.request.quiet or self.request.debug)
+            with Waiting(sys.stderr, self.agent, on=on) as waiting:
+                async with contextlib.aclosing(stream):
+                    async for intent in stream:
+                        waiting.hide()
+                        self.view.show(intent)
+                        waiting.saw(intent)
         except BaseException as error:
             failure = error
             raise
