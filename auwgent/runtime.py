@@ -59,6 +59,9 @@ class RunOptions(TypedDict, total=False):
     answers: Mapping[str, Any] | None
     # Each is {name, description, parameters}, and the caller runs it itself.
     caller_tools: Sequence[Mapping[str, Any]] | None
+    keep: (
+        bool  # False: the session named is read, nothing of the run is written, and it waits for no other run
+    )
     agent: str | None  # a helper that answers in the root agent's place
     record: str | Path | None  # a tape that what the run is answered is written to
 
@@ -281,7 +284,8 @@ class Runtime(Generic[Answer_co]):
             user_id = session.user_id if user_id is None else user_id
         run_id, content = options.get("run_id"), content_of(input)
         answers = options.get("answers")
-        check_goes_together(variant, content, session_id, run_id, answers)
+        keep = options.get("keep", True)
+        check_goes_together(variant, content, session_id, run_id, answers, keep)
         caller_tools = callers_tools(options.get("caller_tools") or (), names_of(variant.parts.agents))
         settings = settings_of(
             self._profile if profile is None else profile, self._overrides, context, caller_tools
@@ -297,7 +301,8 @@ class Runtime(Generic[Answer_co]):
             answers=answers,
             context=context,
             caller_tools=caller_tools,
-            can_pause=variant.store is not None and settings.get("context", {}) is not None,
+            can_pause=keep and variant.store is not None and settings.get("context", {}) is not None,
+            keep=keep,
             settings=settings,
             agent=agent,
             asked=None if run_id is None else asked_of(content, agent),
@@ -314,7 +319,7 @@ class Runtime(Generic[Answer_co]):
         began: Callable[[Run], None] | None = None,
     ) -> Session:
         """Carry out the run, unless one of its id is there already: then what comes of that."""
-        if variant.store is not None:
+        if variant.store is not None and order.keep:
             await variant.open()
             order = await found(variant.store, order)
         while True:
@@ -351,7 +356,8 @@ class Runtime(Generic[Answer_co]):
                 if not under_way:
                     self._cancels.pop((order.user_id, order.run_id), None)
                 run.session.tell(
-                    "" if variant.store is None else run.status, [dict(call) for call in run.pending]
+                    run.status if variant.store is not None and order.keep else "",
+                    [dict(call) for call in run.pending],
                 )
                 with_output(run.session, variant.parts.agents)
             await asyncio.sleep(LOOK)  # it may have lost its process, which takes a while to be seen
@@ -386,7 +392,7 @@ class Runtime(Generic[Answer_co]):
     @asynccontextmanager
     async def _at_work(self, variant: Variant, order: Order) -> AsyncIterator[None]:
         """The agent open, and this run the only one of its session, unless a store wants them to meet."""
-        waits = getattr(self.store, "on_busy", "queue") == "queue"
+        waits = order.keep and getattr(self.store, "on_busy", "queue") == "queue"
         key = (order.user_id, order.session_id) if waits and order.session_id is not None else None
         async with self._lines.turn(key):
             self._count(runs=1)
@@ -478,10 +484,15 @@ def _tape(record: str | Path | None, variant: Variant) -> Path | None:
 
 
 def check_goes_together(
-    variant: Variant, content: Any, session_id: str | None, run_id: str | None, answers: Any
+    variant: Variant, content: Any, session_id: str | None, run_id: str | None, answers: Any, keep: bool
 ) -> None:
     """`ConfigError` where options of a run do not go together, or need a store that is not there."""
     store = "needs a store that tells of runs, such as auwgent.middleware.SQLModelSessions"
+    if not isinstance(keep, bool):
+        raise ConfigError(f"`keep` should be True or False, not {keep!r}")
+    for name, value in (("run_id", run_id), ("answers", answers)):
+        if not keep and value is not None:
+            raise ConfigError(f"`keep=False` goes without `{name}`: nothing of that run is kept")
     if run_id is not None and not run_id:
         raise ConfigError("a `run_id` may not be empty")
     if run_id is not None and variant.store is None:

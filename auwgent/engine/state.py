@@ -103,6 +103,7 @@ class Order:
     context: Mapping[str, Any] = field(default_factory=dict)  # what the caller gave of `values`
     caller_tools: tuple[Tool, ...] = ()  # what the caller runs itself
     can_pause: bool = False  # whether a store can keep it, and all that its later legs need
+    keep: bool = True  # False: nothing that is said may be stored
     asked: str | None = None  # a hash of input and agent, where the caller gave the run its id
     settings: Mapping[str, Any] = field(
         default_factory=dict
@@ -157,6 +158,7 @@ class Run(RunState):
             own_values=dict(order.values),
             settings=order.settings,
             asked=order.asked,
+            keep=order.keep,
             leg=order.leg,
             told_progress=self.told_progress,
             embed_model=getattr(services.embed, "model", ""),

@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from auwgent import store
-from auwgent.errors import ConfigError, RunPaused, SessionConflict, kind_of
+from auwgent.errors import ConfigError, RunPaused, SessionConflict, SessionNotFound, kind_of
 from auwgent.hooks.context import Context
 from auwgent.middleware.kept import InFolder
 from auwgent.secrecy import scrubbed
-from auwgent.session import Session, new_id
+from auwgent.session import Session, new_id, paired, skipped_result
 from auwgent.store.base import OnBusy
 from auwgent.store.hold import End, Hold, Mark, Stored
 from auwgent.store.sessions import Sessions
@@ -73,8 +73,11 @@ class SQLModelSessions(Sessions, InFolder):
         they had `begun`; only those may be made. `ctx["runAttempt"]` says that the run is in the store, and how often
         it was taken up; `ctx["resumed"]` holds the `answers`, `pending` calls and `progress` of earlier legs and
         attempts. Where there are turns before the window, `ctx["unreadUsage"]` is an async function that tells what
-        they have used up. `RunPaused` where another run of the session waits for answers.
+        they have used up. `RunPaused` where another run of the session waits for answers. A run with `keep=False` only
+        reads.
         """
+        if not ctx.keep:
+            return await self._as_stored(user_of(ctx), session.id)
         as_key = store.tables.as_key
         journal = await self.journal()
         hold = Hold(
@@ -99,6 +102,15 @@ class SQLModelSessions(Sessions, InFolder):
         if hold.first_seat:
             ctx["unreadUsage"] = partial(journal.database.run, journal.unread, hold)
         return stored.session
+
+    async def _as_stored(self, user_id: str, session_id: str) -> Session | None:
+        """Return the session for a run that keeps nothing: with a result for each call, and held by nobody."""
+        try:
+            found = await self.get(user_id, session_id)
+        except SessionNotFound:
+            return None
+        found.turns = paired(found.turns, skipped_result, where_said=True)
+        return found.tell()
 
     async def onCheckpoint(self, session: Session, ctx: Context) -> None:
         """Store what is new."""
