@@ -79,11 +79,12 @@ class Runtime(Generic[Answer_co]):
         on_approval: Approver | None = None,
         rehearsal: Path | None = None,
         tape: Tape | None = None,
+        deck: Callable[[Services], Services] | None = None,
     ) -> None:
         """As `auwgent` takes it. For a `rehearsal` what is kept goes to that folder, and logs and meters sit out;
-        a `tape` is asked in place of tools and persons.
+        a `tape` is asked in place of tools and persons; a `deck` changes what its runs are made with.
         """
-        self._rehearsal, self._tape = rehearsal, tape
+        self._rehearsal, self._tape, self._deck = rehearsal, tape, deck
         self._source, self._overrides, self._approver = source, tuple(overrides), on_approval
         self._more = [Installed.of(one() if isclass(one) else one) for one in middleware]
         self._handlers, self._partial_handlers = Handlers(), Handlers()
@@ -177,7 +178,12 @@ class Runtime(Generic[Answer_co]):
         return await late("auwgent.replay:replay")(self, session_id, **how)
 
     def rehearsed(
-        self, folder: Path, overrides: Sequence[str], on_approval: Approver | None, tape: Tape | None
+        self,
+        folder: Path,
+        overrides: Sequence[str],
+        on_approval: Approver | None,
+        tape: Tape | None,
+        deck: Callable[[Services], Services] | None = None,
     ) -> Runtime[Any]:
         """Return an agent of the same config, with more overrides, for a rehearsal that keeps all in a folder."""
         return Runtime(
@@ -187,6 +193,7 @@ class Runtime(Generic[Answer_co]):
             on_approval=on_approval,
             rehearsal=folder,
             tape=tape,
+            deck=deck,
         )
 
     @property
@@ -274,7 +281,7 @@ class Runtime(Generic[Answer_co]):
         profile, context = options.get("profile"), options.get("context") or {}
         variant = self._variant(self._profile if profile is None else profile)
         check_context(context)
-        if not variant.config.plays_tape:
+        if not variant.config.plays_tape and self._deck is None:
             check_keys(variant.config, variant.parts.catalog, variant.parts.installed)
         values = {**variant.config.context, **context}
         session_id, user_id = options.get("session_id"), options.get("user_id")
@@ -429,6 +436,8 @@ class Variant:
         if config.plays_tape:
             tape = parts.catalog.spec(config.agent.model).name
             self.services = playing(self.services, Player(path_in(tape), voice_in(tape)))
+        if owner._deck is not None:
+            self.services = owner._deck(self.services)
         self._lines = KeyedLock()  # of those who want it opened or closed
         self._is_open = False
 

@@ -19,6 +19,8 @@ from auwgent.prompts import read_prompt
 from auwgent.render import comparison
 from auwgent.render.terminal import for_output, one_line, wants_colour
 from auwgent.replay import Replay, Take, Tools, replay, word_diff
+from auwgent.session import Session
+from auwgent.testing.complaint import as_test
 
 
 @click.command(
@@ -149,3 +151,9 @@ def _show(one: Replay, as_json: bool) -> None:
         click.echo(comparison.words(word_diff(one.stored.text, take.text), colour=colour))
         if take.session is not None:
             click.echo(one_line(f"kept as session {take.session.id}"), err=True)
+
+
+def made_test(session: Session, name: str, at: str | None, config: Path) -> Path:
+    """Make a test of an exchange; gives its file."""
+    with redirect_stdout(sys.stderr):
+        return asyncio.run(as_test(auwgent(config), session, name, at))

@@ -17,6 +17,7 @@ from auwgent.cli import options
 from auwgent.cli.stores import SINCE, end_of, local, of_session, plain, with_store
 from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.files import write_new
+from auwgent.imports import late
 from auwgent.render import conversation
 from auwgent.render.page import page
 from auwgent.render.terminal import for_output, one_line, paint, wants_colour
@@ -149,13 +150,38 @@ def search(words: tuple[str, ...], config: Path, user: str | None, as_json: bool
     metavar="FILE",
     help="Write to a new file that only you can read.",
 )
+@click.option(
+    "--as-test",
+    "test",
+    type=options.ID,
+    metavar="NAME",
+    help="Write a [[test]] of this name and its tape to tests/ beside the config.",
+)
+@click.option(
+    "--at", type=options.ID, metavar="TURN", help="Of a test: the input to begin with; default: the newest."
+)
 @options.config
 @options.user
 @options.as_json
 def export(
-    session_id: str | None, form: str, output: Path | None, config: Path, user: str | None, as_json: bool
+    session_id: str | None,
+    form: str,
+    output: Path | None,
+    test: str | None,
+    at: str | None,
+    config: Path,
+    user: str | None,
+    as_json: bool,
 ) -> None:
-    """Write a session out, whole. Without ID: the newest."""
+    """Write a session out, whole, or make a test of one exchange in it. Without ID: the newest."""
+    if test is not None:
+        if output is not None or form != "json":
+            raise click.UsageError("--as-test writes files of its own: leave out -o and --format")
+        made = late("auwgent.cli.replay:made_test")(_get(config, user, session_id), test, at, config)
+        _tell(as_json, str(made), test=test, file=str(made))
+        return
+    if at is not None:
+        raise click.UsageError("--at goes with --as-test")
     if as_json and form != "json":
         raise click.UsageError("--json and --format markdown are two forms: give one of them")
     session = _get(config, user, session_id)
