@@ -58,8 +58,9 @@ class Runs:
             raise bad_request(
                 f"`status` should be one of {', '.join(RUN_STATUSES)}, not {status[:20]!r}", "status"
             )
+        user = who(request)
         found = await self._desk.run_store().runs(
-            who(request).user,
+            None if user.sees_all else user.user,
             status,
             session_id=request.query_params.get("session_id"),
             limit=limit,

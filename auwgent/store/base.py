@@ -176,13 +176,16 @@ class RunStore(SessionStore, Protocol):
 
     async def runs(
         self,
-        user_id: str,
+        user_id: str | None,
         status: RunStatus | None = None,
         *,
         session_id: str | None = None,
         limit: int | None = None,
     ) -> list[RunInfo]:
-        """The user's runs, the newest first: all, or those that stand so, or those of a session."""
+        """The user's runs, the newest first: all, or those that stand so, or those of a session.
+
+        None as user: those of all users.
+        """
 
     async def run(self, user_id: str, run_id: str) -> RunInfo:
         """The run of that id."""

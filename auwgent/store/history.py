@@ -96,14 +96,14 @@ def told(session: Session, row: Row[Any]) -> Session:
         raise damaged(session.id) from error
 
 
-def run_of(user_id: str, row: Row[Any], said: str | None = None) -> RunInfo:
+def run_of(row: Row[Any], said: str | None = None) -> RunInfo:
     """A run by its row of `listed_runs`; `said` is the body of the turn that began it."""
     try:
         settings = json.loads(row.settings or "{}")
         return RunInfo(
             run_id=row.id,
             session_id=row.session_id,
-            user_id=user_id,
+            user_id=row.user_id,
             status=cast(RunStatus, status_of(row)),
             agent=settings.get("agent", ""),
             calls=tuple(json.loads(row.pending or "[]")),

@@ -169,7 +169,7 @@ class Sessions(RunStore):
 
     async def runs(
         self,
-        user_id: str,
+        user_id: str | None,
         status: RunStatus | None = None,
         *,
         session_id: str | None = None,
@@ -180,7 +180,7 @@ class Sessions(RunStore):
         listing = store.statements.listed_runs(user_id, seen, session_id)
         listing = listing.limit(limit if status is None or status not in store.statements.SEEN_AS else None)
         rows = await self._read(lambda connection: connection.execute(listing).all())
-        found = [store.history.run_of(user_id, row) for row in rows]
+        found = [store.history.run_of(row) for row in rows]
         return [run for run in found if status in (None, run.status)][:limit]
 
     async def run(self, user_id: str, run_id: str) -> RunInfo:
@@ -198,7 +198,7 @@ class Sessions(RunStore):
             if (row := connection.execute(wanted).one_or_none()) is None:
                 return None
             said = connection.execute(store.statements.said_first(row.no)).scalar()
-            return store.history.run_of(user_id, row, said)
+            return store.history.run_of(row, said)
 
         return await self._read(work)
 

@@ -310,13 +310,14 @@ def listing(user_id: str, limit: int | None, since: int | None) -> Select[Any]:
     )
 
 
-def listed_runs(user_id: str, statuses: Sequence[str], session_id: str | None) -> Select[Any]:
-    """A user's runs, the newest first; without `statuses` all of them."""
+def listed_runs(user_id: str | None, statuses: Sequence[str], session_id: str | None) -> Select[Any]:
+    """A user's runs, or those of all, the newest first; without `statuses` all of them."""
     told = (
         runs.c[name]
         for name in (
             "no",
             "id",
+            "user_id",
             "leg",
             "attempt",
             "settings",
@@ -332,7 +333,7 @@ def listed_runs(user_id: str, statuses: Sequence[str], session_id: str | None) -
         LAST_RUN.add_columns(*told, *times, sessions.c.id.label("session_id"))
         .join_from(runs, sessions, sessions.c.no == runs.c.session_no, isouter=True)
         .join(workers, workers.c.no == runs.c.worker, isouter=True)
-        .where(runs.c.user_id == user_id)
+        .where(true() if user_id is None else runs.c.user_id == user_id)
         .where(runs.c.status.in_(statuses) if statuses else true())
         .where(true() if session_id is None else sessions.c.id == session_id)
         .order_by(runs.c.no.desc())

@@ -201,6 +201,12 @@ async def test_users_see_their_own(config: Config) -> None:
             ("GET", f"/v1/runs/{run_id}/events", None),
             ("POST", f"/v1/runs/{run_id}/cancel", None),
             ("POST", f"/v1/runs/{run_id}/answers", {"answers": {"c": True}}),
+            ("GET", f"/v1/responses/resp_{run_id}", None),
+            ("GET", f"/v1/responses/resp_{run_id}?stream=true", None),
+            ("GET", f"/v1/responses/resp_{run_id}/input_items", None),
+            ("POST", f"/v1/responses/resp_{run_id}/cancel", None),
+            ("DELETE", f"/v1/responses/resp_{run_id}", None),
+            ("POST", "/v1/responses", {"input": "x", "previous_response_id": f"resp_{run_id}"}),
         ]
         for method, path, body in routes:
             how: dict[str, Any] = {} if body is None else {"json": body}
@@ -212,5 +218,9 @@ async def test_users_see_their_own(config: Config) -> None:
         assert (await server.ask("GET", "/v1/sessions/secret", headers=as_alice))[0] == 200
         for name in ("bobs-own-token", "the-admins-token"):
             assert (await server.ask("GET", "/v1/sessions", headers=of(name)))[1]["data"] == []
+        seen = (await server.ask("GET", "/v1/runs", headers=of("the-admins-token")))[1]["data"]
+        assert [(one["id"], one["user_id"]) for one in seen] == [(run_id, "alice")]
+        as_bob = {**of("the-admins-token"), "X-User-Id": "bob"}
+        assert (await server.ask("GET", "/v1/runs", headers=as_bob))[1]["data"] == []
         assert len((await server.ask("GET", "/v1/runs", headers=of("alices-own-token")))[1]["data"]) == 1
         assert (await server.ask("GET", "/v1/runs", headers=of("bobs-own-token")))[1]["data"] == []
