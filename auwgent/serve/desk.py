@@ -16,7 +16,7 @@ from auwgent.errors import ConfigError, RunConflict
 from auwgent.inputs import Input, content_of
 from auwgent.intents import Intent
 from auwgent.runs import asked_of
-from auwgent.runtime import RunOptions, Runtime
+from auwgent.runtime import Runtime
 from auwgent.serve.faults import Refusal, bad_request
 from auwgent.serve.live import Live
 from auwgent.serve.metrics import Metrics
@@ -137,8 +137,6 @@ class Desk:
         if run_id is not None and "answers" not in options and (legs := self.house.legs(who.user, run_id)):
             return _joined(legs[-1], asked, options.get("session_id"))
         self._check_room()
-        if "keep" not in RunOptions.__annotations__:
-            options.pop("keep", None)
         if options.get("keep") is not False and run_id is None and not options.get("session_id"):
             options["session_id"] = new_id()
         can_ask.set(asks)

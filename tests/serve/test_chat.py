@@ -260,6 +260,13 @@ async def test_a_helper_answers_where_the_config_lets_it(config: Config) -> None
             await ai.chat.completions.create(model="Joker", messages=HELLO)
 
 
+async def test_nothing_is_kept_of_a_chat_without_a_session(config: Config) -> None:
+    async with served(config()) as server, client(server) as ai:
+        await ai.chat.completions.create(model="Main", messages=HELLO)
+        assert (await server.ask("GET", "/v1/sessions"))[1]["data"] == []
+        assert (await server.ask("GET", "/v1/runs"))[1]["data"] == []
+
+
 async def test_a_chats_own_tools_are_kept_until_they_are_answered(config: Config) -> None:
     whole = config()
     whole["models"]["main"]["params"]["replies"] = [

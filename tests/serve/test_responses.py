@@ -148,6 +148,24 @@ async def test_a_response_goes_on_from_an_earlier_one(config: Config) -> None:
         assert (await ai.responses.retrieve(named.id)).output_text == "You said: here"
 
 
+async def test_what_is_not_stored_is_not_there(config: Config) -> None:
+    async with served(config()) as server, client(server) as ai:
+        history: list[Any] = [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]},
+            {"role": "user", "content": [{"type": "input_text", "text": "Bye"}]},
+        ]
+        answer = await ai.responses.create(model="Main", input=history, store=False)
+        assert answer.output_text == "You said: Bye"
+        for call in (ai.responses.retrieve(answer.id), ai.responses.input_items.list(answer.id)):
+            with pytest.raises(openai.NotFoundError):
+                await call
+        store: Any = server.server._app.desk.store
+        assert await store.runs("") == []
+        with pytest.raises(openai.NotFoundError):
+            await ai.responses.create(model="Main", input="x", previous_response_id=answer.id)
+
+
 async def test_items_of_the_input_are_listed_and_a_response_is_deleted(config: Config) -> None:
     async with served(config()) as server, client(server) as ai:
         answer = await ai.responses.create(model="Main", input="Hello")
