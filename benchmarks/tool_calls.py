@@ -13,14 +13,14 @@ import asyncio
 import json
 import re
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from auwgent.models.base import ModelRequest, RawCall, Reply, ToolSpec
 from auwgent.models.catalog import Catalog
+from auwgent.models.local.choosing import fitting_tool
 from auwgent.session import Turn
 
 CATEGORIES = {
@@ -72,15 +72,17 @@ def fits(args: Mapping[str, Any], expected: Mapping[str, list[Any]]) -> bool:
     )
 
 
-def verdict(calls: tuple[RawCall, ...] | list[RawCall], truth: Mapping[str, Any] | None) -> str:
-    if truth is None:
-        return "wrong tool" if calls else "right"
-    if not calls:
-        return "no call"
+def is_right_tool(entry: Mapping[str, Any], truth: Mapping[str, Any] | None) -> bool:
+    """Whether the tool that is chosen for the model is the expected one; none where none fits."""
+    tool = fitting_tool(asked(entry))
+    wanted = re.sub(r"\W", "_", next(iter(truth["ground_truth"][0]))) if truth is not None else None
+    return (tool.name if tool is not None else None) == wanted
+
+
+def is_right_call(calls: Sequence[RawCall], truth: Mapping[str, Any]) -> bool:
     ((name, expected),) = truth["ground_truth"][0].items()
-    if calls[0].name != re.sub(r"\W", "_", name):
-        return "wrong tool"
-    return "right" if fits(json.loads(calls[0].arguments), expected) else "wrong arguments"
+    is_named = bool(calls) and calls[0].name == re.sub(r"\W", "_", name)
+    return is_named and fits(json.loads(calls[0].arguments), expected)
 
 
 async def answer(catalog: Catalog, model: str, request: ModelRequest) -> Reply:
@@ -102,25 +104,21 @@ async def main() -> None:
     parser.add_argument("--model", default="local/smollm2")
     options = parser.parse_args()
     catalog = Catalog({}, {}, {})
-    print(
-        "| questions | right | wrong arguments | wrong tool | no call | seconds each |\n|---|---|---|---|---|---|"
-    )
+    print("| questions | right tool | right call | seconds each |\n|---|---|---|---|")
     for category, about in CATEGORIES.items():
         entries = read(options.data / f"BFCL_v4_{category}.json")
-        chosen = entries[:: max(1, len(entries) // options.each)][: options.each]
         answers = options.data / "possible_answer" / f"BFCL_v4_{category}.json"
         truths = {one["id"]: one for one in read(answers)} if answers.exists() else {}
-        count: Counter[str] = Counter()
-        began = time.monotonic()
-        for entry in chosen:
+        chosen = [is_right_tool(entry, truths.get(entry["id"])) for entry in entries]
+        told = f"{sum(chosen) / len(chosen):.0%} of {len(chosen)}"
+        asked_of = entries[:: max(1, len(entries) // options.each)][: options.each] if truths else []
+        right, began = 0, time.monotonic()
+        for entry in asked_of:
             reply = await answer(catalog, options.model, asked(entry))
-            count[verdict(reply.calls, truths.get(entry["id"]))] += 1
-        seconds = (time.monotonic() - began) / len(chosen)
-        shares = " | ".join(
-            f"{count[kind] / len(chosen):.0%}"
-            for kind in ("right", "wrong arguments", "wrong tool", "no call")
-        )
-        print(f"| {about} ({len(chosen)}) | {shares} | {seconds:.1f} |", flush=True)
+            right += is_right_call(reply.calls, truths[entry["id"]])
+        calls = f"{right / len(asked_of):.0%} of {len(asked_of)}" if asked_of else ""
+        seconds = f"{(time.monotonic() - began) / len(asked_of):.1f}" if asked_of else ""
+        print(f"| {about} | {told} | {calls} | {seconds} |", flush=True)
 
 
 if __name__ == "__main__":
