@@ -73,10 +73,11 @@ def test_a_tool_at_work_is_named_and_a_question_is_left_alone(slow: Command) -> 
 
 def test_a_chat_shows_it_too(slow: Command) -> None:
     with slow.on_terminal("run") as terminal:
-        terminal.until("/help")
+        terminal.until_prompt()
         terminal.type("Hi\r")
         terminal.until("waiting for scripted/s.toml … 1 s")
         terminal.until("Here it is.")
+        terminal.until_prompt()
         terminal.type("\x04")
         assert terminal.ended() == 0
 
