@@ -8,11 +8,12 @@ import sys
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 from pydantic import ValidationError
 
+from auwgent import elsewhere
 from auwgent.cli import options
 from auwgent.cli.stores import SINCE, end_of, local, of_session, plain, with_store
 from auwgent.errors import ConfigError, SessionNotFound
@@ -138,10 +139,10 @@ def search(words: tuple[str, ...], config: Path, user: str | None, as_json: bool
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["json", "markdown"]),
+    type=click.Choice(["json", "markdown", "openai", "anthropic"]),
     default="json",
     show_default=True,
-    help="JSON can be imported again, Markdown is for people.",
+    help="JSON can be imported again, Markdown is for people; openai, anthropic: their messages.",
 )
 @click.option(
     "-o",
@@ -165,7 +166,7 @@ def search(words: tuple[str, ...], config: Path, user: str | None, as_json: bool
 @options.as_json
 def export(
     session_id: str | None,
-    form: str,
+    form: Literal["json", "markdown", "openai", "anthropic"],
     output: Path | None,
     test: str | None,
     at: str | None,
@@ -186,7 +187,9 @@ def export(
         raise click.UsageError("--json and --format markdown are two forms: give one of them")
     session = _get(config, user, session_id)
     session.turns = paired(session.turns, skipped_result, where_said=True)  # nobody can answer a copy
-    if form == "json":
+    if form in ("openai", "anthropic"):
+        text = json.dumps(elsewhere.written(session, form), ensure_ascii=False, indent=2) + "\n"
+    elif form == "json":
         text = json.dumps(session.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
     else:
         text = conversation.markdown(session)
@@ -209,7 +212,11 @@ def export(
 @options.user
 @options.as_json
 def import_(file: TextIO, new_id: str | None, config: Path, user: str | None, as_json: bool) -> None:
-    """Store a session that `export` wrote (- is standard input). Its user is that of the file, or -u."""
+    """Store a session that `export` wrote (- is standard input). Its user is that of the file, or -u.
+
+    Lists of chat-completions messages, Responses items and Anthropic messages are read, too. Calls in them are
+    never made.
+    """
     session = _read(file)
     changes = {"id": new_id, "user_id": user}
     session = session.model_copy(update={key: value for key, value in changes.items() if value is not None})
@@ -331,13 +338,28 @@ def _write_new(path: Path, text: str) -> None:
 def _read(file: TextIO) -> Session:
     name = getattr(file, "name", "the input")
     try:
-        return Session.model_validate(json.load(file, parse_constant=_refuse), context=FROM_A_FILE)
+        value = json.load(file, parse_constant=_refuse)
+        if (form := elsewhere.form_of(value)) is not None:
+            value = _converted(value, form, name)
+        return Session.model_validate(value, context=FROM_A_FILE)
     except ValidationError as error:
         raise ConfigError(f"{name} does not hold a session: {misfits(error)}") from None
     except RecursionError:
         raise ConfigError(f"{name} does not hold a session: nested too deeply") from None
     except ValueError as error:
         raise ConfigError(f"{name} does not hold JSON: {error}") from None
+
+
+def _converted(value: Any, form: elsewhere.Form, name: str) -> dict[str, Any]:
+    """Return the messages of another program as a session; what did not come along is told."""
+    try:
+        session, notes = elsewhere.read(value, form)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        reason = misfits(error, "messages") if isinstance(error, ValidationError) else str(error)
+        raise ConfigError(f"{name} holds {form} messages that cannot be read: {reason}") from None
+    if notes:
+        click.echo(one_line(f"left out of {form} messages: {', '.join(notes)}"), err=True)
+    return session.model_dump(mode="json")
 
 
 def _refuse(constant: str) -> None:
