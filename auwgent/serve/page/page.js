@@ -305,7 +305,7 @@ async function finished(runId, answer) {
     if (!(error instanceof Refused)) throw error;
   }
   await listSessions();
-  $("words").focus();
+  if ($("questions").hidden) $("words").focus();
 }
 
 async function stop() {
