@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from auwgent.engine.state import Services
+from auwgent.engine.order import Services
 from auwgent.models.embedding import Embedder
 from auwgent.tape import (
     PlayedEmbedder,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from auwgent.engine.agent import ANSWER, READ_RESULT, Agent
-from auwgent.engine.state import Order
+from auwgent.engine.order import Order
 from auwgent.errors import ConfigError, RunConflict, RunFailed, RunPaused, SessionNotFound
 from auwgent.questions import unanswered
 from auwgent.secrecy import is_secret, is_secret_name, scrubbed

@@ -16,8 +16,9 @@ from auwgent.config import Config, examine
 from auwgent.deck import playing, recording
 from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.cancel import Cancel
+from auwgent.engine.order import Order, Services
 from auwgent.engine.run import attach, carry_out
-from auwgent.engine.state import Order, Run, Services, Sink
+from auwgent.engine.state import Run, Sink
 from auwgent.errors import AuwgentError, ConfigError, RunFailed, RunTaken, SessionNotFound
 from auwgent.hooks.context import EMBED_OFF, check_context
 from auwgent.hooks.pipeline import Installed, Pipeline

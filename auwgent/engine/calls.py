@@ -13,7 +13,8 @@ from typing import Any
 from auwgent.engine import calllog
 from auwgent.engine.agent import READ_RESULT
 from auwgent.engine.capabilities import Capability, Ending
-from auwgent.engine.state import Frame, Pause
+from auwgent.engine.order import Pause
+from auwgent.engine.state import Frame
 from auwgent.errors import MiddlewareError, TapeMiss, ToolError, goes_through
 from auwgent.hooks.answers import Verdict
 from auwgent.hooks.context import NotNow
@@ -248,6 +249,7 @@ async def settle(frame: Frame, one: Plan) -> Settled:
         call_id=call.id,
         name=call.name,
         args=call.args,
+        kind=capability.kind,
         # A helper that was begun is taken up where it was.
         idempotent=capability.options.idempotent or capability.kind == "helper",
     )

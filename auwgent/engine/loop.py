@@ -12,8 +12,9 @@ from auwgent.engine.ask import Reported, ask, ask_hooks
 from auwgent.engine.calls import plan, settle, settle_calls
 from auwgent.engine.capabilities import Capability, Ending, nothing_to_run
 from auwgent.engine.ends import ReadReply
+from auwgent.engine.order import Left
 from auwgent.engine.results import with_reader
-from auwgent.engine.state import Frame, Left
+from auwgent.engine.state import Frame
 from auwgent.errors import ConfigError, LimitExceeded, ProviderError, ToolError, goes_through
 from auwgent.hooks.context import Context
 from auwgent.models.base import ToolSpec

@@ -23,6 +23,7 @@ class Progress:
         default_factory=dict
     )  # name and arguments of the last call, how often
     helpers: dict[str, list[str]] = field(default_factory=dict)  # call id -> ids of the helper's turns
+    memo: dict[str, Any] = field(default_factory=dict)  # what middleware wants to know in later legs
     endings: dict[str, dict[str, Any]] = field(
         default_factory=dict
     )  # how turns end once all calls are answered

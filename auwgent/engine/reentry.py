@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from auwgent.engine.state import Left, Run
+from auwgent.engine.order import Left
+from auwgent.engine.state import Run
 from auwgent.session import ToolCall, Turn, paired, skipped_result, unknown_result
 
 

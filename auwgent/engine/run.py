@@ -13,8 +13,9 @@ from auwgent.engine.ask import FINAL, Reported, ask_hooks, may_overrule, may_res
 from auwgent.engine.capabilities import Ending
 from auwgent.engine.failures import as_ours, deadline
 from auwgent.engine.loop import converse, finish_helper, make_open_calls, repeat_answer
+from auwgent.engine.order import Pause, Services, Start
 from auwgent.engine.reentry import take_up
-from auwgent.engine.state import Frame, Pause, Run, Services, Start
+from auwgent.engine.state import Frame, Run
 from auwgent.errors import (
     AuwgentError,
     ConfigError,

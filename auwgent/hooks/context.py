@@ -147,6 +147,9 @@ class RunState:
         default_factory=dict
     )  # JSON: what its later attempts need, without secrets
     pending: Sequence[Mapping[str, Any]] = ()  # the calls that it has paused for
+    memo: dict[str, Any] = field(
+        default_factory=dict
+    )  # JSON: what middleware keeps for later legs and attempts
     told_progress: Callable[[], dict[str, Any]] = dict  # what its later legs and attempts go on from
     rehearsal: bool = False  # True: a test or a replay, on a store that is thrown away
     embed: EmbedFor | None = None
@@ -404,6 +407,7 @@ NAMES: dict[str, Name] = {
     "ownPrompt": Name(lambda ctx: ctx._agent.own_prompt(), is_reserved=False),
     "runAsked": Name(lambda ctx: ctx._run.asked, is_reserved=False),
     "runPending": Name(lambda ctx: [dict(call) for call in ctx._run.pending], is_reserved=False),
+    "runMemo": Name(lambda ctx: ctx._run.memo, is_reserved=False),
     "runProgress": Name(lambda ctx: ctx._run.told_progress(), is_reserved=False),
     "runSettings": Name(lambda ctx: dict(ctx._run.settings), is_reserved=False),
     "replyChanged": Name(lambda ctx: ctx._agent.is_reply_changed, is_reserved=False),

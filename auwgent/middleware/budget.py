@@ -153,8 +153,8 @@ class Budget(Kept, Meter):
             log.warning("that a request is over could not be noted: %s", error)
 
     async def onIntent(self, name: str, value: dict[str, Any], ctx: Context) -> None:
-        """Count a tool call before it is made."""
-        if name != "tool_call" or all(cap.tool_calls is None for cap in self._caps.values()):
+        """Count a tool call before it is made; one that was answered in a later leg was counted when it was asked."""
+        if name != "tool_call" or ctx.answered or all(cap.tool_calls is None for cap in self._caps.values()):
             return
         whose = self._whose(ctx)
         counted: set[Any] = ctx.setdefault("budget tool calls", set())

@@ -11,7 +11,7 @@ from typing import Any
 
 import tomli_w
 
-from auwgent.engine.state import Services
+from auwgent.engine.order import Services
 from auwgent.errors import AuwgentError, ConfigError
 from auwgent.files import make_folder, write_new
 from auwgent.replay import Point, point_of

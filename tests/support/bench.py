@@ -10,8 +10,9 @@ from typing import Any
 from auwgent.assembly import build
 from auwgent.config import load
 from auwgent.engine.agent import Approver, BackOff
+from auwgent.engine.order import Order, Services
 from auwgent.engine.run import carry_out
-from auwgent.engine.state import Order, Run, Services
+from auwgent.engine.state import Run
 from auwgent.errors import ConfigError
 from auwgent.hooks.pipeline import Pipeline
 from auwgent.intents import Handlers, Intent

@@ -15,7 +15,6 @@ from pydantic import Field
 
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import Context
-from auwgent.intents import CALLS
 from auwgent.middleware.kept import Configured, Time, option
 from auwgent.middleware.trace import genai
 from auwgent.middleware.trace.genai import Attributes
@@ -34,6 +33,7 @@ ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 )
 SCOPE = "auwgent"
+MEMO = "trace"  # of the run: the span of its first leg
 INSTALL = "Trace needs OpenTelemetry: pip install 'auwgent[trace]'"
 OVER = ("tool_result", "workflow_result", "helper_result", "tool_error")
 
@@ -117,9 +117,7 @@ class Trace(Configured):
             run.note_reply(ctx)  # it is final only when it is recorded
         else:
             run.end_chat(ctx, content=self._shows(ctx))
-        if name in CALLS:
-            run.kinds[value["id"]] = name.removesuffix("_call")
-        elif name in OVER:
+        if name in OVER:
             run.note_result(name, value, content=self._shows(ctx))
 
     async def onError(self, error: Exception, session: Session, ctx: Context) -> None:
@@ -181,13 +179,17 @@ class RunTrace:
     root: Operation
     chats: dict[int, Operation] = field(default_factory=dict)  # by the ctx of the agent at work
     calls: dict[str, Operation] = field(default_factory=dict)  # by call id
-    kinds: dict[str, str] = field(default_factory=dict)  # of calls, by id: tool, workflow, helper
 
     @classmethod
     def begun(cls, tools: Instruments, ctx: Context) -> RunTrace:
         facts: Attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": ctx.rootAgent}
         conversation = {"gen_ai.conversation.id": ctx.sessionId, "auwgent.run.id": ctx.runId}
+        if ctx.leg > 1:
+            conversation["auwgent.run.leg"] = ctx.leg
         span = tools.tracer.start_span(f"invoke_agent {ctx.rootAgent}", attributes={**facts, **conversation})
+        if ctx.leg == 1:
+            made = span.get_span_context()
+            ctx.runMemo[MEMO] = [made.trace_id, made.span_id, int(made.trace_flags)]
         return cls(tools, Operation(span, facts))
 
     def begin_chat(self, ctx: Context, agent: str, *, content: bool) -> None:
@@ -236,7 +238,7 @@ class RunTrace:
 
     def begin_call(self, moment: Mapping[str, Any], *, content: bool) -> None:
         """Runs in the task of the call: what the tool itself traces becomes part of it."""
-        kind, name, call_id = self.kinds.get(moment["call_id"], "tool"), moment["name"], moment["call_id"]
+        kind, name, call_id = moment.get("kind", "tool"), moment["name"], moment["call_id"]
         if kind == "helper":
             facts: Attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": name}
         else:
@@ -267,11 +269,16 @@ class RunTrace:
             self._end(call)
 
     def end(self, ctx: Context) -> None:
-        """The run is over, and with it whatever was under way."""
-        if ctx.status != "completed":
+        """The leg is over, and with it whatever was under way. A later leg is linked to the first one."""
+        first = ctx.runMemo.get(MEMO)
+        if ctx.leg > 1 and first is not None:
+            trace_id, span_id, flags = first
+            made = self.tools.trace.SpanContext(trace_id, span_id, True, self.tools.trace.TraceFlags(flags))
+            self.root.span.add_link(made)
+        if ctx.status not in ("completed", "paused"):
             self.root.error = ctx.status if ctx.error is None else error_type(ctx.error)
         for operation in [*self.chats.values(), *self.calls.values()]:
-            operation.error = operation.error or ctx.status
+            operation.error = operation.error or ("" if ctx.status == "paused" else ctx.status)
             self._end(operation)
         self.root.span.set_attributes(genai.usage_attributes(ctx.usage))
         self._end(self.root)
