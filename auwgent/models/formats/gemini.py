@@ -66,8 +66,6 @@ def body(spec: ModelSpec, request: ModelRequest, params: dict[str, Any], address
     generation = {name: value for name, value in named.items() if name in GENERATION}
     if isinstance(stop := generation.get("stop_sequences"), str):
         generation["stop_sequences"] = [stop]
-    if not _is_older(spec):
-        generation.setdefault("temperature", 1.0)  # less lets them think in circles
     if shape := wire.response_format(spec, request):
         generation |= {"response_mime_type": "application/json"}
         generation |= {"response_json_schema": shape["json_schema"]["schema"]}

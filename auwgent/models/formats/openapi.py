@@ -16,7 +16,7 @@ def as_openapi(schema: Any) -> Any:
     """Return a schema without what this form lacks: what may be null is `nullable`, several types are `anyOf`."""
     if not isinstance(schema, Mapping):
         return schema
-    one = _one_type(_nullable(dict(schema)))
+    one = _nullable(_one_type(dict(schema)))
     if isinstance(one.get("enum"), list):
         kinds = [one.get("type"), *(branch.get("type") for branch in one.get("anyOf") or ())]
         # Texts alone may be listed, and none of them may be empty.
