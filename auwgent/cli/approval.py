@@ -17,19 +17,35 @@ SHOWN = 0.01  # seconds in which the intents before the question reach the scree
 
 
 class Approval:
-    """Asks one question at a time. `before` makes room on the screen."""
+    """Asks one question at a time. `before` makes room on the screen.
+
+    A tool that was always allowed is not asked about again, for as long as this object lives.
+    """
 
     def __init__(self, before: Callable[[], None] = lambda: None) -> None:
         self._before = before
         self._one_at_a_time = asyncio.Lock()
+        self._always: set[tuple[str, str]] = set()  # agents and their tools
 
-    async def __call__(self, request: ApprovalRequest) -> bool:
+    async def __call__(self, request: ApprovalRequest) -> bool | str:
+        """Return whether the call may happen; a text says why not, for the model."""
         async with self._one_at_a_time:
+            if (request.agent, request.tool) in self._always:
+                return True
             await asyncio.sleep(SHOWN)
             self._before()
             waiting = shown.get()
             with waiting.hushed() if waiting is not None else contextlib.nullcontext():
-                return await _ask(question(request))
+                typed = await _ask(question(request))
+        match typed.lower():
+            case "a" | "always":
+                self._always.add((request.agent, request.tool))
+                return True
+            case "y" | "yes":
+                return True
+            case "" | "n" | "no":
+                return False
+        return typed
 
 
 def somebody_is_there() -> bool:
@@ -45,7 +61,8 @@ def question(request: ApprovalRequest) -> str:
     return f"{paint(who, 'yellow', on=wants_colour(sys.stderr))}\n{shown}"
 
 
-async def _ask(about: str) -> bool:
+async def _ask(about: str) -> str:
+    """Return what was typed, without blanks around it; empty where nothing was."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.output import create_output
 
@@ -53,8 +70,7 @@ async def _ask(about: str) -> bool:
     session: PromptSession[str] = PromptSession(output=create_output(sys.stderr))
     with contextlib.suppress(EOFError):
         try:
-            answer = await session.prompt_async("Allow it? [y/N] ")
-            return answer.strip().lower() in ("y", "yes")
+            return (await session.prompt_async("Allow it? [y/N], a: always, or why not: ")).strip()
         except KeyboardInterrupt:
             signal.raise_signal(signal.SIGINT)  # to whoever ends the run; here it would end the event loop
-    return False
+    return ""

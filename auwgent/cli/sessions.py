@@ -99,13 +99,13 @@ def show(session_id: str | None, config: Path, user: str | None, as_json: bool, 
     if as_json and html is not None:
         raise click.UsageError("--json and --html are two forms: give one of them")
     session, runs = _with_runs(config, user, session_id)
+    ends = _ends(runs)
     if html is not None:
-        _write_new(html, page(session))
+        _write_new(html, page(session, ends))
         return
     if as_json:
         _print_json(session.model_dump(mode="json"))
         return
-    ends = {run.run_id: end for run in reversed(runs) if (end := end_of(run)) is not None}
     for line in conversation.short(session, ends, colour=wants_colour(sys.stdout)):
         click.echo(line)
 
@@ -178,21 +178,21 @@ def export(
     if test is not None:
         if output is not None or form != "json":
             raise click.UsageError("--as-test writes files of its own: leave out -o and --format")
-        made = late("auwgent.cli.replay:made_test")(_get(config, user, session_id), test, at, config)
+        made = late("auwgent.cli.replay:made_test")(_with_runs(config, user, session_id)[0], test, at, config)
         _tell(as_json, str(made), test=test, file=str(made))
         return
     if at is not None:
         raise click.UsageError("--at goes with --as-test")
     if as_json and form != "json":
         raise click.UsageError("--json and --format markdown are two forms: give one of them")
-    session = _get(config, user, session_id)
+    session, runs = _with_runs(config, user, session_id)
     session.turns = paired(session.turns, skipped_result, where_said=True)  # nobody can answer a copy
     if form in ("openai", "anthropic"):
         text = json.dumps(elsewhere.written(session, form), ensure_ascii=False, indent=2) + "\n"
     elif form == "json":
         text = json.dumps(session.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
     else:
-        text = conversation.markdown(session)
+        text = conversation.markdown(session, _ends(runs))
     if output is None:
         click.echo(for_output(text), nl=False)
         return
@@ -310,8 +310,8 @@ def prune(before: datetime | None, keep: int | None, user: str | None, config: P
     _tell(as_json, str(pruned), pruned=pruned)
 
 
-def _get(config: Path, user: str | None, session_id: str | None) -> Session:
-    return _with_runs(config, user, session_id)[0]
+def _ends(runs: list[RunInfo]) -> dict[str, str]:
+    return {run.run_id: end for run in reversed(runs) if (end := end_of(run)) is not None}
 
 
 def _with_runs(config: Path, user: str | None, session_id: str | None) -> tuple[Session, list[RunInfo]]:

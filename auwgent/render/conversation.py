@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from auwgent.render.page import speakers
 from auwgent.render.terminal import harmless, one_line, paint
 from auwgent.session import Media, Session, ToolCall, Turn
 
@@ -17,12 +18,12 @@ def short(session: Session, ends: Mapping[str, str] | None = None, *, colour: bo
 
     `ends` says how runs ended, by their ids, where that is worth telling: it is told after their last turns.
     """
-    results, untold = _results(session), dict(ends or {})
+    results, untold, others = _results(session), dict(ends or {}), speakers(session)
     last = {turn.run_id: turn.id for turn in session.turns}
     for turn in session.turns:
         ending = untold.pop(turn.run_id or "", None) if last[turn.run_id] == turn.id else None
         if turn.role != "tool":
-            yield from _shown(turn, results, colour)
+            yield from _shown(turn, results, others.get(turn.id, "you"), colour)
         if ending is not None:
             yield paint(one_line(ending), "yellow", on=colour)
             yield ""
@@ -30,8 +31,8 @@ def short(session: Session, ends: Mapping[str, str] | None = None, *, colour: bo
         yield paint(one_line(ending), "yellow", on=colour)
 
 
-def _shown(turn: Turn, results: Mapping[str, Turn], colour: bool) -> Iterator[str]:
-    speaker = "you" if turn.role == "user" else turn.agent or "assistant"
+def _shown(turn: Turn, results: Mapping[str, Turn], who: str, colour: bool) -> Iterator[str]:
+    speaker = who if turn.role == "user" else turn.agent or "assistant"
     yield paint(one_line(speaker), "bold", "cyan" if turn.role == "user" else "green", on=colour)
     for line in _content(turn).splitlines():
         yield f"  {harmless(line)}"
@@ -40,14 +41,18 @@ def _shown(turn: Turn, results: Mapping[str, Turn], colour: bool) -> Iterator[st
     yield ""
 
 
-def markdown(session: Session) -> str:
-    """Return the whole conversation as Markdown."""
-    results = _results(session)
+def markdown(session: Session, ends: Mapping[str, str] | None = None) -> str:
+    """Return the whole conversation as Markdown; `ends` are as in `short`."""
+    results, untold, others = _results(session), dict(ends or {}), speakers(session)
+    last = {turn.run_id: turn.id for turn in session.turns}
     blocks = [f"# Session {one_line(session.id)}"]
     for turn in session.turns:
+        ending = untold.pop(turn.run_id or "", None) if last[turn.run_id] == turn.id else None
         if turn.role == "tool":
+            blocks.append(f"*{one_line(ending)}*" if ending else "")
             continue
-        speaker = "You" if turn.role == "user" else one_line(turn.agent or "Assistant")
+        user = one_line(others.get(turn.id, "You"))
+        speaker = user if turn.role == "user" else one_line(turn.agent or "Assistant")
         blocks.append(f"## {speaker}, {turn.created_at:%Y-%m-%d %H:%M} UTC")
         blocks.append(_content(turn))
         for call in turn.tool_calls or ():
@@ -56,6 +61,8 @@ def markdown(session: Session) -> str:
             result = results.get(call.id)
             if result is not None:
                 blocks.append(f"Result ({result.outcome or 'ok'}):\n\n{_fenced(_content(result))}")
+        blocks.append(f"*{one_line(ending)}*" if ending else "")
+    blocks += [f"*{one_line(ending)}*" for ending in untold.values()]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 

@@ -72,6 +72,7 @@ class Message:
     number: int | None = None
     caller: Call | None = None
     calls: list[Call] = field(default_factory=list)
+    ending: str | None = None  # how its run ended with it, where that is worth telling
 
     @property
     def speaker(self) -> str:
@@ -113,8 +114,12 @@ class Totals:
         self.usage = self.usage + priced
 
 
-def page(session: Session) -> str:
-    """Return the whole conversation as an HTML document."""
+def page(session: Session, ends: Mapping[str, str] | None = None) -> str:
+    """Return the whole conversation as an HTML document.
+
+    `ends` says how runs ended, by their ids, where that is worth telling: it is told after their last turns.
+    """
+    untold = dict(ends or {})
     agents = list(dict.fromkeys([*session.stack[:1], *(turn.agent for turn in session.turns if turn.agent)]))
     colours = {agent: index % COLOURS for index, agent in enumerate(agents)}
     asked = [(turn, turn.usage) for turn in session.turns if turn.usage is not None]
@@ -124,9 +129,13 @@ def page(session: Session) -> str:
         models.setdefault(turn.model or "?", Totals()).add(usage)
     most = max((usage.input_tokens + usage.output_tokens for _, usage in asked), default=0)
     dearest = max((usage.usd or 0.0 for _, usage in asked), default=0.0)
+    messages = conversation(session.turns, colours)
+    for message in reversed(messages):
+        message.ending = untold.pop(message.turn.run_id or "", None)
     return _template().render(
         session=session,
-        messages=conversation(session.turns, colours),
+        messages=messages,
+        endings=list(untold.values()),
         colours=colours,
         bars=_bars(asked, colours, most, dearest),
         most=most,
@@ -143,6 +152,18 @@ def notebook(session: Session) -> str:
     """Return the page in a frame of its own, so that its styles and the notebook's leave each other alone."""
     whole = page(session).replace("&", "&amp;").replace('"', "&quot;")
     return f'<iframe sandbox srcdoc="{whole}" style="width: 100%; height: 30em; border: 0"></iframe>'
+
+
+def speakers(session: Session) -> dict[str, str]:
+    """Return who spoke to a helper in place of the user, as `Main to Joker`, by the ids of such turns."""
+    found: dict[str, str] = {}
+    waiting = conversation(session.turns, {})
+    while waiting:
+        message = waiting.pop()
+        waiting += [inner for call in message.calls for inner in call.messages]
+        if message.turn.role == "user" and message.caller is not None:
+            found[message.turn.id] = f"{message.speaker} to {message.turn.agent}"
+    return found
 
 
 def conversation(turns: Sequence[Turn], colours: Mapping[str, int]) -> list[Message]:

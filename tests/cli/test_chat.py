@@ -169,7 +169,15 @@ def test_a_failure_is_told_and_the_chat_goes_on(chat: Terminal) -> None:
     ask(chat, "still there?", "main heard: still there?")
 
 
-@pytest.mark.parametrize(("typed", "outcome"), [("y", "refunded 5"), ("n", "was denied"), ("", "was denied")])
+@pytest.mark.parametrize(
+    ("typed", "outcome"),
+    [
+        ("y", "refunded 5"),
+        ("n", "was denied"),
+        ("", "was denied"),
+        ("only with a receipt", "user said: only with a receipt"),
+    ],
+)
 def test_a_tool_that_needs_it_is_asked_for(typed: str, outcome: str, chat: Terminal) -> None:
     chat.type("refund me\r")
     shown = chat.until("Allow it? [y/N]")
@@ -177,6 +185,17 @@ def test_a_tool_that_needs_it_is_asked_for(typed: str, outcome: str, chat: Termi
     assert '"amount": 5' in shown
     chat.type(f"{typed}\r")
     chat.until(outcome)
+    chat.until_prompt()
+
+
+def test_a_tool_may_be_allowed_for_the_whole_chat(chat: Terminal) -> None:
+    chat.type("refund me\r")
+    chat.until("Allow it? [y/N]")
+    chat.type("a\r")
+    chat.until("refunded 5")
+    chat.until_prompt()
+    chat.type("refund me\r")
+    assert "Allow it?" not in chat.until("refunded 5")
     chat.until_prompt()
 
 
