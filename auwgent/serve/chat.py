@@ -22,7 +22,7 @@ from auwgent.serve.desk import Desk, who
 from auwgent.serve.faults import bad_request, refusal_of
 from auwgent.serve.live import CutOff, Live
 from auwgent.serve.protocol import Protocol
-from auwgent.serve.sse import Answer, EventStream, event
+from auwgent.serve.sse import Answer, EventStream, dumps, event
 from auwgent.serve.told import finish_of
 from auwgent.serve.words import BETWEEN, Words
 from auwgent.session import Usage
@@ -178,7 +178,7 @@ class Chunks:
         self._live, self._speaks, self._with_usage = live, speaks, with_usage
         self._words = Words(speaks)
         self._head = _head(live, "chat.completion.chunk") | ({"usage": None} if with_usage else {})
-        self._frame = json.dumps(self._head, ensure_ascii=False, separators=(",", ":"))[:-1]
+        self._frame = dumps(self._head)[:-1]  # of each chunk, up to its choices
         self._finish = "stop"
         self._texts = 0
 
@@ -212,8 +212,8 @@ class Chunks:
         yield "data: [DONE]\n\n"
 
     def _chunk(self, delta: Mapping[str, Any], finish: str | None = None) -> str:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return event({**self._head, "choices": [choice]})
+        choice = f'{{"index":0,"delta":{dumps(delta)},"logprobs":null,"finish_reason":{dumps(finish)}}}'
+        return f'data: {self._frame},"choices":[{choice}]}}\n\n'
 
 
 def usage(used: Usage) -> dict[str, Any]:

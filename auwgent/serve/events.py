@@ -56,7 +56,8 @@ class Place:
         """Return the place behind an intent."""
         if intent.partial:
             return replace(self, number=number)
-        return replace(self, number=number, seen=tuple(self._counted(intent)))
+        models, answers, calls, results = self._counted(intent)
+        return replace(self, number=number, seen=(models, answers, calls, results))
 
     def _counted(self, intent: Intent) -> Iterator[int]:
         for names, count in zip(_CLASSES, self.seen, strict=True):

@@ -271,10 +271,11 @@ async def test_tools_of_the_caller_are_asked_for_and_answered(config: Config) ->
         )
         assert second.output_text == "It is 4."
         assert second.id == f"{first.id}_2"
+        changed: Any = [{**answer[0], "output": "5"}]
         with pytest.raises(openai.APIStatusError) as twice:
             await ai.responses.create(
                 model="Main",
-                input=[{**answer[0], "output": "5"}],
+                input=changed,
                 previous_response_id=first.id,
             )
         assert twice.value.code == "already_answered"

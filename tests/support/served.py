@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from auwgent import auwgent
+from auwgent.runtime import Runtime
 from auwgent.serve.server import Server
 from tests.support.command import Command
 
@@ -55,7 +55,7 @@ async def served(config: Mapping[str, Any]) -> AsyncIterator[Served]:
         said.set()
 
     whole = {**config, "serve": {"port": 0, **config.get("serve", {})}}
-    server = Server(lambda **more: auwgent(whole, **more), say)
+    server = Server(lambda **more: Runtime(whole, **more), say)
     running = asyncio.create_task(server.run())
     waiting = asyncio.create_task(said.wait())
     await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)

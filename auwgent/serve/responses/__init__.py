@@ -92,10 +92,10 @@ class Responses:
             after = query.get("starting_after", "-1")
             if not after.removeprefix("-").isdecimal() or len(after) > 9:
                 raise bad_request("`starting_after` should be the number of an event", "starting_after")
-            live = self._held(request)
-            if live is not None and live.holds(0):
+            held = self._held(request)
+            if held is not None and held.holds(0):
                 return EventStream(
-                    lambda cut: self._streamed(live, int(after), cut, owns=False), self._desk.metrics
+                    lambda cut: self._streamed(held, int(after), cut, owns=False), self._desk.metrics
                 )
             stored = await self._stored(request)
             texts = stored.events(self._desk, request.path_params["id"], int(after))
