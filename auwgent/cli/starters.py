@@ -106,6 +106,13 @@ _MODEL = """\
 _LIMITS = """\
 [limits]
 llm_calls = 25 # model calls in one run
+
+# Of `auwgent serve`, which answers over HTTP on this machine. Other hosts need tokens.
+# [serve]
+# port = 8000
+# [[serve.tokens]]
+# token = "${AGENT_TOKEN}"
+# user = "me"
 """
 
 _TEST = """\
