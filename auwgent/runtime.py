@@ -216,6 +216,11 @@ class Runtime(Generic[Answer_co]):
         """
         return finished(lambda: self._run_once(input, options))
 
+    def check_keys(self) -> None:
+        """Raise `ConfigError` where a model in use has no key, as each run does before it begins."""
+        if not self._main.config.plays_tape:
+            check_keys(self._main.config, self._main.parts.catalog, self._main.parts.installed)
+
     def preload(self) -> None:
         """Begin to load what the root agent's model needs, in a thread: LiteLLM takes seconds. Returns at once."""
         self._main.parts.catalog.preload(self._main.config.agent.model)

@@ -143,6 +143,7 @@ class Talk:
         """Go on with the agent that this command line describes; False, and told why, if there can be none."""
         try:
             agent = self._built(request)
+            agent.check_keys()
             await agent.open()
         except AuwgentError as error:
             self.tell(error)
