@@ -37,7 +37,8 @@ class Filled(ChainMap[str, str]):
     """Variables of several places, an earlier one first. One that is set to nothing is as good as none."""
 
     def __getitem__(self, name: str) -> str:
-        if not (value := self.get(name)):
+        value: str | None = self.get(name)
+        if not value:
             raise KeyError(name)
         return value
 
