@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from auwgent import ProviderError, RunFailed, Session, auwgent
+from auwgent import ProviderError, RunFailed, Runtime, Session, auwgent
 from auwgent.middleware import SQLModelSessions
 from tests.support.bench import asks_helper
 
@@ -39,14 +39,14 @@ def config(output: Any, *replies: Any, store: str | None = None, **more: Any) ->
 
 
 async def test_the_output_of_a_session_is_an_instance_of_the_agents_model() -> None:
-    session = await auwgent(config(Report, GOOD)).run("Hi")
+    session = await Runtime(config(Report, GOOD)).run("Hi")
     assert session.output == Report(title="T", score=3)
     assert session.text == GOOD
 
 
 async def test_of_several_models_the_output_is_of_the_one_that_fits() -> None:
     answer = json.dumps({"type": "Refusal", "response": {"reason": "no"}})
-    assert (await auwgent(config([Report, Refusal], answer)).run("Hi")).output == Refusal(reason="no")
+    assert (await Runtime(config([Report, Refusal], answer)).run("Hi")).output == Refusal(reason="no")
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ async def test_of_several_models_the_output_is_of_the_one_that_fits() -> None:
     [(None, "Hello"), ({"type": "object", "properties": {"title": {"type": "string"}}}, '{"title": "T"}')],
 )
 async def test_without_a_model_there_is_no_output(output: Any, answer: str) -> None:
-    session = await auwgent(config(output, answer)).run("Hi")
+    session = await Runtime(config(output, answer)).run("Hi")
     assert session.output is None
     assert session.text == answer
 
 
 async def test_a_run_that_failed_has_no_output_and_tells_so(url: str) -> None:
     failing = {"error": {"status": 401, "message": "wrong key"}}
-    agent = auwgent(config(Report, {"when": "again", **failing}, GOOD, store=url))
+    agent = Runtime(config(Report, {"when": "again", **failing}, GOOD, store=url))
     async with agent:
         first = await agent.run("Hi", session_id="s")
         with pytest.raises(ProviderError) as failure:
@@ -91,12 +91,12 @@ async def test_a_run_that_is_known_by_its_id_tells_the_same_again(url: str) -> N
 
 
 async def test_without_a_store_the_status_is_empty() -> None:
-    session = await auwgent(config(None, "Hello")).run("Hi")
+    session = await Runtime(config(None, "Hello")).run("Hi")
     assert (session.status, session.pending) == ("", [])
 
 
 async def test_a_session_tells_what_it_and_each_of_its_runs_used(url: str) -> None:
-    agent = auwgent(config(None, "one", "two", store=url))
+    agent = Runtime(config(None, "one", "two", store=url))
     async with agent:
         first = await agent.run("Hi", session_id="s", run_id="r1")
         second = await agent.run("Hi", session_id="s", run_id="r2")
@@ -129,7 +129,7 @@ async def test_a_session_that_goes_on_forgets_what_was_told_of_it() -> None:
             self.seen = [(ctx.session.status, ctx.session.output)]
 
     looks = Looks()
-    agent = auwgent(config(Report, GOOD, GOOD) | {"middleware": [looks]})
+    agent = Runtime(config(Report, GOOD, GOOD) | {"middleware": [looks]})
     first = await agent.run("Hi")
     await agent.run("Hi", session=first)
     assert looks.seen == [("", None)]
@@ -137,7 +137,7 @@ async def test_a_session_that_goes_on_forgets_what_was_told_of_it() -> None:
 
 
 async def test_a_notebook_shows_the_page_in_a_frame() -> None:
-    session = await auwgent(config(None, 'Say "hi" & <b>bye</b>')).run("Hi")
+    session = await Runtime(config(None, 'Say "hi" & <b>bye</b>')).run("Hi")
     html = session._repr_html_() or ""
     assert html.startswith("<iframe")
     assert "<!doctype html>" in html.lower()

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from auwgent import RunFailed, SessionNotFound, auwgent
+from auwgent import RunFailed, Runtime, SessionNotFound, auwgent
 from auwgent.middleware import SQLModelSessions
 from tests.support.bench import asks_helper
 from tests.support.processes import forked
@@ -77,7 +77,7 @@ def carry_out(url: str, moment: str, ends: Ends) -> None:
     """What the process does that has the run: it tells how the run ended for it."""
 
     async def main() -> None:
-        async with auwgent(config(url, moment, ends)) as agent:
+        async with Runtime(config(url, moment, ends)) as agent:
             stream = agent.stream("Hi", session_id="s", run_id="r1")
             try:
                 async for _ in stream:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auwgent import Session, auwgent
+from auwgent import Runtime, Session, auwgent
 from auwgent.hooks.context import Context
 
 
@@ -120,7 +120,7 @@ def on_tape(config: Mapping[str, Any], tape: Path, **agent: Any) -> dict[str, An
 
 
 async def recorded(config: Mapping[str, Any], tape: Path, **options: Any) -> Seen:
-    async with auwgent(config) as agent:
+    async with Runtime(config) as agent:
         return await watched(agent, record=tape, **options)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import ConfigError, SessionNotFound, auwgent
+from auwgent import ConfigError, Runtime, SessionNotFound
 from auwgent.config import load
 from auwgent.replay import replay, word_diff
 from auwgent.testing.complaint import as_test
@@ -51,7 +51,7 @@ async def talk(agent: Any) -> Any:
 
 
 async def test_models_are_compared_and_the_session_stays_as_it_is(config: dict[str, Any]) -> None:
-    async with auwgent(config) as agent:
+    async with Runtime(config) as agent:
         session = await talk(agent)
         found = await agent.replay("s", models=["same", "other"])
         assert (await agent.store.get("", "s")).turns == session.turns
@@ -70,7 +70,7 @@ async def test_models_are_compared_and_the_session_stays_as_it_is(config: dict[s
 
 
 async def test_live_tools_run_and_forks_are_kept_where_that_is_wanted(config: dict[str, Any]) -> None:
-    async with auwgent(config) as agent:
+    async with Runtime(config) as agent:
         session = await talk(agent)
         found = await replay(agent, "s", at=session.turns[2].id, models=["other"], tools="live", keep=True)
         (take,) = found.takes
@@ -81,7 +81,7 @@ async def test_live_tools_run_and_forks_are_kept_where_that_is_wanted(config: di
 
 
 async def test_it_goes_on_behind_a_turn_with_calls(config: dict[str, Any]) -> None:
-    async with auwgent(config) as agent:
+    async with Runtime(config) as agent:
         session = await talk(agent)
         calling = next(turn for turn in session.turns if turn.tool_calls)
         found = await agent.replay("s", at=calling.id[:12], models=["same"])
@@ -94,7 +94,7 @@ async def test_a_conversation_becomes_a_test_that_passes_without_any_tool(
     config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    async with auwgent(config) as agent:
+    async with Runtime(config) as agent:
         session = await talk(agent)
         file = await as_test(agent, session, "which order")
         with pytest.raises(ConfigError, match="is there already"):
