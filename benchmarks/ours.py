@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from auwgent import auwgent
+from auwgent import Runtime
 
 Operation = Callable[[], Awaitable[Any]]
 
@@ -34,7 +34,7 @@ def agent(model: str, url: str, via: str, middleware: list[Any]) -> Any:
     """An agent on the benchmark's provider."""
     named = {"use": f"openai/{model}", "via": via, "api_key": "sk-x", "base_url": url, "retries": 0}
     root = {"model": "main", "prompt": "You help.", "tools": [add] if model.startswith("tools") else []}
-    return auwgent({"middleware": middleware, "agent": root, "models": {"main": named}})
+    return Runtime({"middleware": middleware, "agent": root, "models": {"main": named}})
 
 
 def route(via: str, *, full: bool) -> Callable[[str, str], Awaitable[Operation]]:

@@ -93,7 +93,7 @@ def _import() -> Any:
     logging_worker.GLOBAL_LOGGING_WORKER = _NoWorker()  # type: ignore[misc,assignment]
     litellm.module_level_aclient = _ClientOfLoop(litellm)  # type: ignore[assignment]
     OllamaModelInfo.get_runtime_model_info = _no_question  # type: ignore[method-assign]
-    AsyncHTTPHandler.single_connection_post_request = _no_second_try  # type: ignore[method-assign]
+    AsyncHTTPHandler.single_connection_post_request = _no_second_try  # type: ignore[attr-defined]  # gone since 1.110
     LiteLLMAiohttpTransport.handle_async_request = _checked(LiteLLMAiohttpTransport.handle_async_request)  # type: ignore[method-assign]
     AiohttpResponseStream.__aiter__ = _heard(AiohttpResponseStream.__aiter__)  # type: ignore[method-assign,assignment]
     # The Responses API's events do not fit the classes LiteLLM puts them in, which pydantic tells on stderr.

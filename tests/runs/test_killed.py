@@ -102,7 +102,7 @@ async def test_the_config_may_change_before_it_goes_on(
         await agent.run("Please pay", session_id="s1", run_id="r1")
     await asyncio.to_thread(asked.die_at, url, point, log, where, True)
     changed = {"approve": "deny"} if change == "deny" else {"gone": True}
-    async with asked.agent_on(url, "nowhere", log, where, **changed) as agent:  # type: ignore[arg-type]
+    async with asked.agent_on(url, "nowhere", log, where, **changed) as agent:
         session = await agent.run(None, session_id="s1")
     assert paid(log) == 0
     assert outcomes(session)["p1"] == {"deny": "denied", "gone": "error"}[change]

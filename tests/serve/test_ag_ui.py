@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from auwgent import auwgent
+from auwgent import Runtime
 from tests.support.bench import Hook
 from tests.support.clients import node
 from tests.support.served import Served, served
@@ -51,7 +51,7 @@ async def test_a_client_talks_and_a_thread_is_a_session(config: Config) -> None:
         call = next(message for message in added["messages"] if message.get("toolCalls"))
         assert json.loads(call["toolCalls"][0]["function"]["arguments"]) == {"a": 1, "b": 2}
         assert added["messages"][-1]["content"] == "It is 3."
-        async with auwgent(made) as agent:
+        async with Runtime(made) as agent:
             assert agent.store is not None
             session = await agent.store.get("", "t1")
         users = [turn.text for turn in session.turns if turn.role == "user"]

@@ -35,7 +35,7 @@ class Models:
         self.settings: list[dict[str, Any]] = []  # of each call, in order
         self._keeps_schema = keeps_schema  # all, none, or those of these names
 
-    def spec(self, name: str) -> ModelSpec:
+    def spec(self, name: str, /, **settings: Any) -> ModelSpec:
         return self.by_name[name].spec
 
     def get(self, model: str | ModelSpec, /, **settings: Any) -> Route:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from auwgent import Session, ToolError, auwgent
+from auwgent import Runtime, Session, ToolError
 from auwgent.middleware import SQLModelSessions
 
 PAY = [
@@ -90,7 +90,7 @@ class Till:
             },
             **more,
         }
-        self.agent = auwgent(self.config, on_approval=on_approval)
+        self.agent = Runtime(self.config, on_approval=on_approval)
 
     async def pay(self, euro: int) -> str:
         """Pays."""

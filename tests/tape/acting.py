@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auwgent import Runtime, Session, auwgent
+from auwgent import Runtime, Session
 from auwgent.hooks.context import Context
 
 
@@ -125,5 +125,5 @@ async def recorded(config: Mapping[str, Any], tape: Path, **options: Any) -> See
 
 
 async def played(config: Mapping[str, Any], tape: Path, **options: Any) -> Seen:
-    async with auwgent(on_tape(config, tape)) as agent:
+    async with Runtime(on_tape(config, tape)) as agent:
         return await watched(agent, **options)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from auwgent import AuwgentError, ConfigError, Middleware, ProviderError, auwgent
+from auwgent import AuwgentError, ConfigError, Middleware, ProviderError, Runtime, auwgent
 from auwgent.errors import TapeMiss
 from auwgent.tape import TapeFile
 from tests.tape.acting import World, call, config, on_tape, played, recorded, scripted, watched, without_ids
@@ -120,7 +120,7 @@ async def test_equal_runs_are_played_one_after_the_other_and_then_there_are_no_m
     plain = {"agent": {"model": "scripted/echo"}, "middleware": []}
     for _ in range(2):
         await recorded(plain, tape, text="Hello")
-    async with auwgent(on_tape(plain, tape)) as agent:
+    async with Runtime(on_tape(plain, tape)) as agent:
         for _ in range(2):
             assert (await agent.run("Hello")).text == "You said: Hello"
         with pytest.raises(TapeMiss, match="stands there 2 times, and was played 2 times already"):
@@ -254,7 +254,7 @@ async def test_answers_to_questions_are_on_the_tape(tape: Path) -> None:
         "models": {"main": scripted("main", *steps)},
         "middleware": [],
     }
-    async with auwgent(one, on_approval=approver) as agent:
+    async with Runtime(one, on_approval=approver) as agent:
         before = await watched(agent, record=tape)
     after = await played(one, tape)
     assert asked == ["refund", "find_order"]
@@ -433,7 +433,7 @@ async def test_a_model_on_a_tape_may_be_chosen_by_its_name(tape: Path) -> None:
         await recorded(plain, tape, text="Who?")
     for name in ("one", "two"):
         one = {"agent": {"model": f"tape/{tape}#scripted/{name}"}, "middleware": []}
-        async with auwgent(one) as agent:
+        async with Runtime(one) as agent:
             assert (await agent.run("Who?")).text == f"I am {name}."
 
 
@@ -442,7 +442,7 @@ async def test_a_helper_may_have_a_tape_of_its_own(tape: Path) -> None:
     world = World()
     one = config(world)
     one["helpers"]["Joker"]["model"] = f"tape/{tape}"
-    async with auwgent(one) as agent:
+    async with Runtime(one) as agent:
         session = await agent.run("Refund order 7")
     assert world.done
     assert any(turn.text == "Knock knock." for turn in session.turns)

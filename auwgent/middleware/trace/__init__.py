@@ -183,7 +183,7 @@ class RunTrace:
     @classmethod
     def begun(cls, tools: Instruments, ctx: Context) -> RunTrace:
         facts: Attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": ctx.rootAgent}
-        conversation = {"gen_ai.conversation.id": ctx.sessionId, "auwgent.run.id": ctx.runId}
+        conversation: Attributes = {"gen_ai.conversation.id": ctx.sessionId, "auwgent.run.id": ctx.runId}
         if ctx.leg > 1:
             conversation["auwgent.run.leg"] = ctx.leg
         span = tools.tracer.start_span(f"invoke_agent {ctx.rootAgent}", attributes={**facts, **conversation})
