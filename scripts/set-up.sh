@@ -95,7 +95,7 @@ make_venv() {
     must "virtual environment" "$python" -m venv "$venv"
     [ -n "${AUWGENT_NO_UV-}" ] || step "uv, to be faster" "$venv/bin/pip" install --require-hashes -r "$root/uv.lock.txt" || :
     install "$(grep -c == "$root/requirements.lock") packages" --no-deps --require-hashes -r "$root/requirements.lock"
-    [ -z "$litellm" ] || install "litellm $litellm" --no-deps "litellm==$litellm"
+    [ -z "$litellm" ] || install "litellm $litellm" "litellm==$litellm"
 }
 
 install() {

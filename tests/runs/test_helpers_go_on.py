@@ -64,7 +64,7 @@ async def test_a_helpers_helper_that_asks_goes_on_inside_itself(url: str, elsewh
 
 
 async def test_two_of_the_same_helper_side_by_side_keep_their_turns_apart(url: str) -> None:
-    scripts = {
+    scripts: dict[str, list[Any]] = {
         "main": [
             {"tool_calls": [call("s1", "Scout", input="pay 1"), call("s2", "Scout", input="pay 2")]},
             "Main: {results}",
@@ -100,7 +100,7 @@ async def test_two_of_the_same_helper_side_by_side_keep_their_turns_apart(url: s
 async def test_a_sibling_helper_that_hands_over_still_does_once_the_question_is_answered(
     url: str, answer: bool
 ) -> None:
-    scripts = {
+    scripts: dict[str, list[Any]] = {
         "main": [{"tool_calls": [call("j1", "Joker", input="a joke"), call("p1", "pay", euro=7)]}, "Main."],
         "Joker": ["Knock knock, who is there?", "Joker again."],
     }
@@ -130,7 +130,7 @@ async def test_a_helper_that_is_gone_is_an_error_in_its_caller(url: str) -> None
 
 
 async def test_the_user_may_be_talking_to_a_helper_that_asks(url: str) -> None:
-    scripts = {
+    scripts: dict[str, list[Any]] = {
         "main": [{"tool_calls": [call("j1", "Joker", input="hello")]}, "Main."],
         "Joker": ["Yes?", {"tool_calls": [call("p1", "pay", euro=7)]}, "Was it funny?"],
     }

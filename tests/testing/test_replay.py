@@ -10,6 +10,7 @@ import pytest
 from auwgent import ConfigError, Runtime, SessionNotFound
 from auwgent.config import load
 from auwgent.replay import replay, word_diff
+from auwgent.store.base import SessionStore
 from auwgent.testing.complaint import as_test
 from auwgent.testing.suite import collected
 from auwgent.testing.trial import How, run_all
@@ -45,6 +46,11 @@ def config(tmp_path: Path) -> dict[str, Any]:
     }
 
 
+def stored(agent: Runtime[Any]) -> SessionStore:
+    assert agent.store is not None
+    return agent.store
+
+
 async def talk(agent: Any) -> Any:
     await agent.run("Hello", session_id="s")
     return await agent.run("Which order?", session_id="s")
@@ -54,8 +60,8 @@ async def test_models_are_compared_and_the_session_stays_as_it_is(config: dict[s
     async with Runtime(config) as agent:
         session = await talk(agent)
         found = await agent.replay("s", models=["same", "other"])
-        assert (await agent.store.get("", "s")).turns == session.turns
-        assert [one.id for one in await agent.store.list_sessions("")] == ["s"]
+        assert (await stored(agent).get("", "s")).turns == session.turns
+        assert [one.id for one in await stored(agent).list_sessions("")] == ["s"]
     assert TOOLS == ["find 7"]
     assert found.stored.text == "It is order 7: 12.50 EUR."
     same, other = found.takes
@@ -75,7 +81,7 @@ async def test_live_tools_run_and_forks_are_kept_where_that_is_wanted(config: di
         found = await replay(agent, "s", at=session.turns[2].id, models=["other"], tools="live", keep=True)
         (take,) = found.takes
         assert take.session is not None
-        kept = await agent.store.get("", take.session.id)
+        kept = await stored(agent).get("", take.session.id)
     assert TOOLS == ["find 7", "find 8"]
     assert kept.text == take.text == "It is order 8: 12.50 EUR."
 
