@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from auwgent.session import Media, Part, Session, Text, ToolCall, Turn, paired, skipped_result, spoken_by
+from auwgent.pairing import paired, skipped_result
+from auwgent.session import Media, Part, Session, Text, ToolCall, Turn, spoken_by
 
 Form = Literal["chat", "responses", "anthropic"]
 _ITEMS = ("message", "function_call", "function_call_output", "reasoning")  # of the Responses API

@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound, kind_of
+from auwgent.pairing import paired, skipped_result
 from auwgent.runtime import Runtime
-from auwgent.session import Part, Session, Turn, Usage, new_id, paired, skipped_result
+from auwgent.session import Part, Session, Turn, Usage, new_id
 from auwgent.store.base import is_run_store
 from auwgent.tape.stored import Stored
 

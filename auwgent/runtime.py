@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from inspect import isclass
 from pathlib import Path
-from typing import Any, Generic, Self, TypedDict, Unpack
+from typing import Any, Generic, Self, Unpack
 
-from auwgent.assembly import Parts, build, check_keys
+from auwgent.assembly import build, check_keys
 from auwgent.config import Config, examine
-from auwgent.deck import playing, recording
+from auwgent.deck import recording
 from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.cancel import Cancel
 from auwgent.engine.order import Order, Services
@@ -21,22 +21,22 @@ from auwgent.engine.run import attach, carry_out
 from auwgent.engine.state import Run, Sink
 from auwgent.errors import AuwgentError, ConfigError, RunFailed, RunTaken, SessionNotFound
 from auwgent.hooks.context import EMBED_OFF, check_context
-from auwgent.hooks.pipeline import Installed, Pipeline
+from auwgent.hooks.pipeline import Installed
 from auwgent.imports import late
 from auwgent.inputs import Input, content_of
 from auwgent.intents import Handlers
 from auwgent.locks import KeyedLock
 from auwgent.loops import finished
+from auwgent.options import RunOptions, check_goes_together, check_options, tape_of, user_of
 from auwgent.rehearsal import rehearsing
 from auwgent.render.page import notebook
 from auwgent.runs import asked_of, found, names_of, outcome_of, over, overrides_of, settings_of, with_output
 from auwgent.session import Answer_co, Session, new_id
-from auwgent.store.base import RunInfo, RunStore, SessionStore, is_run_store, is_store
+from auwgent.store.base import RunInfo, SessionStore, is_store
 from auwgent.stream import Stream
-from auwgent.tape import Player, Recorder, Tape, TapeFile
-from auwgent.tape.voices import path_in, voice_in
+from auwgent.tape import Recorder, Tape
 from auwgent.tools.callers import callers_tools
-from auwgent.words import did_you_mean
+from auwgent.variant import Variant
 
 Session.shown_as = notebook
 
@@ -44,27 +44,6 @@ PATIENCE = 10.0  # seconds that a cancel waits for the end of its run
 LOOK = 1.0  # seconds between two looks at a process that may be dead
 
 Source = str | Path | Mapping[str, Any]
-
-
-class RunOptions(TypedDict, total=False):
-    """The optional settings of a run."""
-
-    session_id: str | None  # runs with the same one follow one another
-    user_id: str | None  # whose session; else the context value `userId`, else the empty user
-    context: Mapping[str, Any] | None  # over the values of [context]
-    profile: str | None
-    session: Session | None  # one to go on with, unless a middleware has a session of its id stored
-    whole: bool  # ask models for whole answers instead of streams
-    run_id: str | None  # the same one again is the same run: it is joined, goes on, or its outcome is given
-    # Answers to what the session's run has paused for, by the ids of calls; without input.
-    answers: Mapping[str, Any] | None
-    # Each is {name, description, parameters}, and the caller runs it itself.
-    caller_tools: Sequence[Mapping[str, Any]] | None
-    keep: (
-        bool  # False: the session named is read, nothing of the run is written, and it waits for no other run
-    )
-    agent: str | None  # a helper that answers in the root agent's place
-    record: str | Path | None  # a tape that what the run is answered is written to
 
 
 class Runtime(Generic[Answer_co]):
@@ -278,7 +257,17 @@ class Runtime(Generic[Answer_co]):
                 parts = build(config, known=wrong, installed=installed, more=self._more)
                 if self._rehearsal is not None and installed is None:
                     parts = replace(parts, installed=rehearsing(parts.installed, self._rehearsal))
-                self._variants[key] = Variant(config, parts, self, base)
+                self._variants[key] = Variant(
+                    config,
+                    parts,
+                    base,
+                    self._deck,
+                    handlers=self._handlers,
+                    partial_handlers=self._partial_handlers,
+                    approver=self._approver,
+                    tape=self._tape,
+                    rehearsal=self._rehearsal is not None,
+                )
             return self._variants[key]
 
     def _prepared(self, input: Input, **options: Unpack[RunOptions]) -> tuple[Variant, Order]:
@@ -298,12 +287,12 @@ class Runtime(Generic[Answer_co]):
         run_id, content = options.get("run_id"), content_of(input)
         answers = options.get("answers")
         keep = options.get("keep", True)
-        check_goes_together(variant, content, session_id, run_id, answers, keep)
+        check_goes_together(content, session_id, run_id, answers, keep, has_store=variant.store is not None)
         caller_tools = callers_tools(options.get("caller_tools") or (), names_of(variant.parts.agents))
         settings = settings_of(
             self._profile if profile is None else profile, self._overrides, context, caller_tools
         )
-        agent = agent_of(variant, options.get("agent"))
+        agent = variant.agent_named(options.get("agent"))
         order = Order(
             input=content,
             session_id=session_id,
@@ -320,7 +309,7 @@ class Runtime(Generic[Answer_co]):
             agent=agent,
             asked=None if run_id is None else asked_of(content, agent),
             run_id=run_id or new_id(),
-            record=_tape(options.get("record"), variant),
+            record=tape_of(options.get("record"), plays=variant.config.plays_tape),
         )
         return variant, order
 
@@ -415,125 +404,3 @@ class Runtime(Generic[Answer_co]):
                 yield
             finally:
                 self._count(runs=-1)
-
-
-class Variant:
-    """One config of an agent, alive: the plain one, or one with a profile.
-
-    A profile that leaves the middleware as it is shares the instances of its base.
-    """
-
-    def __init__(self, config: Config, parts: Parts, owner: Runtime, base: Variant | None = None) -> None:
-        self.config, self.parts, self.base = config, parts, base
-        self.pipeline: Pipeline = base.pipeline if base else Pipeline(parts.installed)
-        self.services = Services(
-            agents=parts.agents,
-            root=parts.root,
-            pipeline=self.pipeline,
-            models=parts.catalog,
-            limits=parts.limits,
-            handlers=owner._handlers,
-            partial_handlers=owner._partial_handlers,
-            approver=owner._approver,
-            embed=parts.embed,
-            tape=owner._tape,
-            rehearsal=owner._rehearsal is not None,
-        )
-        if config.plays_tape:
-            tape = parts.catalog.spec(config.agent.model).name
-            self.services = playing(self.services, Player(path_in(tape), voice_in(tape)))
-        if owner._deck is not None:
-            self.services = owner._deck(self.services)
-        self._lines = KeyedLock()  # of those who want it opened or closed
-        self._is_open = False
-
-    @property
-    def store(self) -> RunStore | None:
-        """The store that tells of its runs: the first middleware that has all the verbs of one."""
-        return next((one.instance for one in self.parts.installed if is_run_store(one.instance)), None)
-
-    async def open(self) -> None:
-        """Open once, however many runs begin at the same time, in whatever event loops."""
-        if not self.config.plays_tape:
-            self.parts.servers.open()
-        if self.base is not None:
-            await self.base.open()
-        elif not self._is_open:
-            async with self._lines.turn("open"):
-                if not self._is_open:
-                    await self.pipeline.open()
-                    self._is_open = True
-
-    async def warm(self) -> None:
-        """Wait until what the models need is loaded, where `limits.seconds` would count it as the run's time."""
-        if self.parts.limits.seconds is not None and not self.config.plays_tape:
-            await self.parts.catalog.warm([agent.model for agent in self.parts.agents.values()])
-
-    async def close(self) -> None:
-        """Close what was opened, the models last."""
-        async with self._lines.turn("open"):
-            if self._is_open:
-                self._is_open = False
-                await self.pipeline.close()
-        await self.parts.servers.close()
-        await self.parts.catalog.aclose()
-
-
-def check_options(options: Mapping[str, Any]) -> None:
-    """Refuse with a `TypeError` what no run can be given."""
-    known = RunOptions.__annotations__
-    for name in options:
-        if name not in known:
-            raise TypeError(f"a run has no option {name!r}; it has {', '.join(known)}")
-
-
-def _tape(record: str | Path | None, variant: Variant) -> Path | None:
-    """Return where a run is written to, once it is known that this can be done."""
-    if record is None:
-        return None
-    if variant.config.plays_tape:
-        raise ConfigError("a run that is played from a tape cannot be recorded")
-    path = Path(record).expanduser().absolute()
-    TapeFile(path).check()
-    return path
-
-
-def check_goes_together(
-    variant: Variant, content: Any, session_id: str | None, run_id: str | None, answers: Any, keep: bool
-) -> None:
-    """`ConfigError` where options of a run do not go together, or need a store that is not there."""
-    store = "needs a store that tells of runs, such as auwgent.middleware.SQLModelSessions"
-    if not isinstance(keep, bool):
-        raise ConfigError(f"`keep` should be True or False, not {keep!r}")
-    for name, value in (("run_id", run_id), ("answers", answers)):
-        if not keep and value is not None:
-            raise ConfigError(f"`keep=False` goes without `{name}`: nothing of that run is kept")
-    if run_id is not None and not run_id:
-        raise ConfigError("a `run_id` may not be empty")
-    if run_id is not None and variant.store is None:
-        raise ConfigError(f"a `run_id` {store}")
-    if answers is None:
-        return
-    if variant.store is None:
-        raise ConfigError(f"`answers` {store}")
-    if not isinstance(answers, Mapping) or not answers:
-        raise ConfigError("`answers` should be answers by the ids of calls, such as {'call_1': True}")
-    if content is not None:
-        raise ConfigError("`answers` go without new input: run(None, session_id=…, answers=…)")
-    if session_id is None and run_id is None:
-        raise ConfigError("`answers` need the `session_id`, or the `run_id`, of the run that asked")
-
-
-def agent_of(variant: Variant, name: str | None) -> str:
-    """Return the agent that answers: the root, or the helper of that name. `ConfigError` where there is none."""
-    if name is None:
-        return variant.parts.root
-    if name not in variant.parts.agents:
-        hint = did_you_mean(name, variant.parts.agents) or f"there are {', '.join(variant.parts.agents)}"
-        raise ConfigError(f"there is no agent {name!r}; {hint}")
-    return name
-
-
-def user_of(values: Mapping[str, Any], user_id: str | None) -> str:
-    """Return the user of a run: the one that was named, else the context value `userId`."""
-    return str(values.get("userId") or "") if user_id is None else user_id

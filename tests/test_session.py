@@ -9,19 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from auwgent.session import (
-    MOST,
-    UNKNOWN,
-    Media,
-    Session,
-    Text,
-    ToolCall,
-    Turn,
-    Usage,
-    misfits,
-    paired,
-    spoken_by,
-)
+from auwgent.pairing import paired
+from auwgent.session import MOST, UNKNOWN, Media, Session, Text, ToolCall, Turn, Usage, misfits, spoken_by
 
 IDS = st.sampled_from("abc")
 

@@ -25,9 +25,10 @@ from auwgent.errors import AuwgentError, ConfigError, RunPaused, SessionNotFound
 from auwgent.imports import late
 from auwgent.keystore import data_folder
 from auwgent.models.sent import watcher
+from auwgent.options import user_of
 from auwgent.render.run import JsonLines, Outcome, PlainText, Printer
 from auwgent.render.sent import Requests
-from auwgent.runtime import Runtime, user_of
+from auwgent.runtime import Runtime
 from auwgent.session import Usage
 from auwgent.stream import Stream
 

@@ -19,10 +19,11 @@ from auwgent.cli.stores import SINCE, end_of, local, of_session, plain, with_sto
 from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.files import write_new
 from auwgent.imports import late
+from auwgent.pairing import paired, skipped_result
 from auwgent.render import conversation
 from auwgent.render.page import page
 from auwgent.render.terminal import for_output, one_line, paint, wants_colour
-from auwgent.session import FROM_A_FILE, Session, misfits, new_id, paired, skipped_result
+from auwgent.session import FROM_A_FILE, Session, misfits, new_id
 from auwgent.store.base import Hit, RunInfo, RunStore, SessionStore
 
 LISTED = 20

@@ -33,7 +33,8 @@ from auwgent.models.base import ModelRequest, Reply, Retry, Route
 from auwgent.models.faults import refuses_thoughts
 from auwgent.models.resilience import GivenModel
 from auwgent.models.resilience import ask as ask_model
-from auwgent.session import Part, Text, Turn, paired
+from auwgent.pairing import paired
+from auwgent.session import Part, Text, Turn
 
 FORCED_STARTS = 5  # at most, in a run
 

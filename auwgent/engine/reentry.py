@@ -7,7 +7,8 @@ from typing import Any
 
 from auwgent.engine.order import Left
 from auwgent.engine.state import Run
-from auwgent.session import ToolCall, Turn, paired, skipped_result, unknown_result
+from auwgent.pairing import paired, skipped_result, unknown_result
+from auwgent.session import ToolCall, Turn
 
 
 def take_up(run: Run) -> list[ToolCall]:

@@ -10,7 +10,8 @@ from auwgent.engine.capabilities import Capability
 from auwgent.engine.state import Frame
 from auwgent.errors import ProviderError, ToolError
 from auwgent.models.base import ToolSpec
-from auwgent.session import Media, Text, ToolCall, Turn, paired
+from auwgent.pairing import paired
+from auwgent.session import Media, Text, ToolCall, Turn
 from auwgent.tools import ToolOptions
 
 SHORTER = (

@@ -23,20 +23,9 @@ from auwgent.hooks.context import AgentState, Context, NotNow, RunState
 from auwgent.hooks.pipeline import Chain
 from auwgent.intents import Intent
 from auwgent.models.base import RawCall
+from auwgent.pairing import paired, place_of_result, skipped_result, unknown_result
 from auwgent.questions import Question
-from auwgent.session import (
-    Session,
-    ToolCall,
-    Turn,
-    Usage,
-    new_id,
-    now,
-    paired,
-    place_of_result,
-    skipped_result,
-    spoken_by,
-    unknown_result,
-)
+from auwgent.session import Session, ToolCall, Turn, Usage, new_id, now, spoken_by
 from auwgent.tape.base import Asking
 from auwgent.tools import Tool
 from auwgent.words import describe

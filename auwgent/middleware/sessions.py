@@ -12,8 +12,9 @@ from auwgent import store
 from auwgent.errors import ConfigError, RunPaused, SessionConflict, SessionNotFound, kind_of
 from auwgent.hooks.context import Context
 from auwgent.middleware.kept import InFolder
+from auwgent.pairing import paired, skipped_result
 from auwgent.secrecy import scrubbed
-from auwgent.session import Session, new_id, paired, skipped_result
+from auwgent.session import Session, new_id
 from auwgent.store.base import OnBusy
 from auwgent.store.hold import End, Hold, Mark, Stored
 from auwgent.store.sessions import Sessions

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from auwgent.models import wire
 from auwgent.models.base import ModelRequest, ModelSpec
 from auwgent.models.sent import Sent
-from auwgent.session import Session, paired, spoken_by
+from auwgent.pairing import paired
+from auwgent.session import Session, spoken_by
 
 
 def recalled(session: Session, run_id: str) -> Iterator[Sent]:

@@ -9,17 +9,8 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, null, or_, select, true
 
 from auwgent.errors import ConfigError, SessionConflict, SessionNotFound
-from auwgent.session import (
-    Session,
-    ToolCall,
-    Turn,
-    Usage,
-    denied_result,
-    now,
-    paired,
-    skipped_result,
-    unknown_result,
-)
+from auwgent.pairing import denied_result, paired, skipped_result, unknown_result
+from auwgent.session import Session, ToolCall, Turn, Usage, now
 from auwgent.store import statements as sql
 from auwgent.store.base import RunInfo, RunStatus
 from auwgent.store.heart import is_gone

@@ -18,7 +18,8 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from auwgent.errors import RunPaused, RunTaken, SessionConflict, StoreError
-from auwgent.session import Session, ToolCall, Turn, Usage, now, paired
+from auwgent.pairing import paired
+from auwgent.session import Session, ToolCall, Turn, Usage, now
 from auwgent.store import pauses
 from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow

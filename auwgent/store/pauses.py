@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, update
 
 from auwgent.errors import RunConflict, SessionNotFound
+from auwgent.pairing import denied_result, paired, skipped_result
 from auwgent.questions import Question, new_answers, unanswered
-from auwgent.session import ToolCall, Turn, denied_result, now, paired, skipped_result
+from auwgent.session import ToolCall, Turn, now
 from auwgent.store import statements as sql
 from auwgent.store.tables import micros, runs, seated, to_json, turn_row, turns, turns_of
 

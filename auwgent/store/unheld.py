@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from auwgent.session import now, skipped_result, unknown_result
+from auwgent.pairing import skipped_result, unknown_result
+from auwgent.session import now
 from auwgent.store import statements as sql
 from auwgent.store.base import OVER
 from auwgent.store.pauses import close_calls

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from auwgent.hooks.context import AgentState, Context, RunState
-from auwgent.session import Session, ToolCall, Turn, new_id, paired
+from auwgent.pairing import paired
+from auwgent.session import Session, ToolCall, Turn, new_id
 
 
 class StoreRun:

@@ -20,7 +20,8 @@ from auwgent.middleware.compaction.shortening import (
 )
 from auwgent.models import wire
 from auwgent.models.base import ModelRequest, ModelSpec
-from auwgent.session import Media, Text, ToolCall, Turn, paired
+from auwgent.pairing import paired
+from auwgent.session import Media, Text, ToolCall, Turn
 from tests.support.bench import check_history
 
 MODELS = [

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from auwgent.session import Session, paired
+from auwgent.pairing import paired
+from auwgent.session import Session
 from tests.support import killed
 from tests.support.databases import database
 

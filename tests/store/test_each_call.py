@@ -19,7 +19,8 @@ from sqlalchemy.exc import OperationalError
 from auwgent import auwgent
 from auwgent.errors import AuwgentError
 from auwgent.middleware import SQLModelSessions
-from auwgent.session import Session, paired
+from auwgent.pairing import paired
+from auwgent.session import Session
 from tests.support.bench import Hook
 
 WARM_UP = "warm-up"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from auwgent.errors import SessionNotFound
 from auwgent.middleware import SQLModelSessions
-from auwgent.session import Session, ToolCall, Turn, paired
+from auwgent.pairing import paired
+from auwgent.session import Session, ToolCall, Turn
 from auwgent.store.history import copied
 
 # A message of the user, or one of the agent with so many calls, and whether a helper speaks before the results come.

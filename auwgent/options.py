@@ -1,0 +1,82 @@
+"""The options of a run: which there are, and which go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from auwgent.errors import ConfigError
+from auwgent.session import Session
+from auwgent.tape import TapeFile
+
+
+class RunOptions(TypedDict, total=False):
+    """The optional settings of a run."""
+
+    session_id: str | None  # runs with the same one follow one another
+    user_id: str | None  # whose session; else the context value `userId`, else the empty user
+    context: Mapping[str, Any] | None  # over the values of [context]
+    profile: str | None
+    session: Session | None  # one to go on with, unless a middleware has a session of its id stored
+    whole: bool  # ask models for whole answers instead of streams
+    run_id: str | None  # the same one again is the same run: it is joined, goes on, or its outcome is given
+    # Answers to what the session's run has paused for, by the ids of calls; without input.
+    answers: Mapping[str, Any] | None
+    # Each is {name, description, parameters}, and the caller runs it itself.
+    caller_tools: Sequence[Mapping[str, Any]] | None
+    keep: (
+        bool  # False: the session named is read, nothing of the run is written, and it waits for no other run
+    )
+    agent: str | None  # a helper that answers in the root agent's place
+    record: str | Path | None  # a tape that what the run is answered is written to
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse with a `TypeError` what no run can be given."""
+    known = RunOptions.__annotations__
+    for name in options:
+        if name not in known:
+            raise TypeError(f"a run has no option {name!r}; it has {', '.join(known)}")
+
+
+def check_goes_together(
+    content: Any, session_id: str | None, run_id: str | None, answers: Any, keep: bool, *, has_store: bool
+) -> None:
+    """`ConfigError` where options of a run do not go together, or need a store that is not there."""
+    store = "needs a store that tells of runs, such as auwgent.middleware.SQLModelSessions"
+    if not isinstance(keep, bool):
+        raise ConfigError(f"`keep` should be True or False, not {keep!r}")
+    for name, value in (("run_id", run_id), ("answers", answers)):
+        if not keep and value is not None:
+            raise ConfigError(f"`keep=False` goes without `{name}`: nothing of that run is kept")
+    if run_id is not None and not run_id:
+        raise ConfigError("a `run_id` may not be empty")
+    if run_id is not None and not has_store:
+        raise ConfigError(f"a `run_id` {store}")
+    if answers is None:
+        return
+    if not has_store:
+        raise ConfigError(f"`answers` {store}")
+    if not isinstance(answers, Mapping) or not answers:
+        raise ConfigError("`answers` should be answers by the ids of calls, such as {'call_1': True}")
+    if content is not None:
+        raise ConfigError("`answers` go without new input: run(None, session_id=…, answers=…)")
+    if session_id is None and run_id is None:
+        raise ConfigError("`answers` need the `session_id`, or the `run_id`, of the run that asked")
+
+
+def tape_of(record: str | Path | None, *, plays: bool) -> Path | None:
+    """Return where a run is written to, once it is known that this can be done."""
+    if record is None:
+        return None
+    if plays:
+        raise ConfigError("a run that is played from a tape cannot be recorded")
+    path = Path(record).expanduser().absolute()
+    TapeFile(path).check()
+    return path
+
+
+def user_of(values: Mapping[str, Any], user_id: str | None) -> str:
+    """Return the user of a run: the one that was named, else the context value `userId`."""
+    return str(values.get("userId") or "") if user_id is None else user_id

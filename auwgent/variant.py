@@ -1,0 +1,93 @@
+"""One config of an agent, alive: what its runs are made with, opened once and closed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from auwgent.assembly import Parts
+from auwgent.config import Config
+from auwgent.deck import playing
+from auwgent.engine.order import Services
+from auwgent.errors import ConfigError
+from auwgent.hooks.pipeline import Pipeline
+from auwgent.locks import KeyedLock
+from auwgent.store.base import RunStore, is_run_store
+from auwgent.tape import Player
+from auwgent.tape.voices import path_in, voice_in
+from auwgent.words import did_you_mean
+
+
+class Variant:
+    """One config of an agent, alive: the plain one, or one with a profile.
+
+    A profile that leaves the middleware as it is shares the instances of its base.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        parts: Parts,
+        base: Variant | None = None,
+        deck: Callable[[Services], Services] | None = None,
+        **services: Any,
+    ) -> None:
+        """`services` are those of the engine that its owner has; a `deck` changes what runs are made with."""
+        self.config, self.parts, self.base = config, parts, base
+        self.pipeline: Pipeline = base.pipeline if base else Pipeline(parts.installed)
+        self.services = Services(
+            agents=parts.agents,
+            root=parts.root,
+            pipeline=self.pipeline,
+            models=parts.catalog,
+            limits=parts.limits,
+            embed=parts.embed,
+            **services,
+        )
+        if config.plays_tape:
+            tape = parts.catalog.spec(config.agent.model).name
+            self.services = playing(self.services, Player(path_in(tape), voice_in(tape)))
+        if deck is not None:
+            self.services = deck(self.services)
+        self._lines = KeyedLock()  # of those who want it opened or closed
+        self._is_open = False
+
+    @property
+    def store(self) -> RunStore | None:
+        """The store that tells of its runs: the first middleware that has all the verbs of one."""
+        return next((one.instance for one in self.parts.installed if is_run_store(one.instance)), None)
+
+    async def open(self) -> None:
+        """Open once, however many runs begin at the same time, in whatever event loops."""
+        if not self.config.plays_tape:
+            self.parts.servers.open()
+        if self.base is not None:
+            await self.base.open()
+        elif not self._is_open:
+            async with self._lines.turn("open"):
+                if not self._is_open:
+                    await self.pipeline.open()
+                    self._is_open = True
+
+    async def warm(self) -> None:
+        """Wait until what the models need is loaded, where `limits.seconds` would count it as the run's time."""
+        if self.parts.limits.seconds is not None and not self.config.plays_tape:
+            await self.parts.catalog.warm([agent.model for agent in self.parts.agents.values()])
+
+    async def close(self) -> None:
+        """Close what was opened, the models last."""
+        async with self._lines.turn("open"):
+            if self._is_open:
+                self._is_open = False
+                await self.pipeline.close()
+        await self.parts.servers.close()
+        await self.parts.catalog.aclose()
+
+    def agent_named(self, name: str | None) -> str:
+        """Return the agent that answers: the root, or the helper of that name. `ConfigError` where there is none."""
+        if name is None:
+            return self.parts.root
+        if name not in self.parts.agents:
+            hint = did_you_mean(name, self.parts.agents) or f"there are {', '.join(self.parts.agents)}"
+            raise ConfigError(f"there is no agent {name!r}; {hint}")
+        return name
