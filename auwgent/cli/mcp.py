@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import tomllib
@@ -16,9 +17,12 @@ from auwgent.cli import options
 from auwgent.config import McpConfig
 from auwgent.config.document import read
 from auwgent.errors import ConfigError, Problem
+from auwgent.imports import late
+from auwgent.runtime import Runtime
 
 EXAMPLES = """\b
 Examples:
+  auwgent mcp
   auwgent mcp import mcp.json
   auwgent mcp import mcp.json --stdout > tables.toml
 """
@@ -29,9 +33,17 @@ SECRET = re.compile(r"key|token|secret|passw|auth|credential|cookie", re.IGNOREC
 VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_]\w*)(:-[^}]*)?\}")
 
 
-@click.group("mcp", epilog=EXAMPLES)
-def command() -> None:
-    """Bring in MCP servers from other tools."""
+@click.group("mcp", epilog=EXAMPLES, invoke_without_command=True)
+@options.config
+@options.profile
+@click.pass_context
+def command(ctx: click.Context, config: Path, profile: str | None) -> None:
+    """Serve the agent as a tool of MCP hosts, on standard input and output; or bring in servers from other tools.
+
+    Each agent of `serve.agents` is a tool that takes `input` and `session_id`. A host starts the command itself.
+    """
+    if ctx.invoked_subcommand is None:
+        asyncio.run(late("auwgent.serve.mcp_tools:on_stdio")(Runtime(config, profile=profile)))
 
 
 @command.command("import", epilog=EXAMPLES)

@@ -61,6 +61,7 @@ OURS: Mapping[str, str] = {
     "chat": "auwgent.serve.chat:chat",
     "responses": "auwgent.serve.responses:responses",
     "ag-ui": "auwgent.serve.ag_ui:ag_ui",
+    "mcp": "auwgent.serve.mcp_tools:mcp",
     "web": "auwgent.serve.web:web",
 }
 ALWAYS: Sequence[str] = ("auwgent.serve.runs:runs", "auwgent.serve.sessions:sessions")
