@@ -110,8 +110,11 @@ def named(config: Config) -> Named:
     with search_path(config.folder, config.imports.path):
         makers = []
         for index, use in enumerate(config.serve.protocols):
-            if isinstance(use, str) and use in PROTOCOLS:
-                makers += [late(OURS[use])] if use in OURS else []
+            if isinstance(use, str) and use in OURS:
+                makers.append(late(OURS[use]))
+            elif isinstance(use, str) and use in PROTOCOLS:
+                words = f"{use!r} is not spoken by this version of Auwgent yet"
+                problems.append(config.problem(("serve", "protocols", index), words, "leave it out"))
             else:
                 makers.append(take(("serve", "protocols", index), use, "a protocol is one of the desk"))
         auth = config.serve.auth
