@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from pathlib import Path
 
 import click
@@ -24,7 +23,9 @@ def command(config: Path, profile: str | None, overrides: tuple[str, ...]) -> No
     The editor starts the command itself. Conversations are those of the config's store: what was begun on a terminal
     goes on in the editor.
     """
-    if importlib.util.find_spec("acp") is None:
-        raise ConfigError('`auwgent acp` needs the extra "acp": pip install "auwgent[acp]"')
     agent = Runtime(config, profile=profile, overrides=overrides)
-    asyncio.run(late("auwgent.serve.editors:on_stdio")(agent))
+    try:
+        serve = late("auwgent.serve.editors:on_stdio")
+    except ModuleNotFoundError as error:
+        raise ConfigError('`auwgent acp` needs the extra "acp": pip install "auwgent[acp]"') from error
+    asyncio.run(serve(agent))

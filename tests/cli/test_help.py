@@ -45,7 +45,7 @@ def own_words(example: str) -> Iterator[list[str]]:
 def understood(command: click.Command, words: list[str], parent: click.Context | None = None) -> None:
     """Have the words read, and nothing done."""
     with command.make_context(command.name, list(words), parent=parent) as context:
-        if isinstance(command, click.Group):
+        if isinstance(command, click.Group) and context._protected_args:
             _, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
             assert found is not None
             understood(found, rest, context)
@@ -60,8 +60,9 @@ def test_the_help_has_examples_that_work(path: str, tmp_path: Path, monkeypatch:
     for example in listed:
         for words in own_words(example):
             for word in words:
-                if re.fullmatch(r"[\w-]+\.(jpg|json)", word):
-                    (tmp_path / word).touch()  # what a command reads must be there
+                if re.fullmatch(r"[\w/-]+\.(jpg|json|md|toml)", word):  # what a command reads must be there
+                    (tmp_path / word).parent.mkdir(exist_ok=True)
+                    (tmp_path / word).touch()
             understood(group, words)
 
 
