@@ -34,7 +34,8 @@ _FAILED = ("error", "denied", "skipped", "unknown")
 async def on_stdio(agent: Runtime[Any]) -> None:
     """Serve the agent to an editor, until it closes the input. Its user is the empty one."""
     async with agent:
-        await acp.run_agent(Editor(Desk(House(), agent)), use_unstable_protocol=False)
+        editor: Any = Editor(Desk(House(), agent))  # the SDK's protocol has more than an agent must have
+        await acp.run_agent(editor, use_unstable_protocol=False)
 
 
 class Editor:

@@ -31,7 +31,7 @@ from auwgent.serve.users import Who
 from auwgent.store.base import is_run_store
 
 WANTS_INPUT = "2026-07-28"  # the first revision in which a result may ask
-_INPUT = {
+_INPUT: dict[str, Any] = {
     "type": "object",
     "properties": {
         "input": {"type": "string", "description": "What the agent is asked, in words."},
@@ -163,7 +163,7 @@ class Tools:
             if live.status != "paused":
                 break
             if ctx.protocol_version >= WANTS_INPUT:
-                questions = {call["id"]: _question(call) for call in live.calls}
+                questions: types.InputRequests = {call["id"]: _question(call) for call in live.calls}
                 return types.InputRequiredResult(input_requests=questions, request_state=live.run_id)
             answers = {}
             for call in live.calls:

@@ -81,10 +81,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def editor(folder: Path, window: Window) -> AsyncIterator[Any]:
+async def editor(folder: Path, window: Any) -> AsyncIterator[Any]:
     command = (sys.executable, "-m", "auwgent", "acp")
     async with acp.spawn_agent_process(window, *command, cwd=folder) as (agent, _):
         found = await agent.initialize(protocol_version=1)
+        assert found.agent_capabilities is not None
         assert (found.protocol_version, found.agent_capabilities.load_session) == (1, True)
         yield agent
 

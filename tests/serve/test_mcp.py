@@ -25,7 +25,7 @@ REPLIES = [
     {"when": "fail", "error": {"status": 500, "retryable": False}},
     {"text": "You said: {user}"},
 ]
-MODES: Any = pytest.mark.parametrize("mode", ["auto", "legacy"])
+MODES = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
 
 def refund(amount: int) -> str:
@@ -42,6 +42,11 @@ def made(config: Config) -> dict[str, Any]:
 
 def client(server: Served, mode: Any, **how: Any) -> Client:
     return Client(f"{server.url}/mcp", mode=mode, **how)
+
+
+def words_of(told: Any) -> str:
+    (part,) = told.content
+    return str(part.text)
 
 
 @MODES
@@ -70,7 +75,7 @@ async def test_what_goes_wrong_is_told_to_the_hosts_model(made: dict[str, Any], 
         ):
             told = await host.call_tool("Main", args)
             assert told.is_error
-            assert words in told.content[0].text
+            assert words in words_of(told)
         with pytest.raises(Exception, match="there is no tool 'Nobody'"):
             await host.call_tool("Nobody", {"input": "x"})
 
@@ -95,13 +100,13 @@ async def test_the_hosts_user_is_asked(made: dict[str, Any], mode: str, answer: 
     async with served(made) as server, client(server, mode, elicitation_callback=ask) as host:
         told = await host.call_tool("Main", {"input": "refund"})
     assert asked == ["Main wants to call refund(amount=5). Allow it?"]
-    assert told.content[0].text == text
+    assert words_of(told) == text
 
 
 @MODES
 async def test_a_host_that_cannot_ask_gets_a_no(made: dict[str, Any], mode: str) -> None:
     async with served(made) as server, client(server, mode) as host:
-        assert (await host.call_tool("Main", {"input": "refund"})).content[0].text == "You said: refund"
+        assert words_of(await host.call_tool("Main", {"input": "refund"})) == "You said: refund"
 
 
 @MODES
@@ -140,4 +145,4 @@ async def test_hosts_start_it_on_standard_input(tmp_path: Path) -> None:
     )
     async with Client(command) as host:
         told = await host.call_tool("Main", {"input": "hello"})
-        assert told.content[0].text == "You said: hello"
+        assert words_of(told) == "You said: hello"
