@@ -118,5 +118,9 @@ async def test_nobody_answers_in_time(url: str, tmp_path: Path, where: str) -> N
         with pytest.raises(RunConflict):
             await agent.run(None, session_id="s1", answers={"p1": True})
         session = await agent.run("what now", session_id="s1")
-        assert (paid(log), outcomes(session)["p1"]) == (0, "denied")
+        waited = ["p1"] if where == "root" else ["s1", "m1", "p1"]  # the helpers' too
+        assert outcomes(session) == dict.fromkeys(waited, "denied")
+        assert (paid(log), session.turns[-1].text) == (0, "Nothing.")
+        run = await agent.store.run("", "r1")  # type: ignore[union-attr]
+        assert run.status == "cancelled"
         check_history(session.turns)

@@ -16,6 +16,7 @@ from tests.support.killed import Killer, die
 from tests.support.processes import forked
 
 NO = object()  # no answers
+NOW = {"when": "what now", "text": "Nothing."}  # the next input, after the question
 END = [
     {"result": "paid", "text": "It was paid."},
     {"result": "denied", "text": "It was denied."},
@@ -29,9 +30,9 @@ def _call(name: str, call_id: str, **args: Any) -> dict[str, Any]:
 
 
 SCRIPTS = {
-    "root": {"main": [_call("pay", "p1", amount=5), *END]},
+    "root": {"main": [_call("pay", "p1", amount=5), NOW, *END]},
     "nested": {
-        "main": [_call("Scout", "s1", input="please pay"), {"result": "", "text": "Told: {result}"}],
+        "main": [_call("Scout", "s1", input="please pay"), NOW, {"result": "", "text": "Told: {result}"}],
         "Scout": [_call("Miner", "m1", input="do pay"), {"result": "", "text": "Told: {result}"}],
         "Miner": [_call("pay", "p1", amount=5), *END],
     },
