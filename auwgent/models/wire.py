@@ -225,7 +225,7 @@ def _server_call(call: Mapping[str, str]) -> dict[str, Any]:
 
 def _name(name: str) -> str:
     """Return a tool's name as every provider takes it, whatever a model has made up."""
-    name = _NOT_IN_NAMES.sub("_", name)[:NAME_LENGTH] or "unknown"
+    name = _NOT_IN_NAMES.sub("_", name)[:NAME_LENGTH]
     return name if name[0].isalpha() or name[0] == "_" else f"_{name[1:]}"
 
 

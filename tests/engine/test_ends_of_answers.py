@@ -130,3 +130,16 @@ async def test_deep_arguments_never_lose_the_run(deep: int) -> None:
     outcome = session.turns[2].outcome
     assert outcome == ("ok" if deep <= 100 else "error")
     assert session.text == "done"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_call_without_a_name_is_told_to_the_model(stream: bool) -> None:
+    made.clear()
+    agent = bench([calls(""), "Oh."], tools=[pay])
+    session = await agent.ask(stream=stream)
+    check_history(session.turns)
+    [call] = session.turns[1].tool_calls or []
+    result = session.turns[2]
+    assert (call.name, result.outcome, session.text) == ("unknown", "error", "Oh.")
+    assert "there is no tool 'unknown'" in result.text
+    assert made == []

@@ -4,7 +4,6 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -137,6 +136,7 @@ def conversations(model: str, data: dict[str, Any]) -> dict[str, ModelRequest]:
 
 
 THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "sig=="}
+SECOND = {**THOUGHT, "thinking": "So.", "signature": "sig2=="}  # newer LiteLLM leaves out what it has had
 SEARCHED = {
     "server_calls": [{"id": "srvtoolu_1", "name": "web_search", "arguments": '{"query": "x"}'}],
     "server_results": {
@@ -147,7 +147,7 @@ DATA = {
     "thoughts": {"thinking_blocks": [THOUGHT, {"type": "redacted_thinking", "data": "abc"}]},
     "thoughts without a signature": {"thinking_blocks": [{"type": "thinking", "thinking": "Hm."}]},
     "a search": SEARCHED,
-    "a search and thoughts": {**SEARCHED, "thinking_blocks": [THOUGHT, THOUGHT]},
+    "a search and thoughts": {**SEARCHED, "thinking_blocks": [THOUGHT, SECOND]},
 }
 
 
@@ -233,8 +233,6 @@ OF_THE_CLIENT = {"host", "user-agent", "connection", "content-length"}
     ("case", "name"), [*cases(CLAUDE, DATA, CLAUDES_PARAMS), *geminis(FLASH), *geminis(GEMINI_3)]
 )
 async def test_what_is_sent_is_what_litellm_would_send(case: Case, name: str) -> None:
-    if "search" in name and not version("litellm").startswith("1.106"):
-        pytest.skip("LiteLLM 1.110 orders what Anthropic's own tools did in another way")
     spec = ModelSpec(
         case.model, api_key=KEY, headers={"X-Team": "blue"}, params=case.params, cache=case.cache
     )
@@ -243,6 +241,8 @@ async def test_what_is_sent_is_what_litellm_would_send(case: Case, name: str) ->
         theirs.body["generationConfig"].pop("temperature")  # LiteLLM 1.106 sends what is the default
         if not theirs.body["generationConfig"]:
             del theirs.body["generationConfig"]
+    if [tool.get("name") for tool in theirs.body.get("tools", ())] == ["dummy_tool"]:
+        del theirs.body["tools"]  # newer LiteLLM makes one up where Anthropic's own tools alone did something
     found = [*different(theirs.body, ours.body)]
     found += [
         f"header {name}" for name in different(theirs.headers, ours.headers) if name not in OF_THE_CLIENT
