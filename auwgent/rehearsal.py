@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from auwgent.hooks.pipeline import Installed
-from auwgent.middleware.sessions import SQLModelSessions
 
 SITTING_OUT = ("Audit", "Trace", "Remember", "RateLimit", "Budget")
 BUNDLED = "auwgent.middleware."
@@ -31,7 +30,7 @@ def _is_bundled(instance: Any, *names: str) -> bool:
 
 def _elsewhere(instance: Any, folder: Path) -> Any:
     """Return the middleware with databases in this folder; an index that is only read stays where it is."""
-    if isinstance(instance, SQLModelSessions):
+    if _is_bundled(instance, "SQLModelSessions"):
         return instance.elsewhere(f"sqlite:///{folder / 'sessions.db'}")
     name = next((one for one in ("Cache", "Redact") if _is_bundled(instance, one)), None)
     option = {"Cache": "url", "Redact": "vault"}.get(name or "")

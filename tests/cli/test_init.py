@@ -200,8 +200,8 @@ def test_flags_say_provider_and_model(
         (["--provider", "opnai"], "there is no provider 'opnai'; did you mean `openai`?"),
         (["--model", "opnai/gpt-5"], "there is no provider 'opnai'; did you mean `openai`?"),
         (
-            ["--provider", "acme", "--model", "x"],
-            "there is no provider 'acme'; `auwgent providers` lists them",
+            ["--provider", "qwertyuiop", "--model", "x"],
+            "there is no provider 'qwertyuiop'; `auwgent providers` lists them",
         ),
         (["--provider", "azure"], "azure has no default model; add --model NAME"),
         (["--provider", "bedrock"], "bedrock has no default model; add --model NAME"),
