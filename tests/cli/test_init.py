@@ -168,11 +168,11 @@ def test_who_leaves_the_questions_gets_no_file(auwgent: Any, tmp_path: Path) -> 
         terminal.type("x")
         terminal.until("x")  # Python's line editor misses a Ctrl-C that comes before it reads
         terminal.type("\x03")
-        assert terminal.ended() == 130
+        assert terminal.ended(90) == 130
     assert not (tmp_path / "auwgent.toml").exists()
     (tmp_path / "auwgent.toml").touch()
     with auwgent.on_terminal("init", env=NO_KEYS) as terminal:  # nothing to ask about
-        assert terminal.ended() == 2
+        assert terminal.ended(90) == 2
 
 
 @pytest.mark.parametrize(

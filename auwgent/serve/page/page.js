@@ -282,30 +282,37 @@ async function follow(runId, answer) {
 }
 
 async function finished(runId, answer) {
-  running(null);
   answer.end();
   speak(answer.text());
-  state("");
   notice("");
-  if (!page.stored) return;
-  const id = page.session.id;
+  try {
+    if (page.stored) await readAgain(answer);
+    else state("");
+  } finally {
+    running(null);
+  }
+  if (page.stored) await listSessions();
+  if ($("questions").hidden) $("words").focus();
+}
+
+/** Show what was stored in place of what came. */
+async function readAgain(answer) {
+  const { id } = page.session;
   try {
     const [session, runs] = await Promise.all([call("GET", `/v1/sessions/${encodeURIComponent(id)}`), call("GET", `/v1/runs?session_id=${encodeURIComponent(id)}&limit=50`)]);
     if (page.session?.id !== id) return;
     page.session = session;
     page.runs = runs.data;
-    const pinned = answer.error;
     show();
-    if (pinned && !["failed", "cancelled"].includes(runs.data[0]?.status)) $("log").append(h("p", { class: "end bad" }, pinned));
-    showDetails();
     const last = runs.data[0];
+    if (answer.error && !["failed", "cancelled"].includes(last?.status)) $("log").append(h("p", { class: "end bad" }, answer.error));
+    showDetails();
     state(last && last.status !== "completed" ? last.status : "");
     if (last?.status === "paused") ask(last);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
+    state("");
   }
-  await listSessions();
-  if ($("questions").hidden) $("words").focus();
 }
 
 async function stop() {
