@@ -287,9 +287,7 @@ def test_sessions_are_kept_and_gone_on_with(store: Path, auwgent: Command) -> No
 
 def test_litellm_is_loaded_while_the_user_types(tmp_path: Path, auwgent: Command) -> None:
     (tmp_path / "watch.py").write_text(WATCH)
-    config = (
-        'middleware = ["watch.Watch"]\n[agent]\nmodel = "cohere/command-a"\n[api_keys]\ncohere = "x"\n'
-    )
+    config = 'middleware = ["watch.Watch"]\n[agent]\nmodel = "cohere/command-a"\n[api_keys]\ncohere = "x"\n'
     (tmp_path / "auwgent.toml").write_text(config)
     with auwgent.on_terminal("run") as chat:
         chat.until("LiteLLM is being loaded")  # and nothing was typed
