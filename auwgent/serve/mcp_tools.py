@@ -6,8 +6,11 @@ host can ask: since 2026-07-28 by a result that wants input, before by elicitati
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import mcp_types as types
@@ -62,7 +65,26 @@ _QUESTION: types.ElicitRequestedSchema = {
 def mcp(desk: Desk) -> Protocol:
     """The protocol over HTTP, for one config."""
     manager = StreamableHTTPSessionManager(Tools(desk).server(), max_request_body_size=desk.config.max_body)
-    return Protocol([Route("/mcp", _Apart(manager))], lifespan=manager.run)
+    return Protocol([Route("/mcp", _Apart(manager))], lifespan=partial(_at_work, manager))
+
+
+@asynccontextmanager
+async def _at_work(manager: StreamableHTTPSessionManager) -> AsyncIterator[None]:
+    """Have the manager at work, in a task of its own: the one that ends it may not be the one that began it."""
+    ready, over = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        async with manager.run():
+            ready.set()
+            await over.wait()
+
+    task = asyncio.create_task(work())
+    await ready.wait()
+    try:
+        yield
+    finally:
+        over.set()
+        await task
 
 
 async def on_stdio(agent: Runtime[Any]) -> None:

@@ -123,6 +123,7 @@ const scenarios = {
     await page.waitForSelector("#bar >> text=Undo");
     await page.click("#bar >> text=Undo");
     await page.waitForFunction(() => document.querySelectorAll(".session").length === 2);
+    await page.waitForSelector("#log >> text=You said: three");
     await page.click("#show-usage");
     await page.waitForSelector("#other svg");
     await shot(page, "usage");

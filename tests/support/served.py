@@ -83,7 +83,7 @@ def process(folder: Path, *args: str, code: int | None = 0) -> Iterator[tuple[st
             if running.poll() is None:
                 running.send_signal(signal.SIGTERM)
             ended = running.wait(timeout=60)
-            assert code is None or ended == code, (folder / "serve.log").read_text()
+            assert code is None or ended == code, f"{ended}: {(folder / 'serve.log').read_text()}"
         finally:
             running.kill()
             running.wait()
