@@ -61,6 +61,7 @@ async def streamed(client: aiohttp.ClientSession, url: str, words: str, session_
     return "".join(one.data["choices"][0]["delta"].get("content", "") for one in found[:-1])
 
 
+@pytest.mark.clock  # it needs the machine for itself
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_a_thousand_streams_at_once_are_whole(tmp_path: Path, kind: str) -> None:
     count = 1000
