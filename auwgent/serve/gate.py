@@ -153,7 +153,10 @@ def _of_route(error: HTTPException, scope: Scope) -> Refusal:
         405: f"{scope['method']} is not for this route",
     }
     message = words.get(error.status_code, str(error.detail))
-    return Refusal(error.status_code, code, message, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if "Allow" in headers:  # from a set: its order is another one in each process
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    return Refusal(error.status_code, code, message, headers=headers)
 
 
 def _host_of(header: str) -> str:
