@@ -108,7 +108,7 @@ _RANDOM = re.compile(r"\b(?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[A-Za-z0-9_-]{40,}"
 # --- addresses -------------------------------------------------------------------------------------------------
 
 _URL_PASSWORD = re.compile(
-    # Up to the last @: some passwords hold one, or a slash, though they should not. A port is no password.
+    # Up to the last @: some passwords hold one, or a slash, though they should not. A port is not a password.
     r"(?P<before>(?:(?:https?|wss?):/{1,3}[^\s/@:\"'<>]*:(?!\d{1,5}[/?#])"
     r"|(?!https?:|wss?:)\b[a-z][a-z0-9+.-]*:/{1,3}[^\s/@:\"'<>]*:))(?P<secret>[^\s\"'<>]+)(?=@)",
     re.IGNORECASE,

@@ -131,7 +131,7 @@ def _lines(report: Report, config: Path) -> Iterator[str]:
     )
     for each in report.findings:
         row = one_line(f"{each.kind:<{kind}}  {each.name:<{name}}  {each.origin:<{origin}}  {each.detail}")
-        yield f"{_mark(each, colour)} {row}".rstrip()
+        yield f"{paint(MARKS[each.status], COLOURS[each.status], on=colour)} {row}".rstrip()
     if report.findings:
         yield ""
     for warning in report.warnings:
@@ -148,7 +148,3 @@ def _lines(report: Report, config: Path) -> Iterator[str]:
     unasked = any(each.status == "unchecked" for each in report.findings if each.kind == "model")
     note = "; no model was asked, --online does" if unasked and not report.problems else ""
     yield one_line(f"{config}: {summary}{note}")
-
-
-def _mark(finding: InventoryItem, colour: bool) -> str:
-    return paint(MARKS[finding.status], COLOURS[finding.status], on=colour)

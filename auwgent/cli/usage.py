@@ -60,7 +60,19 @@ def table(rows: list[UsageRow], by: str, *, bars: bool) -> list[str]:
         return ["nothing was used yet"]
     body = [_cells(row) for row in rows]
     if len(rows) > 1:
-        body.append(_sum(rows))
+        body.append(
+            (
+                "total",
+                f"{sum(row.calls for row in rows):,}",
+                f"{sum(row.usage.input_tokens for row in rows):,}",
+                _rate(
+                    sum(row.usage.cached_tokens for row in rows),
+                    sum(row.usage.input_tokens for row in rows),
+                ),
+                f"{sum(row.usage.output_tokens for row in rows):,}",
+                _usd(sum(row.usage.usd or 0 for row in rows), unpriced=sum(row.unpriced for row in rows)),
+            )
+        )
     lines = [(by, "calls", "in", "cached", "out", "USD"), *body]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     most = max(_tokens(row) for row in rows) or 1
@@ -90,17 +102,6 @@ def _cells(row: UsageRow) -> tuple[str, ...]:
         _rate(usage.cached_tokens, usage.input_tokens),
         f"{about}{usage.output_tokens:,}",
         _usd(usage.usd, unpriced=row.unpriced),
-    )
-
-
-def _sum(rows: list[UsageRow]) -> tuple[str, ...]:
-    return (
-        "total",
-        f"{sum(row.calls for row in rows):,}",
-        f"{sum(row.usage.input_tokens for row in rows):,}",
-        _rate(sum(row.usage.cached_tokens for row in rows), sum(row.usage.input_tokens for row in rows)),
-        f"{sum(row.usage.output_tokens for row in rows):,}",
-        _usd(sum(row.usage.usd or 0 for row in rows), unpriced=sum(row.unpriced for row in rows)),
     )
 
 

@@ -165,7 +165,10 @@ def capabilities(frame: Frame, tools: Mapping[str, Tool]) -> dict[str, Capabilit
     """Return what this agent's model may call, by name: what it was given, and nothing else."""
     agent, services = frame.agent, frame.run.services
     if frame.caller is None:
-        offered = [_callers(tool) for tool in frame.run.order.caller_tools]
+        offered = [
+            Capability("tool", tool.spec, tool.check, nothing_to_run, tool.options, is_callers=True)
+            for tool in frame.run.order.caller_tools
+        ]
         _refuse_shadows(frame, tools)
     else:
         offered = []
@@ -186,10 +189,6 @@ def _refuse_shadows(frame: Frame, tools: Mapping[str, Tool]) -> None:
             raise ConfigError(
                 f"`caller_tools`: the agent has a tool {tool.name!r} already; give yours another name"
             )
-
-
-def _callers(tool: Tool) -> Capability:
-    return Capability("tool", tool.spec, tool.check, nothing_to_run, tool.options, is_callers=True)
 
 
 def _tool(tool: Tool) -> Capability:

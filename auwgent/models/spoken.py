@@ -68,7 +68,7 @@ class Spoken:
             yield "text", text
 
     def close(self) -> Iterator[tuple[Kind, str]]:
-        """Yield what was held back and is no call."""
+        """Yield what was held back and is not a call."""
         thought = "".join(self._told) + self._held.removesuffix(_LONE)
         if self._held.endswith(_LONE) and thought.endswith("\n") and self._is_lone(""):
             yield "unsaid", ""
@@ -159,7 +159,7 @@ def _calls_in(text: str, tools: Tools) -> tuple[list[tuple[str, str]], str]:
 def _arguments(inner: str, schema: Mapping[str, Any], *, is_whole: bool) -> str:
     """Return the arguments of a call as JSON text: as they stand, or from tags that hold one each.
 
-    Tags that were cut off are left as they are, which is no JSON.
+    Tags that were cut off are left as they are, which is not JSON.
     """
     if not inner.startswith("<parameter="):
         return inner or "{}"

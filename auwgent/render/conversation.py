@@ -73,11 +73,12 @@ def _results(session: Session) -> Mapping[str, Turn]:
 def _content(turn: Turn) -> str:
     if isinstance(turn.content, str):
         return turn.content
-    return "\n".join(_media(part) if isinstance(part, Media) else part.text for part in turn.content)
-
-
-def _media(part: Media) -> str:
-    return f"[{part.type} {part.name or part.url or part.mime_type or ''}]".replace(" ]", "]")
+    return "\n".join(
+        f"[{part.type} {part.name or part.url or part.mime_type or ''}]".replace(" ]", "]")
+        if isinstance(part, Media)
+        else part.text
+        for part in turn.content
+    )
 
 
 def _folded(call: ToolCall, result: Turn | None) -> str:

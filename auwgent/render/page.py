@@ -137,7 +137,19 @@ def page(session: Session, ends: Mapping[str, str] | None = None) -> str:
         messages=messages,
         endings=list(untold.values()),
         colours=colours,
-        bars=_bars(asked, colours, most, dearest),
+        bars=[
+            Bar(
+                number,
+                turn,
+                colours.get(turn.agent or "", 0),
+                x=(number - 1) * STEP + STEP / 10,
+                width=STEP * 8 / 10,
+                read=round(TOKENS * usage.input_tokens / (most or 1), 2),
+                written=round(TOKENS * usage.output_tokens / (most or 1), 2),
+                money=round(MONEY * (usage.usd or 0.0) / (dearest or 1.0), 2),
+            )
+            for number, (turn, usage) in enumerate(asked, start=1)
+        ],
         most=most,
         dearest=dearest,
         total=total,
@@ -198,25 +210,6 @@ def _messages(turns: Sequence[Turn], colours: Mapping[str, int]) -> list[Message
             waiting.setdefault(call.id, []).append(message.calls[-1])
         messages.append(message)
     return messages
-
-
-def _bars(
-    asked: Sequence[tuple[Turn, Usage]], colours: Mapping[str, int], most: int, dearest: float
-) -> list[Bar]:
-    """Each call as high as its tokens beside `most`, and as deep as its money beside `dearest`."""
-    return [
-        Bar(
-            number,
-            turn,
-            colours.get(turn.agent or "", 0),
-            x=(number - 1) * STEP + STEP / 10,
-            width=STEP * 8 / 10,
-            read=round(TOKENS * usage.input_tokens / (most or 1), 2),
-            written=round(TOKENS * usage.output_tokens / (most or 1), 2),
-            money=round(MONEY * (usage.usd or 0.0) / (dearest or 1.0), 2),
-        )
-        for number, (turn, usage) in enumerate(asked, start=1)
-    ]
 
 
 @cache

@@ -313,8 +313,6 @@ def _retry(value: dict[str, Any]) -> str:
 def _arguments(args: Any) -> str:
     if not isinstance(args, dict):
         return short(args)
-    return ", ".join(f"{key}={_value(value)}" for key, value in args.items())
-
-
-def _value(value: Any) -> str:
-    return short(json.dumps(value, ensure_ascii=False, default=str))
+    return ", ".join(
+        f"{key}={short(json.dumps(value, ensure_ascii=False, default=str))}" for key, value in args.items()
+    )

@@ -224,7 +224,22 @@ class Events:
         if self._live.status == "cancelled":
             yield self._finished(RunFinishedCancelledOutcome())
             return
-        questions = [_interrupt(call) for call in self._live.calls if call["kind"] == "approval"]
+        questions = [
+            Interrupt(
+                id=call["id"],
+                reason="tool_call",
+                message=f"{call['agent']} wants to call {call['type']}",
+                tool_call_id=call["id"],
+                response_schema={
+                    "description": "true, false, or a text: no, because …",
+                    "type": ["boolean", "string"],
+                },
+                expires_at=str(call["expires"]) if call.get("expires") else None,
+                metadata={name: call[name] for name in ("type", "args", "agent", "kind")},
+            )
+            for call in self._live.calls
+            if call["kind"] == "approval"
+        ]
         tools = [str(call["id"]) for call in self._live.calls if call["kind"] == "tool"]
         if questions:
             yield self._finished(RunFinishedInterruptOutcome(interrupts=questions))
@@ -355,18 +370,3 @@ _TOOL = {"name", "description", "parameters"}
 
 def _written(one: BaseEvent) -> str:
     return event(one.model_dump(mode="json", by_alias=True))
-
-
-def _interrupt(call: Mapping[str, Any]) -> Interrupt:
-    return Interrupt(
-        id=call["id"],
-        reason="tool_call",
-        message=f"{call['agent']} wants to call {call['type']}",
-        tool_call_id=call["id"],
-        response_schema={
-            "description": "true, false, or a text: no, because …",
-            "type": ["boolean", "string"],
-        },
-        expires_at=str(call["expires"]) if call.get("expires") else None,
-        metadata={name: call[name] for name in ("type", "args", "agent", "kind")},
-    )

@@ -34,7 +34,18 @@ class App:
         self.protocols = [make(maker, self.desk) for maker in found.makers]
         self.users = Users(agent.config.serve, found.auth)
         routes = [route for protocol in self.protocols for route in protocol.routes]
-        router = Router([*self._own(), *routes], redirect_slashes=False)
+        router = Router(
+            [
+                *[
+                    Route("/health", self._health),
+                    Route("/ready", self._ready),
+                    Route("/metrics", self._metrics),
+                    Route("/openapi.json", self._openapi),
+                ],
+                *routes,
+            ],
+            redirect_slashes=False,
+        )
         public = [path for protocol in self.protocols for path in protocol.public]
         self._gate = Gate(router, agent.config.serve, self.users, (*PUBLIC, *public))
         self._stack = AsyncExitStack()
@@ -56,14 +67,6 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._gate(scope, receive, send)
-
-    def _own(self) -> list[Route]:
-        return [
-            Route("/health", self._health),
-            Route("/ready", self._ready),
-            Route("/metrics", self._metrics),
-            Route("/openapi.json", self._openapi),
-        ]
 
     async def _health(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -19,7 +19,7 @@ from auwgent.serve.openapi import answer, body_of, path_text, query, refused
 from auwgent.serve.paths import number_of
 from auwgent.serve.protocol import Protocol
 from auwgent.session import encodable, new_id
-from auwgent.store.base import Hit, SessionInfo, SessionStore, UsageBy
+from auwgent.store.base import Hit, SessionStore, UsageBy
 
 _AS_FILE = {"content-disposition": "attachment", "content-security-policy": "sandbox"}
 SHOWN = 100  # sessions, runs or hits of one list, unless it is asked for another number
@@ -73,7 +73,25 @@ class Sessions:
                     break
             return JSONResponse({"object": "list", "data": hits})
         found = await self._store.list_sessions(user, limit=limit)
-        return JSONResponse({"object": "list", "data": [_row(one) for one in found]})
+        return JSONResponse(
+            {
+                "object": "list",
+                "data": [
+                    {
+                        "id": one.id,
+                        "object": "session",
+                        "user_id": one.user_id,
+                        "created_at": _time(one.created_at),
+                        "updated_at": _time(one.updated_at),
+                        "turns": one.turns,
+                        "status": one.status,
+                        "preview": one.preview,
+                        "forked_from": one.forked_from,
+                    }
+                    for one in found
+                ],
+            }
+        )
 
     async def one(self, request: Request) -> Response:
         """Give a session as it is exported: as JSON, Markdown or a page."""
@@ -138,20 +156,6 @@ def sendable(session_id: str) -> str:
     if "\x00" in session_id or not session_id.strip():
         raise bad_request("an id may be neither empty nor hold the character U+0000", "id")
     return encodable(session_id)
-
-
-def _row(one: SessionInfo) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "object": "session",
-        "user_id": one.user_id,
-        "created_at": _time(one.created_at),
-        "updated_at": _time(one.updated_at),
-        "turns": one.turns,
-        "status": one.status,
-        "preview": one.preview,
-        "forked_from": one.forked_from,
-    }
 
 
 def _hit(one: Hit) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class TapeFile:
         self._written = fresh
 
     def check(self) -> None:
-        """Raise `ConfigError` where it cannot be gone on with: what is no tape is never written to."""
+        """Raise `ConfigError` where it cannot be gone on with: a file that is not a tape is never written to."""
         self._written = set()
         with suppress(OSError):  # a new one
             begin = self.path.read_bytes()[: len(to_line(HEAD))]

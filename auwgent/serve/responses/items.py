@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from auwgent.serve.faults import bad_request
@@ -61,7 +61,7 @@ def item_of(turn: Turn, call_ids: Mapping[str, str]) -> dict[str, Any]:
     content = (
         [{"type": "input_text", "text": turn.content}]
         if isinstance(turn.content, str)
-        else _parts(turn.content)
+        else [_part(part) for part in turn.content]
     )
     return {
         "id": f"msg_{turn.id}",
@@ -70,10 +70,6 @@ def item_of(turn: Turn, call_ids: Mapping[str, str]) -> dict[str, Any]:
         "role": "user",
         "content": content,
     }
-
-
-def _parts(parts: Sequence[Text | Media]) -> list[dict[str, Any]]:
-    return [_part(part) for part in parts]
 
 
 def _part(part: Text | Media) -> dict[str, Any]:
