@@ -2,6 +2,7 @@
 
 AuwgentError
 ├── ConfigError         the config file, the environment or an argument is wrong; nothing was run
+│   └── ArgumentError   what one run was given is wrong: an option, an id, an answer; the config may be right
 ├── MiddlewareError     a middleware hook raised
 ├── ProviderError       a model provider refused, failed or could not be reached
 ├── ToolError           a tool failed, or was called with arguments that do not fit
@@ -117,6 +118,10 @@ class ConfigError(AuwgentError):
             for problem in found
         )
         super().__init__("\n\n".join(map(str, self.problems)))
+
+
+class ArgumentError(ConfigError):
+    """What one run was given cannot be: an option, an id, an answer, a tool of its caller's."""
 
 
 class MiddlewareError(AuwgentError):

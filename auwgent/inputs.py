@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from auwgent.errors import ConfigError
+from auwgent.errors import ArgumentError
 from auwgent.models.media import as_text, text_of, type_of
 from auwgent.session import Media, Part, Text
 from auwgent.words import misfits
@@ -28,14 +28,14 @@ def content_of(input: Input) -> str | list[Part] | None:
         return input
     parts: Any = input  # whatever a caller without types may give
     if not isinstance(parts, list | tuple):
-        raise ConfigError(
+        raise ArgumentError(
             f"the input is neither a text nor a list of typed parts, but {type(parts).__name__}"
         )
     try:
         return _PARTS.validate_python([_part(part) for part in parts])
     except ValidationError as error:
         problems = misfits(error.errors(), inside="input")
-        raise ConfigError(f"the input is neither a text nor a list of typed parts: {problems}") from None
+        raise ArgumentError(f"the input is neither a text nor a list of typed parts: {problems}") from None
 
 
 def _part(part: Any) -> Any:
@@ -50,7 +50,7 @@ def _part(part: Any) -> Any:
         # request.
         kind = given.get("type")
         if not isinstance(path, Path):
-            raise ConfigError(
+            raise ArgumentError(
                 "the `path` of a part must be a pathlib.Path of the program's own; a text may come from anybody"
             )
         return media(path.name, read_attachment(path), kind)
@@ -60,18 +60,18 @@ def _part(part: Any) -> Any:
 
 
 def read_attachment(path: Path) -> bytes:
-    """Read a regular file: others may have no end, or nobody who writes to them. `ConfigError` says what is wrong."""
+    """Read a regular file: others may have no end, or nobody who writes to them. `ArgumentError` says what is wrong."""
     try:
         if not path.expanduser().is_file():
             reason = "it is not a regular file" if path.expanduser().exists() else "No such file or directory"
-            raise ConfigError(f"cannot read the attachment {str(path)!r}: {reason}")
+            raise ArgumentError(f"cannot read the attachment {str(path)!r}: {reason}")
         with path.expanduser().open("rb") as file:
             content = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot read the attachment {str(path)!r}: {words}") from None
+        raise ArgumentError(f"cannot read the attachment {str(path)!r}: {words}") from None
     if len(content) > LARGEST:
-        raise ConfigError(f"the attachment {str(path)!r} has more than {LARGEST // 1_000_000} MB")
+        raise ArgumentError(f"the attachment {str(path)!r} has more than {LARGEST // 1_000_000} MB")
     return content
 
 

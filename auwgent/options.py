@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from auwgent.errors import ConfigError
+from auwgent.errors import ArgumentError
 from auwgent.session import Session
 from auwgent.tape import TapeFile
 
@@ -43,27 +43,27 @@ def check_options(options: Mapping[str, Any]) -> None:
 def check_goes_together(
     content: Any, session_id: str | None, run_id: str | None, answers: Any, keep: bool, *, has_store: bool
 ) -> None:
-    """`ConfigError` where options of a run do not go together, or need a store that is not there."""
+    """`ArgumentError` where options of a run do not go together, or need a store that is not there."""
     store = "needs a store that tells of runs, such as auwgent.middleware.SQLModelSessions"
     if not isinstance(keep, bool):
-        raise ConfigError(f"`keep` should be True or False, not {keep!r}")
+        raise ArgumentError(f"`keep` should be True or False, not {keep!r}")
     for name, value in (("run_id", run_id), ("answers", answers)):
         if not keep and value is not None:
-            raise ConfigError(f"`keep=False` goes without `{name}`: nothing of that run is kept")
+            raise ArgumentError(f"`keep=False` goes without `{name}`: nothing of that run is kept")
     if run_id is not None and not run_id:
-        raise ConfigError("a `run_id` may not be empty")
+        raise ArgumentError("a `run_id` may not be empty")
     if run_id is not None and not has_store:
-        raise ConfigError(f"a `run_id` {store}")
+        raise ArgumentError(f"a `run_id` {store}")
     if answers is None:
         return
     if not has_store:
-        raise ConfigError(f"`answers` {store}")
+        raise ArgumentError(f"`answers` {store}")
     if not isinstance(answers, Mapping) or not answers:
-        raise ConfigError("`answers` should be answers by the ids of calls, such as {'call_1': True}")
+        raise ArgumentError("`answers` should be answers by the ids of calls, such as {'call_1': True}")
     if content is not None:
-        raise ConfigError("`answers` go without new input: run(None, session_id=…, answers=…)")
+        raise ArgumentError("`answers` go without new input: run(None, session_id=…, answers=…)")
     if session_id is None and run_id is None:
-        raise ConfigError("`answers` need the `session_id`, or the `run_id`, of the run that asked")
+        raise ArgumentError("`answers` need the `session_id`, or the `run_id`, of the run that asked")
 
 
 def tape_of(record: str | Path | None, *, plays: bool) -> Path | None:
@@ -71,7 +71,7 @@ def tape_of(record: str | Path | None, *, plays: bool) -> Path | None:
     if record is None:
         return None
     if plays:
-        raise ConfigError("a run that is played from a tape cannot be recorded")
+        raise ArgumentError("a run that is played from a tape cannot be recorded")
     path = Path(record).expanduser().absolute()
     TapeFile(path).check()
     return path

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from auwgent.errors import ConfigError, RunConflict
+from auwgent.errors import ArgumentError, RunConflict
 from auwgent.session import ToolCall, is_too_deep
 from auwgent.words import did_you_mean
 
@@ -41,7 +41,7 @@ def new_answers(
 ) -> dict[str, Any]:
     """Return those of the `given` answers that are not `known` yet.
 
-    `ConfigError` where one fits no call, `RunConflict` where a call was answered differently. One that is wrong
+    `ArgumentError` where one fits no call, `RunConflict` where a call was answered differently. One that is wrong
     makes all of them void.
     """
     asked = {call["id"]: call for call in calls}
@@ -58,9 +58,9 @@ def new_answers(
                 did_you_mean(str(call_id), asked)
                 or f"it asked about {', '.join(map(repr, asked)) or 'nothing'}"
             )
-            raise ConfigError(f"run {run_id!r} does not wait for an answer to {call_id!r}; {hint}")
+            raise ArgumentError(f"run {run_id!r} does not wait for an answer to {call_id!r}; {hint}")
         elif not _fits(asked[call_id]["kind"], answer):
-            raise ConfigError(
+            raise ArgumentError(
                 f"call {call_id!r} of {asked[call_id]['type']!r} takes {FITTING[asked[call_id]['kind']]}"
             )
         else:

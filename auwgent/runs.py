@@ -11,7 +11,7 @@ from typing import Any
 
 from auwgent.engine.agent import ANSWER, READ_RESULT, Agent
 from auwgent.engine.order import Order
-from auwgent.errors import ConfigError, RunConflict, RunFailed, RunPaused, SessionNotFound
+from auwgent.errors import ArgumentError, RunConflict, RunFailed, RunPaused, SessionNotFound
 from auwgent.questions import unanswered
 from auwgent.secrecy import is_secret, is_secret_name, scrubbed
 from auwgent.session import Part, Session
@@ -117,7 +117,7 @@ async def _asked(store: RunStore, order: Order) -> RunInfo:
     for run in runs:
         if {call["id"] for call in run.calls} & set(order.answers or ()) or run.status == "paused":
             return run
-    raise ConfigError(f"no run of session {order.session_id!r} waits for answers")
+    raise ArgumentError(f"no run of session {order.session_id!r} waits for answers")
 
 
 async def outcome_of(store: RunStore, order: Order) -> Session | RunInfo | None:

@@ -15,7 +15,7 @@ from auwgent.engine.ends import ReadReply
 from auwgent.engine.order import Left
 from auwgent.engine.results import with_reader
 from auwgent.engine.state import Frame
-from auwgent.errors import ConfigError, LimitExceeded, ProviderError, ToolError, goes_through
+from auwgent.errors import ArgumentError, LimitExceeded, ProviderError, ToolError, goes_through
 from auwgent.hooks.context import Context
 from auwgent.models.base import ToolSpec
 from auwgent.outputs import Output, OutputError
@@ -183,10 +183,10 @@ def capabilities(frame: Frame, tools: Mapping[str, Tool]) -> dict[str, Capabilit
 
 
 def _refuse_shadows(frame: Frame, tools: Mapping[str, Tool]) -> None:
-    """`ConfigError` where a server's tool, which is known only now, has the name of one of the caller's."""
+    """`ArgumentError` where a server's tool, which is known only now, has the name of one of the caller's."""
     for tool in frame.run.order.caller_tools:
         if tool.name in tools and frame.run.leg == 1:
-            raise ConfigError(
+            raise ArgumentError(
                 f"`caller_tools`: the agent has a tool {tool.name!r} already; give yours another name"
             )
 

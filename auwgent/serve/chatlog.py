@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from auwgent.config import ServeConfig
-from auwgent.errors import ConfigError
+from auwgent.errors import ArgumentError
 from auwgent.inputs import content_of
 from auwgent.outputs import partial_json
 from auwgent.serve.faults import bad_request
@@ -123,7 +123,7 @@ def _turn(message: Mapping[str, Any], number: int, agent: str) -> Turn:
     except ValidationError as error:
         place = f"messages[{number}]"
         raise bad_request(misfits(error, place), place) from None
-    except ConfigError as error:
+    except ArgumentError as error:
         raise bad_request(str(error), f"messages[{number}].content") from None
     except (KeyError, TypeError, AttributeError):
         place = f"messages[{number}].tool_calls"

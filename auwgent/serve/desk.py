@@ -12,18 +12,18 @@ from starlette.requests import Request
 
 from auwgent.config import ServeConfig
 from auwgent.engine.agent import ApprovalRequest
-from auwgent.errors import ConfigError, RunConflict
+from auwgent.errors import RunConflict
 from auwgent.inputs import Input, content_of
 from auwgent.intents import Intent
 from auwgent.runs import asked_of
 from auwgent.runtime import Runtime
-from auwgent.serve.faults import Refusal, bad_request
+from auwgent.serve.faults import Refusal
 from auwgent.serve.live import Live
 from auwgent.serve.metrics import Metrics
 from auwgent.serve.told import Told, intents_of, told_of
 from auwgent.serve.users import Who
 from auwgent.session import Session, new_id
-from auwgent.store.base import RunInfo, RunStore, SessionStore, is_run_store
+from auwgent.store.base import OVER, RunInfo, RunStore, SessionStore, is_run_store
 
 HELD = 300.0  # seconds that what happened in a run is held behind its end
 MOST_HELD = 1_000  # runs whose intents are held behind their end
@@ -125,13 +125,10 @@ class Desk:
         """Begin a run, or a later leg of one, for this user, and return what holds it; nothing is waited for.
 
         With `asks` the run pauses where a call is to be approved; else that is a no at once. `options` are those of
-        `agent.run` but for the user. The same `run_id` again gives the run that is under way or was held. `Refusal`
-        where the input cannot be, or no run may begin now.
+        `agent.run` but for the user. The same `run_id` again gives the run that is under way or was held.
+        `ArgumentError` where the input cannot be, `Refusal` where no run may begin now.
         """
-        try:
-            content = content_of(input)
-        except ConfigError as error:
-            raise bad_request(str(error)) from None
+        content = content_of(input)
         asked = asked_of(content, agent)
         run_id = options.get("run_id")
         if run_id is not None and "answers" not in options and (legs := self.house.legs(who.user, run_id)):
@@ -161,6 +158,17 @@ class Desk:
         )
         live.leg, live.session_id = run.leg + 1, run.session_id
         return live
+
+    async def cancel(self, run: RunInfo) -> RunInfo:
+        """End a run, wherever it is carried out, and return it as it stands then; one that is over stays as it is."""
+        if run.status in OVER:
+            return run
+        live = self.house.newest(run.user_id, run.run_id)
+        if live is not None and not live.is_over:
+            await live.cancel()
+        else:
+            await self.agent.cancel(run.run_id, user_id=run.user_id)
+        return await self.run_store().run(run.user_id, run.run_id)
 
     def speaks(self, agent: str) -> Callable[[str], bool]:
         """Return whether what an agent says is meant for the user, where that one was asked."""

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from auwgent.errors import (
+    ArgumentError,
     AuwgentError,
     ConfigError,
     LimitExceeded,
@@ -100,7 +101,7 @@ def refusal_of(error: BaseException) -> Refusal:
             return Refusal(410 if error.code == "expired" else 409, error.code, str(error), retry=False)
         case RunPaused():
             return Refusal(409, "run_paused", str(error), retry=False)
-        case MiddlewareError(__cause__=StoreError() | LimitExceeded() as cause):
+        case MiddlewareError(__cause__=ArgumentError() | StoreError() | LimitExceeded() as cause):
             return refusal_of(cause)
         case SessionConflict():
             return Refusal(409, "session_busy", str(error), retry_after=1)
@@ -111,6 +112,8 @@ def refusal_of(error: BaseException) -> Refusal:
         case StoreError():
             log.error("the store failed: %s", error)
             return Refusal(503, "store_unavailable", "the session store cannot be used now", retry_after=5)
+        case ArgumentError():
+            return bad_request(str(error))
         case ConfigError():
             log.error("a run could not begin: %s", error)
             return Refusal(

@@ -30,6 +30,7 @@ from auwgent.serve.desk import Desk, House
 from auwgent.serve.faults import Refusal, bad_request, refusal_of
 from auwgent.serve.live import Live
 from auwgent.serve.protocol import Protocol
+from auwgent.serve.told import question
 from auwgent.serve.users import Who
 from auwgent.store.base import is_run_store
 
@@ -189,7 +190,7 @@ class Tools:
                 return types.InputRequiredResult(input_requests=questions, request_state=live.run_id)
             answers = {}
             for call in live.calls:
-                asked = await ctx.session.elicit_form(_words(call), _QUESTION, ctx.request_id)
+                asked = await ctx.session.elicit_form(question(call), _QUESTION, ctx.request_id)
                 answers[call["id"]] = _answer(asked)
             run = await self._desk.run_store().answer(user.user, live.run_id, answers)
             live = self._desk.goes_on(run, asks=True)
@@ -215,13 +216,8 @@ def _can_ask(ctx: ServerRequestContext[Any]) -> bool:
     return asks is not None and (asks.form is not None or asks.url is None)
 
 
-def _words(call: Mapping[str, Any]) -> str:
-    args = ", ".join(f"{name}={value!r}" for name, value in call["args"].items())
-    return f"{call['agent']} wants to call {call['type']}({args}). Allow it?"
-
-
 def _question(call: Mapping[str, Any]) -> types.ElicitRequest:
-    params = types.ElicitRequestFormParams(message=_words(call), requested_schema=_QUESTION)
+    params = types.ElicitRequestFormParams(message=question(call), requested_schema=_QUESTION)
     return types.ElicitRequest(params=params)
 
 

@@ -47,7 +47,7 @@ from typing import Any
 from starlette.convertors import register_url_convertor
 from starlette.routing import BaseRoute
 
-from auwgent.config import PROTOCOLS, Config
+from auwgent.config import Config
 from auwgent.errors import ConfigError, Problem
 from auwgent.imports import ImportFailure, late, resolve, search_path
 from auwgent.serve.desk import Desk
@@ -62,8 +62,10 @@ OURS: Mapping[str, str] = {
     "responses": "auwgent.serve.responses:responses",
     "ag-ui": "auwgent.serve.ag_ui:ag_ui",
     "mcp": "auwgent.serve.mcp_tools:mcp",
+    "a2a": "auwgent.serve.a2a:a2a",
     "web": "auwgent.serve.web:web",
 }
+EXTRAS = ("a2a",)  # of them, those that need an extra
 ALWAYS: Sequence[str] = ("auwgent.serve.runs:runs", "auwgent.serve.sessions:sessions")
 
 
@@ -111,10 +113,14 @@ def named(config: Config) -> Named:
         makers = []
         for index, use in enumerate(config.serve.protocols):
             if isinstance(use, str) and use in OURS:
-                makers.append(late(OURS[use]))
-            elif isinstance(use, str) and use in PROTOCOLS:
-                words = f"{use!r} is not spoken by this version of Auwgent yet"
-                problems.append(config.problem(("serve", "protocols", index), words, "leave it out"))
+                try:
+                    makers.append(late(OURS[use]))
+                except ModuleNotFoundError as error:
+                    if use not in EXTRAS:
+                        raise
+                    words = f"{use!r} needs the extra of that name ({error})"
+                    hint = f'pip install "auwgent[{use}]"'
+                    problems.append(config.problem(("serve", "protocols", index), words, hint))
             else:
                 makers.append(take(("serve", "protocols", index), use, "a protocol is one of the desk"))
         auth = config.serve.auth

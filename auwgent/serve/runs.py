@@ -20,7 +20,7 @@ from auwgent.serve.paths import number_of
 from auwgent.serve.protocol import Protocol
 from auwgent.serve.sessions import LIMIT, SHOWN
 from auwgent.serve.sse import Answer, EventStream
-from auwgent.store.base import OVER, RUN_STATUSES, RunInfo
+from auwgent.store.base import RUN_STATUSES, RunInfo
 
 
 class AnswersBody(BaseModel):
@@ -73,15 +73,7 @@ class Runs:
 
     async def cancel(self, request: Request) -> Response:
         """End a run; one that is over stays as it is."""
-        run = await self._run(request)
-        if run.status not in OVER:
-            live = self._desk.house.newest(run.user_id, run.run_id)
-            if live is not None and not live.is_over:
-                await live.cancel()
-            else:
-                await self._desk.agent.cancel(run.run_id, user_id=run.user_id)
-            run = await self._run(request)
-        return JSONResponse(facts(run))
+        return JSONResponse(facts(await self._desk.cancel(await self._run(request))))
 
     async def answers(self, request: Request) -> Response:
         """Write down answers; where none is missing any more, go on with the run."""

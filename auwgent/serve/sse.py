@@ -44,6 +44,12 @@ def event(value: Any, name: str = "", number: str = "") -> str:
     return f"{head}data: {dumps(value)}\n\n"
 
 
+def cut_of(scope: Scope) -> Callable[[], None]:
+    """Return what breaks off the connection of a request."""
+    transport = scope.get("state", {}).get("transport")
+    return transport.abort if transport is not None else lambda: None
+
+
 class EventStream:
     """An answer of events. `texts` yields them, several at once where there are several; it is closed in any case.
 
@@ -62,8 +68,7 @@ class EventStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {**_HEAD, **self._headers}
         raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-        transport = scope.get("state", {}).get("transport")
-        cut = transport.abort if transport is not None else lambda: None
+        cut = cut_of(scope)
         self._metrics.streams_active += 1
         try:
             await send({"type": "http.response.start", "status": 200, "headers": raw})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +93,14 @@ def _intents_of(
                     "tool_result",
                     {"name": name, "args": args, "result": turn.text, "id": turn.tool_call_id},
                 )
+
+
+def question(call: Mapping[str, Any]) -> str:
+    """Return what a user is asked about an open call, in words."""
+    args = ", ".join(f"{name}={value!r}" for name, value in call["args"].items())
+    if call["kind"] == "tool":
+        return f"{call['agent']} waits for the result of {call['type']}({args})."
+    return f"{call['agent']} wants to call {call['type']}({args}). Allow it?"
 
 
 def turns_of(session: Session, run_id: str) -> list[Turn]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, null, or_, select, true
 
-from auwgent.errors import ConfigError, SessionConflict, SessionNotFound
+from auwgent.errors import ArgumentError, SessionConflict, SessionNotFound
 from auwgent.pairing import denied_result, paired, skipped_result, unknown_result
 from auwgent.session import Session, ToolCall, Turn, Usage, now
 from auwgent.store import statements as sql
@@ -42,9 +42,9 @@ def find(connection: Connection, user_id: str, session_id: str) -> Row[Any, Any,
 
 
 def check_free(connection: Connection, user_id: str, session_id: str) -> None:
-    """`SessionConflict` where that user has a session of that id, `ConfigError` where it cannot be one."""
+    """`SessionConflict` where that user has a session of that id, `ArgumentError` where it cannot be one."""
     if not session_id:
-        raise ConfigError("a session id must not be empty")
+        raise ArgumentError("a session id must not be empty")
     who = {"user_id": as_key("user_id", user_id), "session_id": as_key("session id", session_id)}
     if connection.execute(sql.SESSION, who).one_or_none():
         raise SessionConflict(f"there is a session {session_id!r} already")

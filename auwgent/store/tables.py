@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Index, UniqueConstraint, func, text
 from sqlmodel import Field
 
-from auwgent.errors import ConfigError, StoreError
+from auwgent.errors import ArgumentError, StoreError
 from auwgent.session import Turn
 from auwgent.store.dialects import Big
 from auwgent.store.rows import Count, MaybeCount, MaybeWords, Number, Row, Words
@@ -200,9 +200,9 @@ def to_json(value: Any) -> str:
 
 
 def as_key(what: str, text: str) -> str:
-    """Return the text, if it can be a key in every database; else `ConfigError`."""
+    """Return the text, if it can be a key in every database; else `ArgumentError`."""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ConfigError(f"a {what} may hold neither NUL nor half a character: {text!r}")
+        raise ArgumentError(f"a {what} may hold neither NUL nor half a character: {text!r}")
     return text
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from auwgent.errors import ConfigError, ToolError
+from auwgent.errors import ArgumentError, ToolError
 from auwgent.models.base import ToolSpec
 from auwgent.models.fits import checker
 from auwgent.models.schema import tidy
@@ -20,17 +20,19 @@ KEYS = ("name", "description", "parameters")
 def callers_tools(given: Sequence[Any], taken: Collection[str]) -> tuple[Tool, ...]:
     """Return the `caller_tools` of a run: a table of `name`, `description` and `parameters`, a JSON Schema, each.
 
-    `ConfigError` where one cannot be a tool, or has a name that is `taken`.
+    `ArgumentError` where one cannot be a tool, or has a name that is `taken`.
     """
     if isinstance(given, (str, Mapping)) or not isinstance(given, Sequence):
-        raise ConfigError("`caller_tools` should be a list of {name, description, parameters}")
+        raise ArgumentError("`caller_tools` should be a list of {name, description, parameters}")
     made: dict[str, Tool] = {}
     for number, one in enumerate(given, 1):
         tool = _tool(one, f"tool {number} of `caller_tools`")
         if tool.name in made:
-            raise ConfigError(f"`caller_tools`: there are two tools {tool.name!r}")
+            raise ArgumentError(f"`caller_tools`: there are two tools {tool.name!r}")
         if tool.name in taken:
-            raise ConfigError(f"`caller_tools`: the agent has {tool.name!r} already; give yours another name")
+            raise ArgumentError(
+                f"`caller_tools`: the agent has {tool.name!r} already; give yours another name"
+            )
         made[tool.name] = tool
     return tuple(made.values())
 
@@ -45,19 +47,21 @@ def as_given(tools: Sequence[Tool]) -> list[dict[str, Any]]:
 
 def _tool(given: Any, place: str) -> Tool:
     if callable(given):
-        raise ConfigError(
+        raise ArgumentError(
             f"{place} is a function; what the caller runs itself is described by {{name, description, parameters}}, "
             "and a function of the agent's own goes into auwgent(tools=…)"
         )
     if not isinstance(given, Mapping):
-        raise ConfigError(f"{place} should be {{name, description, parameters}}, not {type(given).__name__}")
+        raise ArgumentError(
+            f"{place} should be {{name, description, parameters}}, not {type(given).__name__}"
+        )
     for key in given:
         if key not in KEYS:
             hint = did_you_mean(str(key), KEYS) or f"it has {', '.join(KEYS)}"
-            raise ConfigError(f"{place} has no key {key!r}; {hint}")
+            raise ArgumentError(f"{place} has no key {key!r}; {hint}")
     name, about, schema = given.get("name"), given.get("description") or "", given.get("parameters") or {}
     if not isinstance(name, str) or not isinstance(about, str) or not isinstance(schema, Mapping):
-        raise ConfigError(
+        raise ArgumentError(
             f"{place} should have a text `name`, a text `description` and a JSON Schema `parameters`"
         )
     try:
@@ -67,7 +71,7 @@ def _tool(given: Any, place: str) -> Tool:
             raise ValueError('`parameters` should have the type "object"')
         misfits = checker(schema)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{place}: {error}") from None
+        raise ArgumentError(f"{place}: {error}") from None
 
     def check(arguments: dict[str, Any]) -> dict[str, Any]:
         if wrong := misfits(arguments):

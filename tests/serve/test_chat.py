@@ -297,3 +297,28 @@ async def test_a_chats_own_tools_are_kept_until_they_are_answered(config: Config
         with pytest.raises(openai.BadRequestError) as off:
             await ai.chat.completions.create(model="Main", messages=ask, tools=tools)
         assert off.value.param == "tools"
+
+
+async def test_what_a_run_cannot_be_given_is_the_callers_mistake(config: Config) -> None:
+    def tool(name: str) -> dict[str, Any]:
+        return {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+
+    odd = {"type": "function", "function": {"name": "f", "parameters": {"type": "array"}}}
+    async with served(config()) as server:
+        for more, words in (
+            ({"tools": [tool("add")]}, "the agent has 'add' already"),
+            ({"tools": [tool("f"), tool("f")]}, "two tools 'f'"),
+            ({"tools": [tool("not a name")]}, "not a name"),
+            ({"tools": [odd]}, "object"),
+            ({"metadata": {"session_id": "a\x00b"}}, "metadata.session_id"),
+            ({"metadata": {"session_id": "s", "run_id": "a\x00b"}}, "metadata.run_id"),
+        ):
+            for stream in (False, True):
+                asked = {"messages": HELLO, "stream": stream, **more}
+                status, body, _ = await server.ask("POST", "/v1/chat/completions", json=asked)
+                if status == 200:  # the answer had begun
+                    assert "invalid_value" in body
+                    assert words in body
+                    continue
+                assert (status, server.fails(body)) == (400, "invalid_value"), body
+                assert words in body["error"]["message"]

@@ -24,6 +24,7 @@ CLIENTS = Path(__file__).parent.parent / "clients"
 CONFIG = """
 [agent]
 model = "main"
+tools = [{ use = "shop.refund", approve = "ask" }]
 
 [models.main]
 use = "scripted/main"
@@ -33,6 +34,8 @@ retries = 0
 restart = true
 repeat = true
 replies = [
+  { when = "refund", tool_calls = [{ name = "refund", args = { amount = 5 } }], text = "A moment." },
+  { result = "refunded 5", text = "It is {result}." },
   { when = "think", text = "Well, {user}.", reasoning = "Let me think it over." },
   { when = "slow", text = "one two three four five six seven eight", pause = 0.1 },
   { when = "fail", text = "I was about to", error = { status = 500, after = 2, retryable = false } },
@@ -41,9 +44,21 @@ replies = [
   "You said: {user}",
 ]
 
+[[middleware]]
+use = "auwgent.middleware.SQLModelSessions"
+url = "sqlite:///sessions.db"
+
+[serve]
+protocols = ["chat", "responses", "a2a"]
+
 [[serve.tokens]]
 token = "a-token-of-ada"
 user = "ada"
+"""
+SHOP = """
+def refund(amount: int) -> str:
+    '''Refund money.'''
+    return f"refunded {amount}"
 """
 
 
@@ -52,6 +67,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server in a process of its own, on a scripted model."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "auwgent.toml").write_text(CONFIG, encoding="utf-8")
+    (folder / "shop.py").write_text(SHOP, encoding="utf-8")
     with process(folder) as (url, _):
         yield url
 
@@ -113,6 +129,22 @@ def test_vercels_sdk_with_three_providers(address: str) -> None:
     }
     assert found.pop("openai-chat") == {**expected, "reasoning": None}  # it reads none in chats
     assert found == dict.fromkeys(("openai-responses", "openai-compatible", "open-responses"), expected)
+
+
+def test_another_agent_in_javascript(address: str) -> None:
+    done, working = "TASK_STATE_COMPLETED", "TASK_STATE_WORKING"
+    assert node("a2a.mjs", address) == {
+        "card": ["Main", "1.0"],
+        "whole": ["You said: Hello", done],
+        "stream": ["Well, think.", [working, done], True],
+        "question": "TASK_STATE_INPUT_REQUIRED",
+        "answered": ["It is refunded 5.", done],
+        "stored": ["A moment.", "It is refunded 5."],
+        "failed": "TASK_STATE_FAILED",
+        "cancelled": "TASK_STATE_CANCELED",
+        "tasks": 2,
+        "nobody": "JsonRpcTaskNotFoundError",
+    }
 
 
 def test_llm_on_the_command_line(address: str, tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 
-from auwgent import ConfigError, Runtime
-from auwgent.serve.protocol import named
 from tests.support.served import served
 
 JSON = {"Content-Type": "application/json"}
@@ -214,9 +212,3 @@ def echoing(desk: Any) -> Any:
         return JSONResponse(await read(request))
 
     return Protocol([Route("/echo", echo, methods=["POST"])])
-
-
-def test_a_protocol_that_is_not_there_yet_is_told(tmp_path: Path) -> None:
-    agent = Runtime(config(tmp_path, protocols=["chat", "a2a"]))
-    with pytest.raises(ConfigError, match="'a2a' is not spoken by this version of Auwgent yet"):
-        named(agent.config)
