@@ -15,6 +15,7 @@ from auwgent.cli import FAILED, options
 from auwgent.cli.interrupt import interruptible
 from auwgent.config import Config, load
 from auwgent.errors import ConfigError
+from auwgent.render.money import dollars
 from auwgent.render.terminal import harmless, one_line, paint, wants_colour
 from auwgent.session import Usage
 from auwgent.testing import junit
@@ -78,7 +79,8 @@ def command(
     A test plays its tape: no key, no network, no tool is run. What is kept goes to a store of its own that is
     thrown away. Exit codes: 0 all passed, 1 one failed, 2 wrong usage or config.
     """
-    loaded = load(config, profile=profile, overrides=overrides)
+    # What is played needs no key; whose model is really asked finds out when it is made.
+    loaded = load(config, profile=profile, overrides=overrides, only="test")
     trials = _chosen(loaded, files, words)
     how = How(record, live, models, profile, overrides)
     results: list[Result] = []
@@ -163,6 +165,6 @@ def _cell(results: Sequence[Result]) -> str:
     usage = Usage(usd=0.0)
     for result in results:
         usage += result.usage
-    cost = "no price" if usage.usd is None else f"${usage.usd:.4f}"
-    seconds = sum(one.outcome.seconds for one in results if one.outcome is not None)
-    return f"{mark} {cost} {seconds:.1f}s"
+    cost = "no price" if usage.usd is None else dollars(usage.usd)
+    asked = [one.outcome.seconds for one in results if one.outcome is not None and not one.played]
+    return f"{mark} {cost} {sum(asked):.1f}s" if asked else f"{mark} {cost}"

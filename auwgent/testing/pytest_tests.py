@@ -29,7 +29,7 @@ def auwgent_tests(
     """
     import pytest
 
-    loaded = load(config, profile=profile)
+    loaded = load(config, profile=profile, only="test")  # what is played needs no key
     trials = collected(loaded, [Path(file) for file in files])
     cases = [
         pytest.param(trial, model, id=f"{trial.table.name}-{model}")

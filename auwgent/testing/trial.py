@@ -45,6 +45,7 @@ class Result:
     trial: Trial
     model: str  # as the config names it
     repeat: int  # counted from 1
+    played: bool = False  # from its tape: the seconds say nothing of the model then
     problems: list[str] = field(default_factory=list)
     outcome: Outcome | None = None
 
@@ -160,7 +161,7 @@ async def _run(
                     rehearsal=Path(kept),
                 )
             for repeat in repeats:
-                result = Result(trial, model, repeat)
+                result = Result(trial, model, repeat, played=tape is not None and not how.record)
                 if agent is None:
                     result.problems.append(refused)
                 else:

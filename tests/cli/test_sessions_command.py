@@ -14,6 +14,7 @@ import pytest
 from auwgent.cli import main
 from auwgent.session import new_id
 from auwgent.store.schema import newest
+from tests.test_elsewhere import ANTHROPIC, CHAT, RESPONSES
 
 Done = subprocess.CompletedProcess[str]
 
@@ -281,3 +282,56 @@ def test_what_a_terminal_would_obey_is_shown_and_not_sent(auwgent: Command, tmp_
     done(auwgent("run", "-q", "-s", "s1", "\x1b[31mred"))
     for command in (["list"], ["show", "s1"], ["search", "red"]):
         assert "\x1b" not in done(auwgent("sessions", *command))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(CHAT, ""), (RESPONSES, "1 items of type 'reasoning'"), (ANTHROPIC, "1 blocks of type 'thinking'")],
+    ids=["chat", "responses", "anthropic"],
+)
+def test_conversations_of_other_programs_come_in_and_go_on(talked: Command, value: Any, told: str) -> None:
+    ended = talked("sessions", "import", "-", "--as", "theirs", stdin=json.dumps(value))
+    assert done(ended) == "theirs\n"
+    assert told in ended.stderr
+    assert ended.stderr.count("\n") == bool(told)
+    shown = done(talked("sessions", "show", "theirs"))
+    assert all(words in shown for words in ("Look", "look(at=1) a cat", "A cat."))
+    assert "You said: And then?" in done(talked("run", "-q", "-s", "theirs", "And then?"))
+
+
+def test_messages_that_cannot_be_read_are_told_in_words(talked: Command) -> None:
+    broken = [{"role": "user", "content": "Hi"}, {"role": "wizard", "content": "Ho"}]
+    said = failed(talked("sessions", "import", "-", stdin=json.dumps(broken)), 2)
+    assert said == (
+        "error: the input holds chat messages that cannot be read: a message has the role 'wizard'\n"
+    )
+    hostile = [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]}
+    ]
+    ended = talked("sessions", "import", "-", "--as", "hostile", stdin=json.dumps(hostile))
+    assert (done(ended), ended.stderr) == (
+        "hostile\n",
+        "left out of chat messages: 1 parts of type 'image_url'\n",
+    )
+    assert "passwd" not in done(talked("sessions", "export", "hostile"))
+
+
+@pytest.mark.parametrize("form", ["openai", "anthropic"])
+def test_a_conversation_goes_out_in_the_form_of_others_and_comes_back(talked: Command, form: str) -> None:
+    done(talked("sessions", "export", "sky", "--format", form, "-o", "sky.json"))
+    assert stat.S_IMODE((talked.folder / "sky.json").stat().st_mode) == 0o600
+    written = json.loads((talked.folder / "sky.json").read_text())
+    messages = written["messages"] if form == "anthropic" else written
+    assert [one["role"] for one in messages] == [
+        "user",
+        "assistant",
+        "user" if form == "anthropic" else "tool",
+        "assistant",
+    ]
+    assert json.loads(done(talked("sessions", "export", "sky", "--format", form))) == written
+    assert done(talked("sessions", "import", "sky.json", "--as", "back")) == "back\n"
+    turns = [json.loads(done(talked("sessions", "show", one, "--json")))["turns"] for one in ("sky", "back")]
+    assert [[turn["role"], turn["content"]] for turn in turns[0]] == [
+        [turn["role"], turn["content"]] for turn in turns[1]
+    ]
+    assert "give one of them" in failed(talked("sessions", "export", "sky", "--format", form, "--json"), 2)

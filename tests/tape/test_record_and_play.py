@@ -446,3 +446,28 @@ async def test_a_helper_may_have_a_tape_of_its_own(tape: Path) -> None:
         session = await agent.run("Refund order 7")
     assert world.done
     assert any(turn.text == "Knock knock." for turn in session.turns)
+
+
+async def test_a_pause_and_the_legs_behind_it_are_recorded_and_played(tape: Path, tmp_path: Path) -> None:
+    world, idle = World(), World()
+    steps = [{"tool_calls": [call("find_order", number=7), call("refund", number=7)]}, "Done: {result}"]
+
+    def one(world: World, name: str) -> dict[str, Any]:
+        store = {"use": "auwgent.middleware.SQLModelSessions", "url": f"sqlite:///{tmp_path / name}.db"}
+        tools = [world.find_order, {"use": world.refund, "approve": "ask"}]
+        agent = {"model": "main", "tools": tools}
+        return {"middleware": [store], "agent": agent, "models": {"main": scripted("main", *steps)}}
+
+    async def talked(config: dict[str, Any], **options: Any) -> list[Any]:
+        async with Runtime(config) as agent:
+            begun = await watched(agent, session_id="s", **options)
+            assert begun.session.status == "paused"
+            [open_call] = begun.session.pending
+            ended = await watched(agent, None, session_id="s", answers={open_call["id"]: True}, **options)
+            assert ended.session.status == "completed"
+        return [without_ids(begun.session), without_ids(ended.session), begun.intents[:-1], ended.intents]
+
+    before = await talked(one(world, "recorded"), record=tape)
+    assert world.done == ["find 7", "refund 7"]
+    assert await talked(on_tape(one(idle, "played"), tape)) == before
+    assert idle.done == []

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from junitparser import JUnitXml
 
 from auwgent import ConfigError, auwgent
+from auwgent.cli import main
 from auwgent.config import load
 from auwgent.config.json_schema import schema
 from auwgent.testing.suite import collected
@@ -340,3 +342,36 @@ def test_tests_run_beside_ones_own_with_pytest(shop: Path) -> None:
     told = run()
     assert "1 failed, 2 passed" in told
     assert 'hello (other): text: expected "welcome" in it, got "I do not do that."' in told
+
+
+async def test_a_run_that_pauses_is_recorded_and_played_as_paused(shop: Path) -> None:
+    table = '[[test]]\nname = "t"\ninput = "Refund"\ntape = "t.jsonl"\nexpect = { status = "paused", calls = ["find_order"] }'
+    file = with_tests(shop, table)
+    (found,) = await results(file, live=False, record=True)
+    assert found.problems == []
+    assert found.outcome is not None
+    assert [one["type"] for one in found.outcome.session.pending] == ["refund"]
+    (found,) = await results(file, live=False)
+    assert found.problems == []
+    assert not (shop / "refunds.txt").exists()
+    with_tests(shop, table.replace("paused", "completed"))
+    (found,) = await results(file, live=False)
+    assert found.problems[0].startswith("status: expected completed, got paused")
+
+
+def test_what_is_played_needs_no_key(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = '[[test]]\nname = "t"\ninput = "Hello"\ntape = "t.jsonl"\nexpect = { text = "welcome" }'
+    file = with_tests(shop, table)
+    file.write_text(
+        file.read_text().replace('use = "scripted/main"', 'use = "scripted/main"\napi_key = "${SHOP_KEY}"')
+    )
+    monkeypatch.setenv("SHOP_KEY", "a-key")
+    (found,) = asyncio.run(results(file, live=False, record=True))
+    assert found.problems == []
+    monkeypatch.delenv("SHOP_KEY")
+    done = main(["test"])
+    assert (done, capsys.readouterr().out.splitlines()[0].split()) == (0, ["main"])
+    assert main(["test", "--live", "--record"]) == 2
+    assert "needs the environment variable SHOP_KEY" in capsys.readouterr().err
