@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from auwgent.models.base import ModelRequest, ModelSpec, ToolSpec
 from auwgent.models.sent import Sent, lost
 from auwgent.models.wire import messages, tools
@@ -12,6 +14,8 @@ from auwgent.session import ToolCall, Turn
 from tests.models.asking import WEATHER, user
 from tests.support.command import Command
 from tests.support.raw_server import raw_server, whole
+
+pytestmark = pytest.mark.process
 
 CONFIG = """
 middleware = ["own.Clock"]

@@ -66,6 +66,7 @@ def test_the_help_has_examples_that_work(path: str, tmp_path: Path, monkeypatch:
             understood(group, words)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("path", EVERY)
 def test_every_command_and_option_says_what_it_is(path: str) -> None:
     command = EVERY[path].command

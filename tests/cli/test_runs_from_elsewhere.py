@@ -75,6 +75,7 @@ def until(shop: Command, status: str) -> str:
     raise AssertionError(f"no run is {status}: {runs(shop)}")
 
 
+@pytest.mark.process
 def test_a_run_is_cancelled_by_the_beginning_of_its_id(shop: Command) -> None:
     process = shop.start("run", "-s", "s", "Please pay")
     run_id = until(shop, "running")
@@ -96,6 +97,7 @@ def test_a_run_is_cancelled_by_the_beginning_of_its_id(shop: Command) -> None:
     assert (late.returncode, "is over: it is completed" in late.stderr) == (1, True)
 
 
+@pytest.mark.process
 def test_a_run_of_another_process_is_followed(shop: Command) -> None:
     process = shop.start("run", "-q", "-s", "s", "Please pay")
     run_id = until(shop, "running")
@@ -115,6 +117,7 @@ def test_a_run_of_another_process_is_followed(shop: Command) -> None:
     assert (lines[-1]["status"], lines[-1]["text"]) == ("completed", "It is paid.")
 
 
+@pytest.mark.process
 def test_the_last_run_of_a_session_is_tried_again(shop: Command) -> None:
     (shop.folder / "go").touch()
     assert shop("run", "-s", "s", "--set", "limits.llm_calls=1", "Please pay").returncode == 1
@@ -133,6 +136,7 @@ def test_the_last_run_of_a_session_is_tried_again(shop: Command) -> None:
     assert (refused.returncode, "its last one is" in refused.stderr) == (2, True)
 
 
+@pytest.mark.process
 def test_what_was_sent_is_shown_as_far_as_it_is_stored(shop: Command) -> None:
     (shop.folder / "go").touch()
     assert shop("run", "-s", "s", "--set", "agent.prompt=You are a shop.", "Please pay").returncode == 0
@@ -146,6 +150,7 @@ def test_what_was_sent_is_shown_as_far_as_it_is_stored(shop: Command) -> None:
     assert "not stored" in second
 
 
+@pytest.mark.process
 def test_beginnings_of_ids_name_sessions_and_what_is_not_clear_is_said(shop: Command) -> None:
     (shop.folder / "go").touch()
     for name in ("page", "palm", "pa"):

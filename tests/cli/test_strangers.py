@@ -41,6 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "command",
     [
@@ -166,6 +167,7 @@ def test_last_and_resume_without_a_session_end_alike(folder: Path) -> None:
     assert codes == {1}
 
 
+@pytest.mark.process
 def test_a_config_from_standard_input_is_never_the_prompt(tmp_path: Path) -> None:
     auwgent = Command(tmp_path)
     config = '[agent]\nmodel = "scripted/echo"\nprompt = "c4n4ry"\n'

@@ -12,6 +12,7 @@ Wrong = Callable[..., list[Problem]]
 CANARY = "c4n4ry-word"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "line",
     [

@@ -30,6 +30,7 @@ def config(url: str, server: Any, **limits: float) -> dict[str, Any]:
     return {"middleware": [store], "agent": {"model": "main"}, "models": {"main": model}, "limits": limits}
 
 
+@pytest.mark.process
 async def test_a_killed_run_has_spent_what_it_had_set_aside(tmp_path: Path) -> None:
     """A thousand tokens at ten dollars a million, and the input."""
     killed: list[Any] = []

@@ -259,6 +259,7 @@ async def test_over_http(aimock: Aimock, tmp_path: Path) -> None:
     assert verify(log_of(tmp_path)).ok
 
 
+@pytest.mark.process
 async def test_calls_beside_the_conversation_are_written_with_whose_they_are(tmp_path: Path) -> None:
     judge = {"use": "auwgent.middleware.Moderate", "model": "main", "where": ["inputs"]}
     retrieve = {"use": "auwgent.middleware.Retrieve", "url": f"sqlite:///{tmp_path / 'k.db'}"}

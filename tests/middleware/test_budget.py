@@ -339,6 +339,7 @@ async def test_a_reader_who_leaves_pays_for_what_he_left(url: str) -> None:
         assert sum(into * 2 + out * 10 for into, out in server.bills) / 1e6 <= 0.5
 
 
+@pytest.mark.process
 async def test_summaries_judges_and_embeddings_count_in_every_scope(url: str) -> None:
     """In whatever order they are listed."""
 
@@ -381,6 +382,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.process
 async def test_processes_at_once_never_pay_more_than_the_budget(url: str) -> None:
     """Whatever a provider bills for what it was asked for, and some of the streams break off."""
     calls = 0

@@ -69,6 +69,7 @@ def there() -> Iterator[Collector]:
         yield running
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("whole", "model"),
     [(False, "openai/test"), (True, "anthropic/test")],
@@ -100,6 +101,7 @@ async def test_what_a_guard_takes_out_is_nowhere_else(
     assert (len(there.bodies) > 0) == (other == "Trace")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("guard", GUARDS)
 async def test_with_all_others_behind_it_and_all_in_one_database(
     guard: str,

@@ -385,6 +385,7 @@ async def test_over_http(aimock: Aimock, there: Collector) -> None:
     assert not any(b"a-key" in body for body in there.bodies)
 
 
+@pytest.mark.process
 async def test_calls_beside_the_conversation_have_spans_of_their_own(
     there: Collector, tmp_path: Path
 ) -> None:

@@ -72,6 +72,7 @@ async def test_a_redirect_is_followed_by_nobody(via: str, name: str, status: int
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.process
 async def test_no_redirect_is_followed_for_vectors() -> None:
     async with raw_server([whole("{}")]) as other:
         async with raw_server([whole("", status=307, Location=other.url)]) as server:

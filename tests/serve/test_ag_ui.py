@@ -7,10 +7,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from auwgent import Runtime
 from tests.support.bench import Hook
 from tests.support.clients import node
 from tests.support.served import Served, served
+
+pytestmark = pytest.mark.process
 
 Config = Callable[..., dict[str, Any]]
 

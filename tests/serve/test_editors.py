@@ -13,6 +13,8 @@ import acp
 import pytest
 from acp import schema
 
+pytestmark = pytest.mark.process
+
 CONFIG = """
 middleware = [{ use = "auwgent.middleware.SQLModelSessions", url = "sqlite:///sessions.db" }]
 

@@ -137,6 +137,7 @@ async def test_users_are_apart(made: dict[str, Any], mode: Any) -> None:
                 assert (await agent.store.get(name, "s")).turns[0].text == words
 
 
+@pytest.mark.process
 async def test_hosts_start_it_on_standard_input(tmp_path: Path) -> None:
     (tmp_path / "auwgent.toml").write_text('[agent]\nmodel = "scripted/echo"\n')
     path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else None

@@ -166,6 +166,7 @@ loop.run_until_complete(main())
 """
 
 
+@pytest.mark.process
 def test_ctrl_c_in_a_notebook_ends_the_run_and_saves_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'sessions.db'}"
     slow = {"use": "scripted/main", "params": {"replies": [{"text": "never", "delay": 60}]}}

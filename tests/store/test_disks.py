@@ -153,6 +153,7 @@ def fill(folder: Path) -> None:
             file.write(b"x" * 1024)
 
 
+@pytest.mark.process
 async def test_a_full_disk_is_named_and_what_is_stored_can_be_read(
     small_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -173,6 +174,7 @@ async def test_a_full_disk_is_named_and_what_is_stored_can_be_read(
     assert "never retrieved" not in caplog.text
 
 
+@pytest.mark.process
 async def test_a_disk_that_fills_up_during_a_run_fails_the_run_alone(small_disk: Path) -> None:
     store = SQLModelSessions(f"sqlite:///{small_disk / 'sessions.db'}")
     agent = auwgent({"middleware": [store], "agent": {"model": "scripted/echo"}})

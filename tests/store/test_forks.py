@@ -19,7 +19,7 @@ from auwgent.testing.runs import StoreRun
 
 PATIENCE = 30  # seconds
 context = multiprocessing.get_context("fork")
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+pytestmark = [pytest.mark.process, pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")]
 
 
 def agent_on(url: str) -> Any:

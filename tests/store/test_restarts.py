@@ -14,6 +14,8 @@ from auwgent.middleware import SQLModelSessions
 from auwgent.testing.runs import talk
 from tests.support.postgres import Server, server
 
+pytestmark = pytest.mark.process
+
 __all__ = ["server"]
 
 WAYS: list[Callable[[Server], None]] = [Server.stop, Server.kill]

@@ -23,6 +23,8 @@ from auwgent.tools.mcp.bounds import LINES
 from tests.tools.test_mcp import PROGRAM as SDK_PROGRAM
 from tests.tools.test_mcp import free_port, running
 
+pytestmark = pytest.mark.process
+
 PROGRAM = Path(__file__).parent.parent / "support" / "odd_mcp_server.py"
 OBJECT = {"type": "object", "properties": {"x": {"type": "string"}}}
 ONE = {"name": "one", "description": "One.", "inputSchema": OBJECT}
