@@ -20,6 +20,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The same examples for everybody, so that a newcomer's run is green or red as it is everywhere.
 hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("fixed"), max_examples=20)
 hypothesis.settings.register_profile("random", deadline=None, print_blob=True)
 
 # Fixtures that start processes of their own, or talk to a server.
@@ -36,7 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    hypothesis.settings.load_profile("random" if config.getoption("random") else "fixed")
+    profile = next((name for name in ("random", "quick") if config.getoption(name)), "fixed")
+    hypothesis.settings.load_profile(profile)
     # Keys that whoever runs the tests has kept are none of theirs.
     os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="auwgent-tests-")
     atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
