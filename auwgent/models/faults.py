@@ -80,6 +80,7 @@ _BY_STATUS: dict[int, Fault] = {
     409: "unavailable",
     425: "unavailable",
     429: "rate_limit",
+    501: "bad_request",  # what was asked for is not there, now or later
     504: "timeout",
 }
 
@@ -122,6 +123,7 @@ _NO_ENDPOINT = _pattern(
     r"unable to (get|parse|decode) json",
     r"(invalid|not valid|error parsing|failed to parse).{0,20}json",
 )
+_NOT_INSTALLED = _pattern(r"no module named", r"pip install")
 _TOO_SLOW = _pattern(r"timed? ?out")
 _OUT_OF_MONEY = _pattern(r"insufficient_quota", r"exceeded your current quota", r"billing", r"credit balance")
 
@@ -150,6 +152,7 @@ _NO_ROOM = (
     "Raise max_tokens in its params, or let it think less."
 )
 _CUT = "{model} was cut off at the limit of its answer. Raise max_tokens in its params, or ask for less."
+_NEEDS = "{model} needs a library that is not installed."
 _GARBLED = "{model} wrote a tool call that its provider could not read. Try again."
 _MONEY = "{model} refused because its quota or credit is used up. Look at the account at the provider."
 
@@ -167,15 +170,12 @@ def explained(error: BaseException, spec: ModelSpec, *, begun: bool = False) -> 
     """Return what the user is told of `error`, which a call to `spec` raised; `begun` after a part of the answer."""
     try:
         return _explained(error, spec, begun=begun)
-    except (
-        Exception
-    ):  # whatever a provider sent: that it cannot be explained must not hide that the call failed
+    except Exception:  # that an error cannot be explained must not hide that the call failed
         return broken_off(spec, begun=begun)
 
 
 def _explained(error: BaseException, spec: ModelSpec, *, begun: bool) -> ProviderError:
-    chain = list(_chain(error))
-    # What was found on the way says more than what LiteLLM made of it.
+    chain = list(_chain(error))  # what was found on the way says more than what LiteLLM made of it
     found = next((one for one in chain if isinstance(one, APIError | Unusable | BrokenOff)), None)
     if isinstance(found, BrokenOff):
         return broken_off(spec, begun=begun or found.begun)
@@ -186,6 +186,9 @@ def _explained(error: BaseException, spec: ModelSpec, *, begun: bool) -> Provide
         error, chain, begun = found, [found], begun or found.begun
     said = getattr(error, "original_exception", None) or error
     text = str(getattr(said, "message", None) or said)
+    if _http_error(chain) is None and _NOT_INSTALLED.search(text) and not isinstance(error, APIError):
+        words = "pip install 'auwgent[vertex]'" if spec.provider == "vertex_ai" else _provider_words(text)
+        return _error(spec, "bad_request", words=words, sentence=_NEEDS, retryable=False)
     status = _status(chain)
     fault = _fault(said, text, status, chain)
     if begun and (said is not error or fault not in ("timeout", "filtered")):

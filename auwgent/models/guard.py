@@ -309,9 +309,6 @@ async def _events(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerat
             if event == DONE:
                 yield _raw_frame(event, event.name)
                 return
-            if event.is_whole and event[:1] == b"<":
-                yield event
-                return
             if asked.as_lines and event.startswith(b"{"):
                 for line in event.splitlines() if event.is_whole else (event.replace(b"\n", b" "),):
                     _refuse_error(line)

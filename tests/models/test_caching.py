@@ -5,10 +5,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from auwgent.models.answer import reported
 from auwgent.models.base import ModelRequest, ModelSpec, ToolSpec
-from auwgent.models.litellm import LiteLLMModel, library
+from auwgent.models.litellm import LiteLLMModel
 from auwgent.models.prices import listed_usd
 from auwgent.models.received import Json
 from auwgent.models.wire import messages, tools
@@ -110,21 +112,30 @@ async def test_bedrock_gets_the_marks_as_its_cache_points() -> None:
 
 
 @pytest.mark.process
+@pytest.mark.usefixtures("alone")
 async def test_vertex_gets_the_four_marks_of_anthropic() -> None:
-    await library()
-    from litellm.llms.vertex_ai.vertex_ai_partner_models.anthropic.transformation import (
-        VertexAIAnthropicConfig,
-    )
-
-    spec = ModelSpec(name="vertex_ai/claude-sonnet-4-5@20250929")
-    request = ModelRequest(system="Be brief.", turns=[user("Hi"), *step(1)], tools=[WEATHER, WEATHER])
-    made = VertexAIAnthropicConfig()
-    wanted = made.map_openai_params({"tools": tools(spec, request)}, {}, spec.model, False)
-    turns: list[Any] = messages(spec, request)
-    body = made.transform_request(spec.model, turns, wanted, {}, {})
-    assert ["cache_control" in tool for tool in body["tools"]] == [False, True]
-    assert ["cache_control" in json.dumps(one) for one in body["system"]] == [True]
-    assert ["cache_control" in json.dumps(one) for one in body["messages"]] == [True, False, True]
+    """With a service account of its own, whose tokens come from the server, too."""
+    token = {"access_token": "ya29.test", "expires_in": 3600, "token_type": "Bearer"}
+    usage = {"input_tokens": 1, "output_tokens": 1, "cache_creation_input_tokens": 700}
+    body: dict[str, Any] = {"id": "m", "type": "message", "role": "assistant", "model": "c", "usage": usage}
+    body |= {"content": [{"type": "text", "text": "ok"}], "stop_reason": "end_turn"}
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    account = {"type": "service_account", "client_email": "a@p.example", "private_key": pem}
+    async with raw_server([whole(json.dumps(token))], [whole(json.dumps(body))]) as server:
+        account |= {"project_id": "p", "token_uri": f"{server.url}/token"}
+        params = {"vertex_credentials": json.dumps(account), "vertex_location": "us-east5"}
+        claude = "vertex_ai/claude-sonnet-4-5@20250929"
+        model = LiteLLMModel(ModelSpec(name=claude, base_url=f"{server.url}/claude", params=params))
+        turns = [user("Hi"), *step(1)]
+        reply = (await hear(model, asked(*turns, tools=[WEATHER, WEATHER], stream=False))).reply
+    assert reply.usage.written_tokens == 700
+    sent = server.requests[1]
+    assert sent.path == "/claude:rawPredict"
+    assert sent.headers["authorization"] == "Bearer ya29.test"
+    assert ["cache_control" in tool for tool in sent.body["tools"]] == [False, True]
+    assert ["cache_control" in json.dumps(one) for one in sent.body["system"]] == [True]
+    assert ["cache_control" in json.dumps(one) for one in sent.body["messages"]] == [True, False, True]
 
 
 def test_tokens_written_to_a_cache_are_told_and_paid_for() -> None:

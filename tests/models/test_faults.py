@@ -76,6 +76,7 @@ def test_the_page_has_the_status_of_each_fault() -> None:
     ("status", "fault"),
     [
         (400, "bad_request"),
+        (501, "bad_request"),
         (401, "auth"),
         (402, "auth"),
         (403, "auth"),
@@ -136,6 +137,16 @@ def test_a_connection_that_fails_has_no_status() -> None:
 def test_an_answer_that_is_no_json_is_no_bad_request() -> None:
     error = made("BadRequestError", "Expecting value: line 1 column 1 (char 0)", status_code=422)
     assert (explained(error, SPEC).fault, explained(error, SPEC).status) == ("protocol", None)
+
+
+def test_a_library_that_is_missing_is_no_outage() -> None:
+    words = "Google Cloud SDK not found. Install it with: pip install 'litellm[google]'"
+    error = explained(made("APIConnectionError", words), ModelSpec(name="vertex_ai/claude-sonnet-4-5"))
+    assert (error.fault, error.retryable) == ("bad_request", False)
+    assert str(error).endswith("a library that is not installed. Details: pip install 'auwgent[vertex]'")
+    error = explained(made("APIConnectionError", "No module named 'boto3'"), ModelSpec(name="bedrock/claude"))
+    assert (error.fault, error.retryable) == ("bad_request", False)
+    assert "No module named 'boto3'" in str(error)
 
 
 def test_a_used_up_quota_is_not_asked_again() -> None:

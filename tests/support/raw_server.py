@@ -6,10 +6,11 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 from tests.support.serving import serving
 
@@ -22,7 +23,7 @@ class Received:
 
     path: str
     headers: dict[str, str]  # names in lower case
-    body: Any  # parsed JSON; None where there was none
+    body: Any  # parsed JSON, or the fields of a form; None where there was none
 
 
 class RawServer:
@@ -120,7 +121,14 @@ async def read_request(reader: asyncio.StreamReader) -> Received:
     pairs = (line.partition(":")[::2] for line in head[1:] if line)
     headers = {name.strip().lower(): value.strip() for name, value in pairs}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Received(path=head[0].split(" ")[1], headers=headers, body=json.loads(body) if body else None)
+    return Received(
+        path=head[0].split(" ")[1], headers=headers, body=_parsed(body, headers) if body else None
+    )
+
+
+def _parsed(body: bytes, headers: Mapping[str, str]) -> Any:
+    is_form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    return dict(parse_qsl(body.decode())) if is_form else json.loads(body)
 
 
 def _reset_on_close(writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Two wire formats byte by byte: what providers answer, also what no well-behaved one does, and what they accept."""
+"""The wire formats byte by byte: what providers answer, also what no well-behaved one does, and what they accept."""
 
 from __future__ import annotations
 
@@ -296,7 +296,12 @@ class Responses(Wire):
         return [*([said] if text else []), *called]
 
 
-WIRES: tuple[Wire, ...] = (OpenAI(), OpenAI("direct"), Anthropic())
+WIRES: tuple[Wire, ...] = (
+    *(OpenAI(), OpenAI("direct")),
+    *(Anthropic(), Anthropic("direct")),
+    *(Gemini(), Gemini("direct")),
+    Responses(),
+)
 
 _TOKENS = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 _OPENAI = {"id": "c", "created": 1, "model": "m"}
