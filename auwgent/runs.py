@@ -7,17 +7,21 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auwgent.engine.agent import ANSWER, READ_RESULT, Agent
 from auwgent.engine.order import Order
 from auwgent.errors import ArgumentError, RunConflict, RunFailed, RunPaused, SessionNotFound
+from auwgent.inputs import content_of
 from auwgent.questions import unanswered
 from auwgent.secrecy import is_secret, is_secret_name, scrubbed
 from auwgent.session import Part, Session
 from auwgent.store.base import OVER, RunInfo, RunStore
 from auwgent.tools import Tool
-from auwgent.tools.callers import as_given
+from auwgent.tools.callers import as_given, callers_tools
+
+if TYPE_CHECKING:
+    from auwgent.variant import Variant
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds between two looks at a run that is under way
 
@@ -66,6 +70,32 @@ def asked_of(content: str | list[Part] | None, agent: str) -> str:
         return ""
     parts = content if isinstance(content, str) else [part.model_dump(mode="json") for part in content]
     return hashlib.sha256(json.dumps([parts, agent]).encode()).hexdigest()
+
+
+def input_of(run: RunInfo) -> str | list[Part] | None:
+    """What a run was asked, as far as its row has it; None where it was said and had bytes, which stand in its turn."""
+    try:
+        return content_of(run.content)
+    except ConfigError:
+        return None
+
+
+def taken_up(run: RunInfo, order: Order, variant: Variant) -> Order:
+    """Return the order that goes on with a paused or interrupted run: as it was asked for, by the config of now."""
+    kept = run.settings
+    context = {**(kept.get("context") or {}), **order.context}
+    is_paused = run.status == "paused"
+    return replace(
+        order,
+        agent=run.agent if run.agent in variant.parts.agents else variant.parts.root,
+        input=None if is_paused else input_of(run) if order.input is None else order.input,
+        session_id=run.session_id,
+        leg=run.leg + is_paused,
+        values={**variant.config.context, **context},
+        caller_tools=callers_tools(kept.get("caller_tools", ()), ()),
+        can_pause=kept.get("context", {}) is not None,
+        settings=kept,
+    )
 
 
 def with_output(session: Session, agents: Mapping[str, Agent]) -> Session:

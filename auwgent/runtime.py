@@ -30,7 +30,17 @@ from auwgent.loops import finished
 from auwgent.options import RunOptions, check_goes_together, check_options, tape_of, user_of
 from auwgent.rehearsal import rehearsing
 from auwgent.render.page import notebook
-from auwgent.runs import asked_of, found, names_of, outcome_of, over, overrides_of, settings_of, with_output
+from auwgent.runs import (
+    asked_of,
+    found,
+    names_of,
+    outcome_of,
+    over,
+    overrides_of,
+    settings_of,
+    taken_up,
+    with_output,
+)
 from auwgent.session import Answer_co, Session, new_id
 from auwgent.store.base import RunInfo, SessionStore, is_store
 from auwgent.stream import Stream
@@ -374,22 +384,9 @@ class Runtime(Generic[Answer_co]):
         return recording(services, self._recorders[key])
 
     def _taken_up(self, run: RunInfo, order: Order) -> tuple[Variant, Order]:
-        """Return what goes on with a run that was paused or interrupted: as it was asked for, by the config of now."""
-        kept = run.settings
-        variant = self._variant(kept.get("profile"), overrides_of(kept, self._overrides))
-        context = {**(kept.get("context") or {}), **order.context}
-        is_paused = run.status == "paused"
-        return variant, replace(
-            order,
-            agent=run.agent if run.agent in variant.parts.agents else variant.parts.root,
-            input=None if is_paused else order.input,
-            session_id=run.session_id,
-            leg=run.leg + is_paused,
-            values={**variant.config.context, **context},
-            caller_tools=callers_tools(kept.get("caller_tools", ()), ()),
-            can_pause=kept.get("context", {}) is not None,
-            settings=kept,
-        )
+        """Return what goes on with a run that was paused or interrupted."""
+        variant = self._variant(run.settings.get("profile"), overrides_of(run.settings, self._overrides))
+        return variant, taken_up(run, order, variant)
 
     @asynccontextmanager
     async def _at_work(self, variant: Variant, order: Order) -> AsyncIterator[None]:

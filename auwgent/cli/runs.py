@@ -20,7 +20,7 @@ from auwgent.render.money import dollars
 from auwgent.render.recalled import recalled
 from auwgent.render.sent import Requests
 from auwgent.render.terminal import Style, for_output, one_line, paint, wants_colour
-from auwgent.runs import over
+from auwgent.runs import input_of, over
 from auwgent.runtime import PATIENCE, Runtime
 from auwgent.session import Session
 from auwgent.store.base import OVER, RUN_STATUSES, RunInfo, RunStatus, RunStore
@@ -151,9 +151,10 @@ def follow_(run_id: str, config: Path, user: str | None, as_json: bool, quiet: b
 def retry(run_id: str, config: Path, user: str | None, as_json: bool, quiet: bool) -> int:
     """Go on where the last run of a session failed: a new run with the turns that are there, and no new input.
 
-    It gets the context values, the profile and the --set of the run that failed.
+    One that failed before its input was said says it. It gets the context values, the profile and the --set of the
+    run that failed.
     """
-    run = with_store(config, lambda store: _failed(store, user or "", run_id))
+    run, content = with_store(config, lambda store: _failed(store, user or "", run_id))
     kept, out = run.settings, sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
         agent = Runtime(
@@ -165,15 +166,18 @@ def retry(run_id: str, config: Path, user: str | None, as_json: bool, quiet: boo
 
         async def begin() -> Stream:
             return agent.stream(
-                None, session_id=run.session_id, user_id=user or "", context=kept.get("context") or {}
+                content, session_id=run.session_id, user_id=user or "", context=kept.get("context") or {}
             )
 
         answering = options_of(config, user)
         return carried(agent, begin, out, as_json=as_json, quiet=quiet, answering=answering)
 
 
-async def _failed(store: RunStore, user: str, given: str) -> RunInfo:
-    """Return the run of that id, if it is the last one of its session and failed; else say what can be done."""
+async def _failed(store: RunStore, user: str, given: str) -> tuple[RunInfo, Any]:
+    """Return the run of that id, if it is the last one of its session and failed; else say what can be done.
+
+    With it what it was asked, where that was not said.
+    """
     run = await find_run(store, user, given)
     if run.session_id is None:
         raise ConfigError(f"the session of run {run.run_id!r} was deleted")
@@ -190,7 +194,9 @@ async def _failed(store: RunStore, user: str, given: str) -> RunInfo:
         )
     if run.input is None:
         raise ConfigError(f"nothing that run {run.run_id!r} was asked is stored: ask again")
-    return run
+    session = await store.get(user, run.session_id)
+    is_said = any(turn.run_id == run.run_id and turn.role == "user" for turn in session.turns)
+    return run, None if is_said else input_of(run)
 
 
 command.add_command(answer)

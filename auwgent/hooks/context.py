@@ -135,6 +135,7 @@ class RunState:
     user_id: str
     session: Session
     input: Any
+    is_input_final: bool = True  # whether no `onRunStart` to come may change it
     values: dict[str, Any] = field(default_factory=dict)  # the run's context values
     notes: dict[str, Any] = field(default_factory=dict)  # what middleware put on ctx
     usage: Usage = field(default_factory=lambda: Usage(usd=0.0))
@@ -405,6 +406,7 @@ NAMES: dict[str, Name] = {
         lambda ctx: None if ctx._agent.reply is None else ctx._agent.reply.usage, is_reserved=False
     ),
     "ownPrompt": Name(lambda ctx: ctx._agent.own_prompt(), is_reserved=False),
+    "inputIsFinal": Name(lambda ctx: ctx._run.is_input_final, is_reserved=False),
     "runAsked": Name(lambda ctx: ctx._run.asked, is_reserved=False),
     "runPending": Name(lambda ctx: [dict(call) for call in ctx._run.pending], is_reserved=False),
     "runMemo": Name(lambda ctx: ctx._run.memo, is_reserved=False),

@@ -46,7 +46,14 @@ MEANT_FOR_THE_CALLER = (LimitExceeded, RunPaused, SessionConflict, SessionNotFou
 NAMES_OF_AGENTS = (str, list, tuple, set, frozenset)  # what a `target` may be
 
 About = TypeVar("About")
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 Who = Literal["all", "others", "watchers", "asides"]  # of the middleware a hook fires for
+
+
+def leaves_input(hook: Hook) -> Hook:
+    """Mark an `onRunStart` that never changes what the user said: a store in front of it may write that down."""
+    hook.leaves_input = True  # type: ignore[attr-defined]
+    return hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,12 @@ class Pipeline:
     def __init__(self, installed: Iterable[Installed]) -> None:
         self.installed = tuple(installed)
         self.ordered = sorted(self.installed, key=lambda one: one.has("watches"))
+        # Behind these nobody changes what the user said.
+        self.rewording = [
+            one
+            for one in self.ordered
+            if (method := one.hook("onRunStart")) and not getattr(method, "leaves_input", False)
+        ]
         self.hooks = {
             name: tuple((one, method) for one in self.ordered if (method := one.hook(name)) is not None)
             for name in HOOKS
@@ -206,7 +219,11 @@ class Chain:
         """Fire `onRunStart`; `adopt` installs the session that a hook returned and gives back the installed copy."""
         owner = session.user_id
         hooks = {id(one): method for one, method in self._pipeline.hooks["onRunStart"]}
+        rewording = list(self._pipeline.rewording)
         for one in self._pipeline.ordered:
+            if one in rewording:
+                rewording.remove(one)
+            ctx._run.is_input_final = not rewording
             if _meant(one, ctx):
                 self._last_ctx[id(one)] = ctx
                 if method := hooks.get(id(one)):

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from auwgent.files import appending, locked
 from auwgent.hooks.context import Context
+from auwgent.hooks.pipeline import leaves_input
 from auwgent.intents import OURS
 from auwgent.middleware.kept import Configured, Given, option
 from auwgent.secrecy import without_secrets
@@ -61,6 +62,7 @@ class Audit(Configured):
     def __post_init__(self) -> None:
         self._seal = Seal(self.secret)
 
+    @leaves_input
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         text = ctx.input if isinstance(ctx.input, str) else None
         await self._write(ctx, "run_start", turns=len(session.turns), **self._content(ctx, "text", text))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from auwgent.errors import LimitExceeded
 from auwgent.hooks.context import Context
 from auwgent.hooks.metering import Meter, Outlay
+from auwgent.hooks.pipeline import leaves_input
 from auwgent.middleware.kept import Count, Kept, Time, option
 from auwgent.session import Session
 from auwgent.store.side import limits
@@ -46,6 +47,7 @@ class RateLimit(Kept, Meter):
             raise ValueError('`runs` cannot be counted by "agent": a run may have several')
         super().__post_init__()
 
+    @leaves_input
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         """Count the run, once for all its legs, and wait for a place."""
         if self.runs is not None and ctx.leg == 1:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from auwgent.errors import ToolError
 from auwgent.hooks.context import Context
+from auwgent.hooks.pipeline import leaves_input
 from auwgent.middleware.kept import Count, Kept
 from auwgent.session import Session
 from auwgent.store.side import facts
@@ -42,6 +43,7 @@ class Remember(Kept):
     limit: Count = 100
     into: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] | None = None
 
+    @leaves_input
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         """Read the facts; those of this run are told from the next run on."""
         await self._told(ctx)

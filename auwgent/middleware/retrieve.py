@@ -11,6 +11,7 @@ from pydantic import Field
 
 from auwgent.errors import ProviderError
 from auwgent.hooks.context import Context
+from auwgent.hooks.pipeline import leaves_input
 from auwgent.middleware.chunks import chunks
 from auwgent.middleware.kept import Count, Kept
 from auwgent.session import Session, Text
@@ -55,6 +56,7 @@ class Retrieve(Kept):
             raise ValueError("`overlap` must be at most half of `size`")
         super().__post_init__()
 
+    @leaves_input
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         await self._fill(ctx)
 

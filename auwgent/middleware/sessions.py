@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from auwgent import store
 from auwgent.errors import ConfigError, RunPaused, SessionConflict, SessionNotFound, kind_of
 from auwgent.hooks.context import Context
+from auwgent.hooks.pipeline import leaves_input
 from auwgent.middleware.kept import InFolder
 from auwgent.pairing import paired, skipped_result
 from auwgent.secrecy import scrubbed
@@ -67,6 +68,7 @@ class SQLModelSessions(Sessions, InFolder):
         """Return one that keeps sessions in another database, and reads them as this one does."""
         return SQLModelSessions(url, on_busy=self.on_busy, window=self._window)
 
+    @leaves_input
     async def onRunStart(self, session: Session, ctx: Context) -> Session | None:
         """The session as it is stored, as far as it is read; None where there is none yet.
 
@@ -88,6 +90,8 @@ class SQLModelSessions(Sessions, InFolder):
             leg=ctx.leg,
             asked=ctx.runAsked,
             cancel=ctx.cancelRun,
+            input=store.tables.input_json(ctx.input) if ctx.inputIsFinal else None,
+            says=ctx.input is not None,
             settings=store.tables.to_json({"agent": ctx.rootAgent, **ctx.runSettings}),
         )
         try:

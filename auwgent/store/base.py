@@ -74,7 +74,8 @@ class RunInfo:
     """A run as its row tells of it. `agent` is its root agent, `calls` are those that it paused for last.
 
     `session_id` is None where the session was deleted; what was said, and the error, went with it. `error` has a
-    `message` and a `kind`. `input` is the beginning of what the user said, where one run was asked for.
+    `message` and a `kind`. Where one run was asked for, `input` is the text of what it was asked, and `content` that
+    as data: a text, or parts, whose bytes are there until they were said.
     """
 
     run_id: str
@@ -92,6 +93,7 @@ class RunInfo:
     leg: int
     settings: dict[str, Any]
     input: str | None = None
+    content: str | list[dict[str, Any]] | None = None
     answers: dict[str, Any] = field(default_factory=dict)  # by the ids of calls, those of earlier legs too
     asked: str | None = None  # a hash of its input and agent, where its caller gave it an id
 

@@ -23,7 +23,6 @@ from auwgent.store.tables import (
     moment,
     runs,
     sessions,
-    text_of,
     to_json,
     turn_row,
     turns,
@@ -87,9 +86,10 @@ def told(session: Session, row: Row[Any]) -> Session:
         raise damaged(session.id) from error
 
 
-def run_of(row: Row[Any], said: str | None = None) -> RunInfo:
-    """A run by its row of `listed_runs`; `said` is the body of the turn that began it."""
+def run_of(row: Row[Any], asked: str | None = None) -> RunInfo:
+    """A run by its row of `listed_runs`, with what it was `asked`, where that was read."""
     try:
+        content = None if asked is None else json.loads(asked)
         settings = json.loads(row.settings or "{}")
         return RunInfo(
             run_id=row.id,
@@ -108,10 +108,15 @@ def run_of(row: Row[Any], said: str | None = None) -> RunInfo:
             leg=row.leg,
             settings=settings,
             asked=row.asked,
-            input=None if said is None else text_of("user", said),
+            input=content if isinstance(content, str | None) else _words(content),
+            content=content,
         )
     except ValueError as error:  # of json or pydantic
         raise damaged(row.session_id) from error
+
+
+def _words(parts: Sequence[dict[str, Any]]) -> str:
+    return "\n".join(part["text"] for part in parts if part["type"] == "text")
 
 
 def put(connection: Connection, session: Session) -> None:

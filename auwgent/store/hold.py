@@ -24,6 +24,8 @@ class Hold:
     leg: int = 1  # which it wants to begin, or to go on with
     asked: str | None = None
     cancel: Callable[[], None] = lambda: None  # ends the run, from any thread
+    input: str | None = None  # JSON: what it was asked, where that may be written down before it is said
+    says: bool = False  # whether it has yet to say what it was asked
     settings: str | None = None  # JSON: what its row says of how it was asked for
     usage: Usage | None = None  # what it has used so far
     told: Usage | None = None  # what its row says of that

@@ -7,10 +7,8 @@ there, and for its attempt in the run; one that was taken for dead and replaced 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from itertools import count
 from typing import Any
@@ -20,7 +18,7 @@ from sqlalchemy import Connection, Row
 from auwgent.errors import RunPaused, RunTaken, SessionConflict, StoreError
 from auwgent.pairing import paired
 from auwgent.session import Session, ToolCall, Turn, Usage, now
-from auwgent.store import pauses
+from auwgent.store import entries, pauses
 from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow
 from auwgent.store.database import Database
@@ -28,7 +26,7 @@ from auwgent.store.dialects import dialect_of
 from auwgent.store.heart import BeatWatch, Heart
 from auwgent.store.history import copy, opening, session_of
 from auwgent.store.hold import End, Hold, Interrupted, Mark, Resumed, Stored
-from auwgent.store.tables import COUNTS, check_ids, micros, seated, to_json, turn_row
+from auwgent.store.tables import COUNTS, check_ids, input_json, micros, seated, to_json, turn_row
 from auwgent.store.unheld import cancel, want_ended
 
 
@@ -86,6 +84,8 @@ class Journal:
                 self._heart.beats_for(hold)
             if claim.history is None:
                 return None
+            own = [row for row in claim.history if row.run_no == hold.run_no]
+            hold.says = hold.says and not any(row.role == "user" for row in own)
             if claim.is_new:
                 return Stored(None)
             return replace(self._stored(hold, claim.history), resumed=claim.resumed)
@@ -115,7 +115,7 @@ class Journal:
             try:
                 # What earlier legs and attempts have done is not given up: it goes on another time.
                 end = End("cancelled" if hold.attempt == 1 else "interrupted")
-                self.database.write(lambda connection: _end(connection, hold, end))
+                self.database.write(lambda connection: entries.write_end(connection, hold, end))
             except BaseException:
                 self._heart.drops(hold)
                 raise
@@ -174,6 +174,8 @@ class Journal:
         check_ids(hold.session_id, rows)
         head = to_json(session.system_prompt), to_json(session.stack)
         usage, progress = hold.usage, hold.progress
+        said = next((turn for turn, _ in new if turn.role == "user"), None) if hold.says else None
+        recorded = None if said is None else input_json(said.content, is_said=True)
 
         def work(connection: Connection) -> None:
             place = {"of_session": hold.session_no, "of_run": hold.run_no, "of_attempt": hold.attempt}
@@ -194,17 +196,20 @@ class Journal:
                 connection.execute(sql.NEW_HEAD, values)
             if rows:
                 connection.execute(sql.new_turns(dialect_of(connection)), rows)
+            if recorded not in (None, hold.input):
+                connection.execute(sql.RUN_SAID, {"of_run": hold.run_no, "said": recorded})
             if mark:
-                _enter(connection, hold, mark)
+                entries.enter(connection, hold, mark)
             if (usage, progress) != (hold.told, hold.told_progress):
                 used = usage and to_json(usage.model_dump(mode="json", exclude_defaults=True))
                 connection.execute(sql.RUN_USED, {"of_run": hold.run_no, "used": used, "made": progress})
             if end:
-                _end(connection, hold, end)
+                entries.write_end(connection, hold, end)
 
         self.database.write(work)
         hold.seats.update((turn.id, seat) for turn, seat in new)
         hold.last_seat = max([hold.last_seat, *(seat for _, seat in new)])
+        hold.says = hold.says and said is None
         hold.head, hold.told, hold.told_progress = head, usage, progress
 
     def _stored(self, hold: Hold, history: Sequence[Row[Any]]) -> Stored:
@@ -246,7 +251,7 @@ class Journal:
                 hold.first_seat = history[start - 1].seat
                 session.turns = session.turns[start:]
                 return session, history[start:]
-            read = partial(_history, session_no=hold.session_no, count=2 * len(history))
+            read = partial(entries.history_of, session_no=hold.session_no, count=2 * len(history))
             more = self.database.read(read)
             if len(more) == len(history):  # that is all there is
                 return session, history
@@ -254,7 +259,7 @@ class Journal:
 
     def _waits(self, connection: Connection, hold: Hold) -> bool:
         """Return whether a live run is ahead in the queue; not when this run was itself taken for dead there."""
-        run = _run_of(connection, hold)
+        run = entries.run_of(connection, hold)
         if run is None or run.status != "queued":
             return False
         place = {"of_session": hold.session_no, "before_no": hold.run_no}
@@ -269,7 +274,7 @@ class Journal:
         self, connection: Connection, hold: Hold, worker: int, session_no: int, *, is_again: bool
     ) -> Row[Any] | None:
         """Return the row of the run, if any; `RunTaken` where the run is over, or another has it in its hands."""
-        mine = _run_of(connection, hold)
+        mine = entries.run_of(connection, hold)
         if mine is None or mine.no == hold.run_no or (is_again and mine.worker == worker):
             return mine
         is_next = mine.session_no == session_no and mine.status == "paused" and mine.leg + 1 == hold.leg
@@ -283,13 +288,13 @@ class Journal:
             raise RunTaken(f"run {hold.run_id!r} is {mine.status}: it is not done again")
         if mine.worker is not None:
             connection.execute(sql.RUN_DIED, {"of_run": mine.no, "time": micros(now())})
-        return _run_of(connection, hold)
+        return entries.run_of(connection, hold)
 
     def _claim(
         self, connection: Connection, hold: Hold, worker: int, queue: bool, *, is_again: bool
     ) -> _Claim:
         """`is_again`: this was tried before, and may have been done although nobody heard of it."""
-        session_no, head, is_new = _find_or_make(connection, hold)
+        session_no, head, is_new = entries.find_or_make(connection, hold)
         mine = self._mine(connection, hold, worker, session_no, is_again=is_again)
         if mine is not None and mine.status == "interrupted" and mine.started_at is None:
             # It was taken for dead while it waited: back to the end of the queue.
@@ -314,103 +319,20 @@ class Journal:
                 return _Claim(session_no, head, mine.no, mine.attempt)
             if not queue:
                 return _Claim(session_no, head)
-            return _Claim(session_no, head, _new_run(connection, hold, session_no, worker, "queued"), 1)
+            return _Claim(
+                session_no, head, entries.new_run(connection, hold, session_no, worker, "queued"), 1
+            )
         time = micros(now())
         for run in ahead:
             connection.execute(sql.RUN_DIED, {"of_run": run.no, "time": time})
         if mine is None:
-            run_no, attempt = _new_run(connection, hold, session_no, worker, "running"), 1
+            run_no, attempt = entries.new_run(connection, hold, session_no, worker, "running"), 1
         else:
             run_no = mine.no
             attempt = mine.attempt + (mine.started_at is not None and not has_begun)
             values = {"of_run": run_no, "of_worker": worker, "of_attempt": attempt, "time": time}
             connection.execute(sql.RUN_STARTS, {**values, "of_leg": hold.leg})
         connection.execute(sql.TAKE, {"of_session": session_no, "of_run": run_no, "time": time})
-        history = [] if is_new else _history(connection, session_no, self._read)
-        resumed = None if mine is None or mine.started_at is None else _resumed(mine)
+        history = [] if is_new else entries.history_of(connection, session_no, self._read)
+        resumed = None if mine is None or mine.started_at is None else entries.resumed_of(mine)
         return _Claim(session_no, head, run_no, attempt, is_new, history, resumed)
-
-
-def _resumed(run: Row[Any]) -> Resumed:
-    progress = None if run.progress is None else json.loads(run.progress)
-    return Resumed(json.loads(run.answers or "{}"), tuple(json.loads(run.pending or "[]")), progress)
-
-
-def _run_of(connection: Connection, hold: Hold) -> Row[Any] | None:
-    """Return the row of the run, if it has one."""
-    who = {"user_id": hold.user_id, "run_id": hold.run_id}
-    return connection.execute(sql.RUN, who).one_or_none()
-
-
-def _history(connection: Connection, session_no: int, count: int | None) -> Sequence[Row[Any]]:
-    """Return the session's turns in their order, or only that many of the newest."""
-    if count is None:
-        return connection.execute(sql.HISTORY, {"of_session": session_no}).all()
-    return connection.execute(sql.NEWEST, {"of_session": session_no, "count": count}).all()[::-1]
-
-
-def _find_or_make(connection: Connection, hold: Hold) -> tuple[int, tuple[str, str], bool]:
-    """Return the session's number and head, and whether it was made just now."""
-    who = {"user_id": hold.user_id, "session_id": hold.session_id}
-    row = connection.execute(sql.SESSION, who).one_or_none()
-    is_new = row is None
-    if row is None:
-        time = micros(now())
-        values = {
-            "user_id": hold.user_id,
-            "id": hold.session_id,
-            "created_at": time,
-            "updated_at": time,
-            "system_prompt": to_json(""),
-            "stack": to_json([]),
-        }
-        row = connection.execute(sql.new_session(dialect_of(connection)), values).one_or_none()
-    if row is None:  # another process was quicker
-        is_new = False
-        row = connection.execute(sql.SESSION, who).one()
-    return row.no, (row.system_prompt, row.stack), is_new
-
-
-def _new_run(connection: Connection, hold: Hold, session_no: int, worker: int, status: str) -> int:
-    time = micros(now())
-    values = {
-        "user_id": hold.user_id,
-        "id": hold.run_id,
-        "session_no": session_no,
-        "status": status,
-        "worker": worker,
-        "made_at": time,
-        "started_at": time if status == "running" else None,
-        "asked": hold.asked,
-        "settings": hold.settings,
-    }
-    number: int | None = connection.execute(sql.new_run(dialect_of(connection)), values).scalar()
-    if number is None:
-        raise RunTaken(f"run {hold.run_id!r} was begun by another process at this moment")
-    return number
-
-
-def _enter(connection: Connection, hold: Hold, mark: Mark) -> None:
-    time = micros(now())
-    if mark.ends:
-        connection.execute(sql.CALL_ENDS, {"of_run": hold.run_no, "call": mark.call_id, "time": time})
-        return
-    values = {
-        "run_no": hold.run_no,
-        "call_id": mark.call_id,
-        "name": mark.name,
-        "idempotent": mark.idempotent,
-        "started_at": time,
-    }
-    connection.execute(sql.CALL_STARTS, values)
-
-
-def _end(connection: Connection, hold: Hold, end: End) -> None:
-    if end.status == "paused":
-        due = min((datetime.fromisoformat(call["expires"]) for call in end.pending), default=None)
-        calls = {"calls": to_json(end.pending), "due": None if due is None else micros(due)}
-        connection.execute(sql.RUN_PAUSES, {"of_run": hold.run_no, **calls})
-        return
-    reason = None if end.error is None else to_json(end.error)
-    values = {"of_run": hold.run_no, "outcome": end.status, "time": micros(now()), "reason": reason}
-    connection.execute(sql.RUN_ENDS, values)

@@ -194,11 +194,10 @@ class Sessions(RunStore):
         """The run of that id, if there is one."""
 
         def work(connection: Connection) -> RunInfo | None:
-            wanted = store.statements.listed_runs(user_id, (), None).where(store.tables.runs.c.id == run_id)
-            if (row := connection.execute(wanted).one_or_none()) is None:
-                return None
-            said = connection.execute(store.statements.said_first(row.no)).scalar()
-            return store.history.run_of(row, said)
+            runs = store.tables.runs
+            wanted = store.statements.listed_runs(user_id, (), None).where(runs.c.id == run_id)
+            row = connection.execute(wanted.add_columns(runs.c.input)).one_or_none()
+            return None if row is None else store.history.run_of(row, row.input)
 
         return await self._read(work)
 

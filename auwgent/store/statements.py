@@ -205,6 +205,7 @@ CALL_ENDS = (
     )
     .values(ended_at=bindparam("time"))
 )
+RUN_SAID = update(runs).where(runs.c.no == bindparam("of_run")).values(input=bindparam("said"))
 RUN_USED = (
     update(runs)
     .where(runs.c.no == bindparam("of_run"))
@@ -338,13 +339,6 @@ def listed_runs(user_id: str | None, statuses: Sequence[str], session_id: str | 
         .where(true() if session_id is None else sessions.c.id == session_id)
         .order_by(runs.c.no.desc())
     )
-
-
-def said_first(run_no: int) -> Select[Any]:
-    """What the user said to begin a run."""
-    session_no = select(runs.c.session_no).where(runs.c.no == run_no).scalar_subquery()
-    of_run = and_(turns.c.session_no == session_no, turns.c.run_no == run_no, turns.c.role == "user")
-    return select(turns.c.body).where(of_run).order_by(turns.c.seat).limit(1)
 
 
 def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Index, UniqueConstraint, func, text
 from sqlmodel import Field
 
 from auwgent.errors import ArgumentError, StoreError
-from auwgent.session import Turn
+from auwgent.session import Part, Turn
 from auwgent.store.dialects import Big
 from auwgent.store.rows import Count, MaybeCount, MaybeWords, Number, Row, Words
 from auwgent.store.schema import SCHEMA_TABLE
@@ -113,7 +113,7 @@ class RunRow(Row, table=True):
     ended_at: MaybeCount = None
     cancel_at: MaybeCount = None  # when somebody wanted it to end
     asked: MaybeWords = None  # a hash of its input, session and agent
-    input: MaybeWords = None  # JSON
+    input: MaybeWords = None  # JSON: text or parts; once they were said, without bytes
     settings: MaybeWords = None  # JSON: context, profile, model, overrides, the caller's tools
     pending: MaybeWords = None  # JSON: the calls that wait for an answer
     answers: MaybeWords = None  # JSON: answers by the ids of calls
@@ -197,6 +197,14 @@ def to_json(value: Any) -> str:
         except UnicodeEncodeError:
             return json.dumps(value, separators=(",", ":"))
     return plain
+
+
+def input_json(content: str | Sequence[Part] | None, *, is_said: bool = False) -> str | None:
+    """What a run was asked, as its row has it. Bytes are left out once it `is_said`: they stand in its turn then."""
+    if content is None or isinstance(content, str):
+        return None if content is None else to_json(content)
+    left_out = {"data"} if is_said else None
+    return to_json([part.model_dump(mode="json", exclude=left_out) for part in content])
 
 
 def as_key(what: str, text: str) -> str:

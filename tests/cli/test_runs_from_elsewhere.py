@@ -137,6 +137,29 @@ def test_the_last_run_of_a_session_is_tried_again(shop: Command) -> None:
 
 
 @pytest.mark.process
+def test_a_run_that_was_refused_before_it_said_anything_is_tried_again_with_its_input(shop: Command) -> None:
+    limited = f"""middleware = [
+    "auwgent.middleware.SQLModelSessions",
+    {{ use = "auwgent.middleware.RateLimit", runs = 1, per = "1h" }},
+]
+{CONFIG}"""
+    (shop.folder / "auwgent.toml").write_text(limited)
+    (shop.folder / "go").touch()
+    assert shop("run", "-s", "s", "Please pay").returncode == 0
+    assert shop("run", "-s", "s", "And pay this").returncode == 1
+    refused = runs(shop)[0]["run_id"]
+    assert "input: And pay this" in shop("runs", "show", refused).stdout
+    assert "And pay this" not in shop("sessions", "show", "s").stdout
+    for file in (shop.folder / ".auwgent").glob("limits.db*"):
+        file.unlink()
+    again = shop("runs", "retry", refused)
+    assert (again.returncode, again.stdout) == (0, "One moment.\nIt is paid.\n")
+    exported = json.loads(shop("sessions", "export", "s").stdout)
+    said = [turn["content"] for turn in exported["turns"] if turn["role"] == "user"]
+    assert said == ["Please pay", "And pay this"]
+
+
+@pytest.mark.process
 def test_what_was_sent_is_shown_as_far_as_it_is_stored(shop: Command) -> None:
     (shop.folder / "go").touch()
     assert shop("run", "-s", "s", "--set", "agent.prompt=You are a shop.", "Please pay").returncode == 0

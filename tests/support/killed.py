@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from auwgent import Runtime
+from auwgent.hooks.pipeline import leaves_input
 from auwgent.middleware import SQLModelSessions
 from tests.support.processes import forked
 
@@ -46,6 +47,7 @@ class Killer:
         if hook == self.hook and self.at in ("", at):
             die()
 
+    @leaves_input
     def onRunStart(self, session: Any, ctx: Any) -> None:
         self._reached("onRunStart")
 

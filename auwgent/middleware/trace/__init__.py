@@ -15,6 +15,7 @@ from pydantic import Field
 
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import Context
+from auwgent.hooks.pipeline import leaves_input
 from auwgent.middleware.kept import Configured, Time, option
 from auwgent.middleware.trace import genai
 from auwgent.middleware.trace.genai import Attributes
@@ -83,6 +84,7 @@ class Trace(Configured):
             sender, self._sender, self._tools = self._sender, None, None
             await sender.close(self.flush.total_seconds())
 
+    @leaves_input
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         await self._of(ctx)
 
