@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auwgent.engine.agent import ANSWER, READ_RESULT, Agent
 from auwgent.engine.order import Order
@@ -19,9 +19,6 @@ from auwgent.session import Part, Session
 from auwgent.store.base import OVER, RunInfo, RunStore
 from auwgent.tools import Tool
 from auwgent.tools.callers import as_given, callers_tools
-
-if TYPE_CHECKING:
-    from auwgent.variant import Variant
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds between two looks at a run that is under way
 
@@ -80,18 +77,20 @@ def input_of(run: RunInfo) -> str | list[Part] | None:
         return None
 
 
-def taken_up(run: RunInfo, order: Order, variant: Variant) -> Order:
+def taken_up(
+    run: RunInfo, order: Order, root: str, agents: Mapping[str, Agent], values: Mapping[str, Any]
+) -> Order:
     """Return the order that goes on with a paused or interrupted run: as it was asked for, by the config of now."""
     kept = run.settings
     context = {**(kept.get("context") or {}), **order.context}
     is_paused = run.status == "paused"
     return replace(
         order,
-        agent=run.agent if run.agent in variant.parts.agents else variant.parts.root,
+        agent=run.agent if run.agent in agents else root,
         input=None if is_paused else input_of(run) if order.input is None else order.input,
         session_id=run.session_id,
         leg=run.leg + is_paused,
-        values={**variant.config.context, **context},
+        values={**values, **context},
         caller_tools=callers_tools(kept.get("caller_tools", ()), ()),
         can_pause=kept.get("context", {}) is not None,
         settings=kept,
