@@ -73,7 +73,7 @@ def input_of(run: RunInfo) -> str | list[Part] | None:
     """What a run was asked, as far as its row has it; None where it was said and had bytes, which stand in its turn."""
     try:
         return content_of(run.content)
-    except ConfigError:
+    except ArgumentError:
         return None
 
 

@@ -386,9 +386,7 @@ class Runtime(Generic[Answer_co]):
     def _taken_up(self, run: RunInfo, order: Order) -> tuple[Variant, Order]:
         """Return what goes on with a run that was paused or interrupted."""
         variant = self._variant(run.settings.get("profile"), overrides_of(run.settings, self._overrides))
-        return variant, taken_up(
-            run, order, variant.parts.root, variant.parts.agents, variant.config.context
-        )
+        return variant, taken_up(run, order, variant.parts.root, variant.parts.agents, variant.config.context)
 
     @asynccontextmanager
     async def _at_work(self, variant: Variant, order: Order) -> AsyncIterator[None]:
