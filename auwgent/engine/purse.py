@@ -12,7 +12,7 @@ from auwgent.errors import LimitExceeded
 from auwgent.hooks.context import Context
 from auwgent.hooks.pipeline import Chain
 from auwgent.limits import Limits
-from auwgent.models.spending import Quote, Reserved
+from auwgent.models.quotes import Quote, Reserved
 from auwgent.session import Session, Usage
 from auwgent.words import describe
 

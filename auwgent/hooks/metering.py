@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from auwgent.hooks.context import Context
-from auwgent.models.spending import Quote, Reserved
+from auwgent.models.quotes import Quote, Reserved
 
 ASKING: ContextVar[str] = ContextVar("auwgent middleware", default="")  # whose hook is under way
 

@@ -33,7 +33,7 @@ from auwgent.hooks.context import (
     misspelt_hooks,
 )
 from auwgent.hooks.metering import ASKING, Meter, Outlay
-from auwgent.models.spending import Quote, Reserved
+from auwgent.models.quotes import Quote, Reserved
 from auwgent.session import Session
 from auwgent.words import describe
 

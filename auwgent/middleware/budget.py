@@ -18,7 +18,7 @@ from auwgent.errors import LimitExceeded
 from auwgent.hooks.context import Context
 from auwgent.hooks.metering import Meter, Outlay
 from auwgent.middleware.kept import Amount, Count, Given, Kept, Options, option
-from auwgent.models.spending import Quote
+from auwgent.models.quotes import Quote
 from auwgent.session import Usage, new_id
 from auwgent.store.side import limits
 from auwgent.store.side.limits import Spent, What

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, Field
 
 from auwgent.model_settings import ModelSettings
 from auwgent.models.ends import End
+from auwgent.models.quotes import Purse
 from auwgent.session import Turn, Usage
-
-if TYPE_CHECKING:
-    from auwgent.models.spending import Purse
 
 
 @dataclass(frozen=True, slots=True)

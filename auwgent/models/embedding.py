@@ -16,7 +16,7 @@ from auwgent.models.faults import explained
 from auwgent.models.litellm import library
 from auwgent.models.prices import estimated, known_usd, listed_usd
 from auwgent.models.providers import IN_PROCESS, base_url_for, missing_key
-from auwgent.models.spending import Purse
+from auwgent.models.quotes import Purse
 from auwgent.session import Usage
 
 SCRIPTED_DIMENSIONS = 64

@@ -11,8 +11,8 @@ from auwgent.errors import ProviderError
 from auwgent.hooks.metering import ASKING
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply, Retry, Route
 from auwgent.models.embedding import Embedder
+from auwgent.models.quotes import Purse
 from auwgent.models.resilience import ask as ask_model
-from auwgent.models.spending import Purse
 from auwgent.session import Usage
 from auwgent.tape import form
 from auwgent.tape.player import Player

@@ -12,7 +12,7 @@ from auwgent.errors import LimitExceeded
 from auwgent.hooks.context import AgentState, Context, RunState
 from auwgent.hooks.metering import Outlay
 from auwgent.middleware import Budget
-from auwgent.models.spending import Quote
+from auwgent.models.quotes import Quote
 from auwgent.session import Session, Usage, new_id
 
 
