@@ -49,6 +49,7 @@ from auwgent.serve.chatlog import asked_of
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.faults import Refusal, bad_request, refusal_of
 from auwgent.serve.live import CutOff, Live
+from auwgent.serve.openapi import refused
 from auwgent.serve.protocol import Protocol
 from auwgent.serve.sse import EventStream, event
 from auwgent.serve.told import finish_of
@@ -67,8 +68,9 @@ PATHS: Mapping[str, Any] = {
             "responses": {
                 "200": {
                     "description": "Server-sent events of AG-UI 1.0",
-                    "content": {"text/event-stream": {"schema": {"type": "string"}}},
-                }
+                    "content": {"text/event-stream": {}},
+                },
+                **refused(404, 409, 410),
             },
             **parameters,
         }
@@ -88,7 +90,7 @@ SCHEMAS: Mapping[str, Any] = {
         "properties": {
             "threadId": {"type": "string", "minLength": 1},
             "runId": {"type": "string", "minLength": 1},
-            "messages": {"type": "array", "items": {"type": "object"}},
+            "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
             "tools": {"type": "array", "items": {"type": "object"}},
             "resume": {"type": "array", "items": {"type": "object"}},
         },

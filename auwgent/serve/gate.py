@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Match, Route, Router
+from starlette.types import Message, Receive, Scope, Send
 
 from auwgent.config import ServeConfig
 from auwgent.config.serve import is_loopback
@@ -29,7 +30,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class Gate:
     """Lets a request in, with `scope["state"]["who"]`, or answers why not. `public` paths need no token."""
 
-    def __init__(self, app: ASGIApp, config: ServeConfig, users: Users, public: Collection[str]) -> None:
+    def __init__(self, app: Router, config: ServeConfig, users: Users, public: Collection[str]) -> None:
         self._app, self._config, self._users = app, config, users
         self._public = frozenset(public)
         self._hosts = {name.lower().strip("[]") for name in (*config.hosts, config.host)}
@@ -42,7 +43,7 @@ class Gate:
         try:
             await self._let_in(scope, receive, answer)
         except Exception as error:
-            refusal = _of_route(error, scope) if isinstance(error, HTTPException) else refusal_of(error)
+            refusal = refusal_of(self._of_route(error, scope) if isinstance(error, HTTPException) else error)
             if answer.begun:  # all that is left is to break it off
                 answer.cut()
                 return
@@ -109,6 +110,28 @@ class Gate:
 
         return counted
 
+    def _of_route(self, error: HTTPException, scope: Scope) -> Refusal:
+        """Return the refusal of what no route takes."""
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+        words = {
+            404: f"there is no route {scope['path']!r} here",
+            405: f"{scope['method']} is not for this route",
+        }
+        message = words.get(error.status_code, str(error.detail))
+        headers = dict(error.headers or {})
+        if "Allow" in headers:  # of one route of the path, where there may be several
+            headers["Allow"] = ", ".join(sorted(self._methods(scope)))
+        return Refusal(error.status_code, code, message, headers=headers)
+
+    def _methods(self, scope: Scope) -> set[str]:
+        """Return the methods of all routes that have the path of a request."""
+        found: set[str] = set()
+        asked = {**scope, "path": scope["raw_path"].decode("latin-1")}
+        for route in self._app.routes:
+            if isinstance(route, Route) and route.matches(asked)[0] is not Match.NONE:
+                found |= route.methods or set()
+        return found
+
 
 class _Answer:
     """Sends the answer, with headers that all answers have, and tells the log how it ended."""
@@ -143,20 +166,6 @@ class _Answer:
         seconds = time.monotonic() - self._since
         path = self._scope["path"].encode("unicode_escape").decode()
         log.info("%s %s %d %.3f s", self._scope["method"], path, self.status, seconds)
-
-
-def _of_route(error: HTTPException, scope: Scope) -> Refusal:
-    """Return the refusal of what no route takes."""
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
-    words = {
-        404: f"there is no route {scope['path']!r} here",
-        405: f"{scope['method']} is not for this route",
-    }
-    message = words.get(error.status_code, str(error.detail))
-    headers = dict(error.headers or {})
-    if "Allow" in headers:  # from a set: its order is another one in each process
-        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
-    return Refusal(error.status_code, code, message, headers=headers)
 
 
 def _host_of(header: str) -> str:

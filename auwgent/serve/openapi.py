@@ -40,7 +40,7 @@ def answer(schema: Mapping[str, Any] | str, description: str) -> dict[str, Any]:
 
 def events(whole: Mapping[str, Any]) -> dict[str, Any]:
     """Return an answer that may come as server-sent events, too."""
-    content = {**whole["content"], "text/event-stream": {"schema": {"type": "string"}}}
+    content = {**whole["content"], "text/event-stream": {}}
     return {**whole, "content": content}
 
 

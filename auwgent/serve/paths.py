@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from starlette.convertors import Convertor
@@ -11,6 +13,7 @@ from auwgent.serve.faults import bad_request
 from auwgent.session import encodable
 
 MOST = 1_000  # of a list
+Choice = TypeVar("Choice", bound=str)
 
 
 class Part(Convertor[str]):
@@ -35,3 +38,12 @@ def number_of(request: Request, name: str, default: int) -> int:
     if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= MOST:
         raise bad_request(f"`{name}` should be a number from 1 to {MOST}, not {given[:20]!r}", name)
     return int(given)
+
+
+def one_of(request: Request, name: str, choices: Sequence[Choice], default: Choice) -> Choice:
+    """Return what the query says of a few words; `Refusal` where it says another one."""
+    given = request.query_params.get(name, default)
+    for choice in choices:
+        if given == choice:
+            return choice
+    raise bad_request(f"`{name}` should be one of {', '.join(choices)}, not {given[:20]!r}", name)

@@ -16,7 +16,7 @@ from auwgent.serve.desk import Desk, who
 from auwgent.serve.events import Events, Place
 from auwgent.serve.faults import bad_request
 from auwgent.serve.openapi import answer, body_of, path_text, query, refused
-from auwgent.serve.paths import number_of
+from auwgent.serve.paths import number_of, one_of
 from auwgent.serve.protocol import Protocol
 from auwgent.serve.sessions import LIMIT, SHOWN
 from auwgent.serve.sse import Answer, EventStream
@@ -53,12 +53,9 @@ class Runs:
 
     async def listed(self, request: Request) -> Response:
         """List runs, the newest first; an admin who names no user sees those of all."""
-        limit, status = number_of(request, "limit", SHOWN), request.query_params.get("status")
-        if status is not None and status not in RUN_STATUSES:
-            raise bad_request(
-                f"`status` should be one of {', '.join(RUN_STATUSES)}, not {status[:20]!r}", "status"
-            )
-        user = who(request)
+        limit, user = number_of(request, "limit", SHOWN), who(request)
+        is_any = "status" not in request.query_params
+        status = None if is_any else one_of(request, "status", RUN_STATUSES, "paused")
         found = await self._desk.run_store().runs(
             None if user.sees_all else user.user,
             status,
@@ -174,7 +171,7 @@ SCHEMAS = {
 _ID = path_text("id")
 _STREAM = {
     "description": "The run's intents.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {}},
 }
 PATHS: dict[str, Any] = {
     "/v1/runs": {

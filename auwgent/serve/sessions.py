@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from auwgent.serve.bodies import fitted, read, read_as
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.faults import Refusal, bad_request
 from auwgent.serve.openapi import answer, body_of, path_text, query, refused
-from auwgent.serve.paths import number_of
+from auwgent.serve.paths import number_of, one_of
 from auwgent.serve.protocol import Protocol
 from auwgent.session import encodable, new_id
 from auwgent.store.base import Hit, SessionStore, UsageBy
@@ -96,15 +96,13 @@ class Sessions:
     async def one(self, request: Request) -> Response:
         """Give a session as it is exported: as JSON, Markdown or a page."""
         session = await self._store.get(who(request).user, request.path_params["id"])
-        match request.query_params.get("format", "json"):
+        match one_of(request, "format", _FORMATS, "json"):
             case "json":
                 return JSONResponse(session.model_dump(mode="json"))
             case "markdown":
                 return Response(conversation.markdown(session), media_type="text/markdown; charset=utf-8")
-            case "html":
+            case _:
                 return Response(page(session), media_type="text/html; charset=utf-8", headers=_AS_FILE)
-            case other:
-                raise bad_request(f"`format` should be json, markdown or html, not {other[:20]!r}", "format")
 
     async def delete(self, request: Request) -> Response:
         """Delete a session and all that was stored of it."""
@@ -128,10 +126,7 @@ class Sessions:
 
     async def usage(self, request: Request) -> Response:
         """Tell the tokens and money of the user's runs."""
-        by = request.query_params.get("by", "day")
-        if by not in get_args(UsageBy):
-            raise bad_request(f"`by` should be {', '.join(get_args(UsageBy))}, not {by!r}", "by")
-        rows = await self._store.usage(cast("UsageBy", by), user_id=who(request).user)
+        rows = await self._store.usage(one_of(request, "by", _BY, "day"), user_id=who(request).user)
         data = [
             {
                 "key": row.key,
@@ -210,9 +205,12 @@ SCHEMAS = {
 }
 LIMIT = query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "How many at most.")
 _ID = path_text("id")
-_BY: tuple[str, ...] = get_args(UsageBy)
+_BY: tuple[UsageBy, ...] = get_args(UsageBy)
+_FORMATS = ("json", "markdown", "html")
 
 
+_SESSION = answer("Session", "The session.")
+_SESSION["content"] |= {"text/markdown": {}, "text/html": {}}
 _NEW_ID = {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": "\\S"}
 PATHS: dict[str, Any] = {
     "/v1/sessions": {
@@ -226,10 +224,8 @@ PATHS: dict[str, Any] = {
         "parameters": [_ID],
         "get": {
             "summary": "Give a session as it is exported",
-            "parameters": [
-                query("format", {"enum": ["json", "markdown", "html"]}, "Its form; json by default.")
-            ],
-            "responses": {"200": answer("Session", "The session."), **refused(404)},
+            "parameters": [query("format", {"enum": list(_FORMATS)}, "Its form; json by default.")],
+            "responses": {"200": _SESSION, **refused(404)},
         },
         "delete": {
             "summary": "Delete a session",
@@ -248,7 +244,10 @@ PATHS: dict[str, Any] = {
             "requestBody": body_of(
                 {
                     "type": "object",
-                    "properties": {"id": {**_NEW_ID, "type": ["string", "null"]}, "at": _NULLABLE},
+                    "properties": {
+                        "id": {**_NEW_ID, "type": ["string", "null"]},
+                        "at": {**_NULLABLE, "minLength": 1},
+                    },
                 },
                 required=False,
             ),

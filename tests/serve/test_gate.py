@@ -212,3 +212,12 @@ def echoing(desk: Any) -> Any:
         return JSONResponse(await read(request))
 
     return Protocol([Route("/echo", echo, methods=["POST"])])
+
+
+async def test_a_route_names_its_methods_and_its_words(tmp_path: Path) -> None:
+    async with served(config(tmp_path)) as server:
+        status, _, headers = await server.ask("OPTIONS", "/v1/sessions/s")
+        assert (status, headers["Allow"]) == (405, "DELETE, GET, HEAD, PATCH")
+        for path in ("/v1/usage?by=x", "/v1/runs?status=x", "/v1/responses/r?stream=1"):
+            status, body, _ = await server.ask("GET", path)
+            assert (status, server.fails(body)) == (400, "invalid_value"), path

@@ -18,6 +18,7 @@ from auwgent.serve.chatlog import Asked, asked_of
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.faults import Refusal, bad_request, refusal_of
 from auwgent.serve.live import Live
+from auwgent.serve.paths import one_of
 from auwgent.serve.protocol import Protocol
 from auwgent.serve.responses.docs import PATHS, SCHEMAS
 from auwgent.serve.responses.items import messages_of
@@ -87,11 +88,10 @@ class Responses:
 
     async def retrieve(self, request: Request) -> Answer:
         """Give a response as it is now, or its events behind one of them."""
-        query = request.query_params
-        if query.get("stream", "false").lower() == "true":
-            after = query.get("starting_after", "-1")
-            if not after.removeprefix("-").isdecimal() or len(after) > 9:
-                raise bad_request("`starting_after` should be the number of an event", "starting_after")
+        after = request.query_params.get("starting_after", "-1")
+        if not after.isascii() or not after.removeprefix("-").isdecimal() or len(after) > 9:
+            raise bad_request("`starting_after` should be the number of an event", "starting_after")
+        if one_of(request, "stream", ("true", "false"), "false") == "true":
             held = self._held(request)
             if held is not None and held.holds(0):
                 return EventStream(
@@ -112,8 +112,8 @@ class Responses:
             await live.cancel()
             return JSONResponse(self._resource(live))
         stored = await self._stored(request)
-        if stored.run.status in ("running", "queued", "interrupted", "paused") and stored.is_last:
-            await self._desk.agent.cancel(stored.run.run_id, user_id=stored.run.user_id)
+        if stored.is_last:
+            await self._desk.cancel(stored.run)
             stored = await self._stored(request)
         return JSONResponse(stored.resource(self._desk, request.path_params["id"]))
 
@@ -127,7 +127,7 @@ class Responses:
     async def input_items(self, request: Request) -> Response:
         """List what a response was asked."""
         items = (await self._stored(request)).input_items()
-        if request.query_params.get("order", "desc") != "asc":
+        if one_of(request, "order", ("desc", "asc"), "desc") == "desc":
             items.reverse()
         ends = {"first_id": items[0]["id"] if items else None, "last_id": items[-1]["id"] if items else None}
         return JSONResponse({"object": "list", "data": items, **ends, "has_more": False})
