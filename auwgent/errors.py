@@ -13,6 +13,7 @@ AuwgentError
 ├── RunPaused           the session's run waits for answers, and takes no new input until then
 ├── RunConflict         a run of that id was given another input, session, agent or answer
 ├── RunFailed           a run that is over already did not complete
+├── Overloaded          more runs wait in the queue than its config allows; may pass
 ├── TapeMiss            a run that is played from a tape asked for what is not on it
 └── StoreError          the session store could not be opened, read or written
 """
@@ -224,6 +225,10 @@ class RunFailed(AuwgentError):
     def __init__(self, message: str, *, kind: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class Overloaded(AuwgentError):
+    """More runs wait in the queue than its config allows. Nothing was accepted; the same may be later."""
 
 
 class TapeMiss(AuwgentError):

@@ -160,7 +160,7 @@ async def outcome_of(store: RunStore, order: Order) -> Session | RunInfo | None:
             run = await store.run(order.user_id, order.run_id)
         except SessionNotFound:
             return None
-        _check_same(run, order)
+        check_same(run, order)
         if run.status in OVER:
             return await _outcome(store, run)
         if run.session_id is None:
@@ -182,7 +182,8 @@ async def over(store: RunStore, user_id: str, run_id: str, seconds: float) -> Ru
     return run
 
 
-def _check_same(run: RunInfo, order: Order) -> None:
+def check_same(run: RunInfo, order: Order) -> None:
+    """`RunConflict` where the run of that id was asked something else."""
     what = None
     if order.session_id is not None and run.session_id not in (None, order.session_id):
         what = "for another session"

@@ -7,9 +7,10 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from inspect import isclass
 from pathlib import Path
-from typing import Any, Generic, Self, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from auwgent.assembly import build, check_keys
 from auwgent.config import Config, examine
@@ -47,6 +48,10 @@ from auwgent.stream import Stream
 from auwgent.tape import Recorder, Tape
 from auwgent.tools.callers import callers_tools
 from auwgent.variant import Variant
+
+if TYPE_CHECKING:
+    from auwgent.fleet.queue import Queue
+    from auwgent.fleet.ticket import Ticket
 
 Session.shown_as = notebook
 
@@ -132,6 +137,37 @@ class Runtime(Generic[Answer_co]):
         """
         variant, order = self._prepared(input, **options)
         return await self._carried(variant, order)
+
+    async def submit(
+        self,
+        input: Input,
+        *,
+        priority: int = 0,
+        at: datetime | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Ticket[Answer_co]:
+        """Queue a run for workers, as [queue] says; it is accepted when this returns, and ends whatever dies.
+
+        Takes what `run` takes. Of runs of different sessions those with a larger `priority` begin first; `at` is when
+        a run is accepted, and so has its place in its session.
+        """
+        variant, order = self._prepared(input, **options)
+        await variant.open()
+        ticket: Ticket[Answer_co] = await late("auwgent.fleet.submitting:submit")(
+            variant.queue, variant.parts.agents, order, priority=priority, at=at
+        )
+        return ticket
+
+    async def carry(self, run: RunInfo, job: str, sink: Sink | None = None) -> Session[Answer_co]:
+        """Carry out a run that a queue has given to this process. `RunTaken` where it is another's, or over."""
+        order = Order(input=None, user_id=run.user_id, run_id=run.run_id, asked=run.asked or "", job=job)
+        variant, order = self._taken_up(run, order)
+        return await self._once(variant, order, sink)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue of its config; `ConfigError` where there is none."""
+        return self._main.queue
 
     def stream(self, input: Input, **options: Unpack[RunOptions]) -> Stream[Answer_co]:
         """Carry out one run, and give its intents as they come, partial ones too. Leaving the loop cancels the run."""
@@ -347,32 +383,43 @@ class Runtime(Generic[Answer_co]):
                     return with_output(known, variant.parts.agents)
                 if known is not None:
                     variant, order = self._taken_up(known, order)
-            cancel = Cancel()
-            under_way = self._cancels.setdefault((order.user_id, order.run_id), [])
-            under_way.append(cancel)
-            services = replace(variant.services, root=order.agent or variant.parts.root)
-            run = Run(self._recorded(services, order.record), order, sink, cancel)
             try:
-                with cancel.reaching():
-                    async with self._at_work(variant, order):
-                        if began is not None:
-                            began(run)
-                        return await carry_out(run)
+                return await self._once(variant, order, sink, began)
             except RunTaken:
                 if store is None:
                     raise
-            except RunFailed as error:  # it was cancelled
-                raise attach(error, run.session) from None
-            finally:
-                under_way.remove(cancel)
-                if not under_way:
-                    self._cancels.pop((order.user_id, order.run_id), None)
-                run.session.tell(
-                    run.status if variant.store is not None and order.keep else "",
-                    [dict(call) for call in run.pending],
-                )
-                with_output(run.session, variant.parts.agents)
             await asyncio.sleep(LOOK)  # it may have lost its process, which takes a while to be seen
+
+    async def _once(
+        self,
+        variant: Variant,
+        order: Order,
+        sink: Sink | None = None,
+        began: Callable[[Run], None] | None = None,
+    ) -> Session:
+        """Carry out the run here and now."""
+        cancel = Cancel()
+        under_way = self._cancels.setdefault((order.user_id, order.run_id), [])
+        under_way.append(cancel)
+        services = replace(variant.services, root=order.agent or variant.parts.root)
+        run = Run(self._recorded(services, order.record), order, sink, cancel)
+        try:
+            with cancel.reaching():
+                async with self._at_work(variant, order):
+                    if began is not None:
+                        began(run)
+                    return await carry_out(run)
+        except RunFailed as error:  # it was cancelled
+            raise attach(error, run.session) from None
+        finally:
+            under_way.remove(cancel)
+            if not under_way:
+                self._cancels.pop((order.user_id, order.run_id), None)
+            run.session.tell(
+                run.status if variant.store is not None and order.keep else "",
+                [dict(call) for call in run.pending],
+            )
+            with_output(run.session, variant.parts.agents)
 
     def _recorded(self, services: Services, record: Path | None) -> Services:
         """Return the services with the tape that the run is to be written to; runs of one tape share its writer."""
@@ -391,7 +438,7 @@ class Runtime(Generic[Answer_co]):
     @asynccontextmanager
     async def _at_work(self, variant: Variant, order: Order) -> AsyncIterator[None]:
         """The agent open, and this run the only one of its session, unless a store wants them to meet."""
-        waits = order.keep and getattr(self.store, "on_busy", "queue") == "queue"
+        waits = order.keep and order.job is None and getattr(self.store, "on_busy", "queue") == "queue"
         key = (order.user_id, order.session_id) if waits and order.session_id is not None else None
         async with self._lines.turn(key):
             self._count(runs=1)

@@ -263,6 +263,47 @@ class ServeDict(TypedDict, total=False):
     tokens: Sequence[TokenDict]
 
 
+class QueueDict(TypedDict, total=False):
+    """Where runs are queued for workers."""
+
+    # The engine that carries the runs' ids to workers.
+    use: Literal["dbos"]
+    # Address of the PostgreSQL database that keeps the sessions, as the engine is to reach it; when
+    # absent, that of the session store.
+    url: str
+    # Runs at once in one worker process.
+    concurrency: int
+    # Starts of one run after crashes without a new turn between them; then it is dead.
+    retries: int
+    # A worker silent for so long is dead; its runs go on elsewhere.
+    lease: str
+    # Runs of one user at once over all machines; more wait without holding a worker.
+    per_user: int
+    # Runs that may wait; more are refused, over HTTP with 503 and Retry-After.
+    max_waiting: int
+
+
+class ScheduleDict(TypedDict, total=False):
+    """A run that begins at times of its own; each firing is one run, however many machines there are."""
+
+    # What it is called; a firing's run id is `name@time`.
+    name: Required[str]
+    # Minute, hour, day, month and weekday, as cron has them.
+    cron: Required[str]
+    # Whose clock that is, such as Europe/Berlin; an hour that comes twice fires once.
+    timezone: str
+    # The user of its runs.
+    user: str
+    # The session of its runs; {date} and {time} in it are those of the firing.
+    session: Required[str]
+    # What is said; {date} and {time} in it are those of the firing.
+    input: Required[str]
+    # What becomes of firings at which no worker was there.
+    missed: Literal["skip", "once", "all"]
+    # What becomes of a firing while the last run of the schedule is not over.
+    overlap: Literal["skip", "queue"]
+
+
 class ImportsDict(TypedDict, total=False):
     """Where dotted paths are looked up."""
 
@@ -346,6 +387,10 @@ class ConfigDict(TypedDict, total=False):
     limits: LimitsDict
     # How the agent is served over HTTP.
     serve: ServeDict
+    # Where runs are queued for workers; when absent, a run happens where it is asked for.
+    queue: QueueDict
+    # Runs that begin at times of their own.
+    schedules: Sequence[ScheduleDict]
     # Where dotted paths are looked up.
     imports: ImportsDict
     # Tests of the agent, for `auwgent test`.

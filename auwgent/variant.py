@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auwgent.assembly import Parts
 from auwgent.config import Config
@@ -11,11 +11,16 @@ from auwgent.deck import playing
 from auwgent.engine.order import Services
 from auwgent.errors import ConfigError
 from auwgent.hooks.pipeline import Pipeline
+from auwgent.imports import late
 from auwgent.locks import KeyedLock
 from auwgent.store.base import RunStore, is_run_store
+from auwgent.store.sessions import Sessions
 from auwgent.tape import Player
 from auwgent.tape.voices import path_in, voice_in
 from auwgent.words import did_you_mean
+
+if TYPE_CHECKING:
+    from auwgent.fleet.queue import Queue
 
 
 class Variant:
@@ -49,6 +54,7 @@ class Variant:
             self.services = playing(self.services, Player(path_in(tape), voice_in(tape)))
         if deck is not None:
             self.services = deck(self.services)
+        self._queue: Queue | None = None
         self._lines = KeyedLock()  # of those who want it opened or closed
         self._is_open = False
 
@@ -56,6 +62,24 @@ class Variant:
     def store(self) -> RunStore | None:
         """The store that tells of its runs: the first middleware that has all the verbs of one."""
         return next((one.instance for one in self.parts.installed if is_run_store(one.instance)), None)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue of its runs; `ConfigError` where there is none, or it cannot be in that store."""
+        if self.base is not None:
+            return self.base.queue
+        if self._queue is None:
+            config = self.config.queue
+            if config is None:
+                raise ConfigError("this config has no [queue], which submitted runs and workers need")
+            if not isinstance(self.store, Sessions):
+                raise ConfigError(
+                    "[queue] needs auwgent.middleware.SQLModelSessions as the store of the sessions"
+                )
+            self._queue = late("auwgent.fleet.queue:Queue")(config, self.store)
+            self.store.queue = self._queue
+        assert self._queue is not None
+        return self._queue
 
     async def open(self) -> None:
         """Open once, however many runs begin at the same time, in whatever event loops."""
@@ -66,6 +90,8 @@ class Variant:
         elif not self._is_open:
             async with self._lines.turn("open"):
                 if not self._is_open:
+                    if self.config.queue is not None and not self.services.rehearsal:
+                        _ = self.queue
                     await self.pipeline.open()
                     self._is_open = True
 
@@ -80,6 +106,8 @@ class Variant:
             if self._is_open:
                 self._is_open = False
                 await self.pipeline.close()
+                if self._queue is not None:
+                    await self._queue.close()
         await self.parts.servers.close()
         await self.parts.catalog.aclose()
 

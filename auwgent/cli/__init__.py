@@ -38,6 +38,8 @@ class CommandRow(NamedTuple):
 COMMANDS = (
     CommandRow("run", "auwgent.cli.run:command", "Ask the agent, or chat with it."),
     CommandRow("serve", "auwgent.cli.serve:command", "Answer over HTTP."),
+    CommandRow("submit", "auwgent.cli.submit:command", "Queue a run for workers."),
+    CommandRow("worker", "auwgent.cli.worker:command", "Take runs from the queue."),
     CommandRow("init", "auwgent.cli.init:command", "Write a config to start from."),
     CommandRow("new", "auwgent.cli.new:command", "Write a middleware of your own to start from."),
     CommandRow("check", "auwgent.cli.check:command", "Find what would stop a run, without running it."),

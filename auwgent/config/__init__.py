@@ -1,6 +1,7 @@
 """Reads a config into one frozen object, strictly, and tells everything that is wrong with it at once."""
 
 from auwgent.config.load import examine, in_file_order, load
+from auwgent.config.queue import QueueConfig, ScheduleConfig
 from auwgent.config.serve import PROTOCOLS, ServeConfig, TokenConfig
 from auwgent.config.settings import DEFAULT_MIDDLEWARE, Config
 from auwgent.config.tables import (
@@ -35,6 +36,8 @@ __all__ = [
     "MiddlewareEntry",
     "ModelConfig",
     "Price",
+    "QueueConfig",
+    "ScheduleConfig",
     "ServeConfig",
     "TextFile",
     "TokenConfig",

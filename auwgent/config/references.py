@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from auwgent.config.keys import Finding, Key, provider_name
+from auwgent.config.queue import check_schedules
 from auwgent.config.serve import PROTOCOLS
 from auwgent.config.trials import check_names
 from auwgent.words import did_you_mean, written
@@ -105,6 +106,7 @@ def check(tree: Tree) -> Iterator[Finding]:
     yield from _check_served(tree, helpers)
     yield from _check_misplaced(tree)
     yield from check_names(tree)
+    yield from check_schedules(tree)
     for index, test in _items(tree.get("test")):
         for place, name in _texts(_table({"test": test}, "test").get("models")).items():
             yield from _check_model(("test", index, "models", place), name, models)

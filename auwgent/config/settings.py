@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from auwgent.config.envfile import DEFAULT
 from auwgent.config.keys import Aspect, Finding, Key
 from auwgent.config.layers import Layers
+from auwgent.config.queue import QueueConfig, ScheduleConfig
 from auwgent.config.references import plays_tape, used
 from auwgent.config.serve import ServeConfig
 from auwgent.config.tables import (
@@ -75,6 +76,11 @@ class Config(BaseSettings):
     embedding: EmbeddingConfig | None = Field(None, description="The model behind `ctx.embed`.")
     limits: Limits = Field(Limits(), description="What one run may use.")
     serve: ServeConfig = Field(ServeConfig(), description="How the agent is served over HTTP.")
+    queue: QueueConfig | None = Field(
+        None,
+        description="Where runs are queued for workers; when absent, a run happens where it is asked for.",
+    )
+    schedules: Many[ScheduleConfig] = Field((), description="Runs that begin at times of their own.")
     imports: Imports = Field(Imports(), description="Where dotted paths are looked up.")
     test: Many[TestTable] = Field((), description="Tests of the agent, for `auwgent test`.")
     env_file: EnvFile = Field(

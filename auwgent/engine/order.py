@@ -72,6 +72,7 @@ class Order:
     can_pause: bool = False  # whether a store can keep it, and all that its later legs need
     keep: bool = True  # False: nothing that is said may be stored
     asked: str | None = None  # a hash of input and agent, where the caller gave the run its id
+    job: str | None = None  # what a queue knows the run by that gave it to this process
     settings: Mapping[str, Any] = field(
         default_factory=dict
     )  # JSON: what later attempts need, without secrets

@@ -56,6 +56,7 @@ class Run(RunState):
             own_values=dict(order.values),
             settings=order.settings,
             asked=order.asked,
+            job=order.job,
             keep=order.keep,
             leg=order.leg,
             told_progress=self.told_progress,

@@ -89,6 +89,7 @@ class SQLModelSessions(Sessions, InFolder):
             as_key("run id", ctx.runId),
             leg=ctx.leg,
             asked=ctx.runAsked,
+            job=ctx.runJob,
             cancel=ctx.cancelRun,
             input=store.tables.input_json(ctx.input) if ctx.inputIsFinal else None,
             says=ctx.input is not None,

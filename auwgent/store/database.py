@@ -59,6 +59,7 @@ class Database:
         opening: float = OPENING,
     ) -> None:
         self.dialect = dialect_of(url)
+        self.patience = PATIENCE
         self.path: Path | None = None  # of the file, where there is one
         if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
             self.path = folder / Path(url.database).expanduser()
@@ -89,6 +90,16 @@ class Database:
         """Whether it can be used no more: the process was forked, or its file is not the one at that path now."""
         return self.is_foreign or not self._is_in_place()
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether processes of other machines can use it, too."""
+        return self.dialect.is_server
+
+    @property
+    def address(self) -> str:
+        """Its URL, with the password: for a library that opens it by itself."""
+        return self._engine.url.render_as_string(hide_password=False)
+
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a job in a thread of the store. If the caller is cancelled meanwhile, the job still ends."""
         done = asyncio.wrap_future(self.submit(job, *args, **kwargs))
@@ -103,18 +114,21 @@ class Database:
             self._check_place()
             raise
 
-    def write(self, work: Callable[[Connection], T], *, patience: float = PATIENCE, once: bool = False) -> T:
+    def write(
+        self, work: Callable[[Connection], T], *, patience: float | None = None, once: bool = False
+    ) -> T:
         """Do `work` in a write transaction, in a job. It may be done again, so it changes nothing else.
 
         `once` says that work which was committed must not be committed again, where nobody heard of the first time.
         """
         if self.is_read_only:
             raise StoreError(f"{self.shown}: the database, or its folder, cannot be written")
+        patience = self.patience if patience is None else patience
         return self._transact(self._writing, _Once(self, work) if once else work, patience)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in a read transaction, in a job."""
-        return self._transact(self._engine, work, PATIENCE)
+        return self._transact(self._engine, work, self.patience)
 
     def create_file(self) -> None:
         """Make the SQLite file, readable by its owner alone, and its folder, if they are not there."""

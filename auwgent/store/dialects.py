@@ -88,6 +88,7 @@ class SQLite:
     """A file, or a database in this process: one writer at a time."""
 
     driver = "sqlite+pysqlite"
+    is_server = False
     threads = 1
 
     def options(self, path: Path | None, key: SecretStr | None) -> dict[str, Any]:
@@ -171,6 +172,7 @@ class PostgreSQL:
     """A server with many writers."""
 
     driver = "postgresql+psycopg"
+    is_server = True
     threads = 4
 
     # Conditions that pass: connections lost or refused for now, serialization failures and deadlocks.

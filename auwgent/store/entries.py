@@ -41,15 +41,7 @@ def find_or_make(connection: Connection, hold: Hold) -> tuple[int, tuple[str, st
     row = connection.execute(sql.SESSION, who).one_or_none()
     is_new = row is None
     if row is None:
-        time = micros(now())
-        values = {
-            "user_id": hold.user_id,
-            "id": hold.session_id,
-            "created_at": time,
-            "updated_at": time,
-            "system_prompt": to_json(""),
-            "stack": to_json([]),
-        }
+        values = sql.empty_session(hold.user_id, hold.session_id)
         row = connection.execute(sql.new_session(dialect_of(connection)), values).one_or_none()
     if row is None:  # another process was quicker
         is_new = False

@@ -64,13 +64,16 @@ class Heart:
         self._beats = sql.beats(database.dialect)
         self._beat_at = 0.0
         self._worker: int | None = None
+        self.is_kept = False  # it beats also while there are no runs
+        self.takes: int | None = None  # how many queued runs this process carries out at once
 
     def worker(self) -> int:
         """Return the number of this process in the database, whose beat has moved within the last second. In a job."""
         with self._guard:
             if self._worker is None:
+                row = {"place": here(), "takes": self.takes}
                 self._worker = self._database.write(
-                    lambda connection: connection.execute(sql.NEW_WORKER, {"place": here()}).scalar_one()
+                    lambda connection: connection.execute(sql.NEW_WORKER, row).scalar_one()
                 )
                 self._beat_at = time.monotonic()
             elif time.monotonic() - self._beat_at > SECONDS:
@@ -91,6 +94,14 @@ class Heart:
             runs = [run for key in keys if (known := self._runs.get(key)) and (run := known())]
         for run in runs:
             run.cancel()
+
+    def keep(self, takes: int | None = None) -> int:
+        """Beat from now on, whether there are runs or not; gives the number of this process. In a job."""
+        self.takes, self.is_kept = takes, True
+        worker = self.worker()
+        with self._guard:
+            self._start()
+        return worker
 
     def stops_for(self, run: Beating) -> None:
         """The run ended."""
@@ -140,7 +151,7 @@ class Heart:
     def _beat(self) -> None:
         while not self._stop.wait(SECONDS):
             with self._guard:
-                is_idle = not self._runs and not self._dropped
+                is_idle = not self._runs and not self._dropped and not self.is_kept
             if is_idle:
                 continue
             try:
@@ -171,7 +182,8 @@ class Heart:
             self._runs = {key: run for key, run in self._runs.items() if run() is not None}
 
     def _move(self, connection: Connection) -> None:
-        connection.execute(self._beats, {"of_worker": self._worker, "where": here()})
+        row = {"of_worker": self._worker, "where": here(), "takes": self.takes}
+        connection.execute(self._beats, row)
 
 
 @dataclass(slots=True)
@@ -186,7 +198,8 @@ class Look:
 class BeatWatch:
     """Looks at other processes' beats. Who is looked at again and again without moving is dead."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: float = LEASE) -> None:
+        self.lease = lease
         self._looks: dict[int, Look] = {}
         self._guard = threading.Lock()
 
@@ -202,7 +215,7 @@ class BeatWatch:
                 return False
             look.silent += min(at - look.at, BLINK)
             look.at = at
-            return look.silent >= LEASE
+            return look.silent >= self.lease
 
 
 @cache

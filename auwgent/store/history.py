@@ -71,7 +71,7 @@ def status_of(row: Row[Any]) -> str | None:
     status: str | None = row.status
     if status == "paused" and is_late(row):
         return "cancelled"
-    if status not in sql.LIVING or row.worker is None:
+    if status not in sql.LIVING or row.worker is None or row.queue is not None:
         return status
     is_silent = row.seen_at is None or abs(row.time - row.seen_at) > sql.LEASE
     return "interrupted" if is_silent or is_gone(row.place) else status

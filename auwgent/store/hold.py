@@ -21,6 +21,8 @@ class Hold:
     session_no: int = 0
     run_no: int = 0  # 0: not in the queue
     attempt: int = 0
+    job: str | None = None  # what an engine knows the run by that gave it to this process
+    starts: int = 0  # after crashes, without a new turn since
     leg: int = 1  # which it wants to begin, or to go on with
     asked: str | None = None
     cancel: Callable[[], None] = lambda: None  # ends the run, from any thread

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, update
 
 from auwgent.errors import RunPaused, RunTaken, SessionConflict, StoreError
 from auwgent.pairing import paired
@@ -26,7 +26,8 @@ from auwgent.store.dialects import dialect_of
 from auwgent.store.heart import BeatWatch, Heart
 from auwgent.store.history import copy, opening, session_of
 from auwgent.store.hold import End, Hold, Interrupted, Mark, Resumed, Stored
-from auwgent.store.tables import COUNTS, check_ids, input_json, micros, seated, to_json, turn_row
+from auwgent.store.line import Line, written
+from auwgent.store.tables import COUNTS, check_ids, input_json, micros, runs, seated, to_json, turn_row
 from auwgent.store.unheld import cancel, want_ended
 
 
@@ -42,6 +43,8 @@ class _Claim:
     history: Sequence[Row[Any]] | None = None
     resumed: Resumed | None = None
     paused: Row[Any] | None = None  # the run that the session waits with
+    is_taken: bool = False  # a queued run that is not for this process, or not now
+    starts: int = 0
 
 
 class Journal:
@@ -51,12 +54,15 @@ class Journal:
     than a short one.
     """
 
+    line: Line | None = None  # of queued runs, where this process knows of them
+
     def __init__(self, database: Database, window: int | None = None) -> None:
         self.database = database
         self._window = window
         self._read = None if window is None else window + 1  # the one before tells whether a run began there
-        self._heart = Heart(database)
-        self._watch = BeatWatch()
+        self.heart = Heart(database)
+        self.watch = BeatWatch()
+        self._is_left = False
 
     def claim(self, hold: Hold, *, queue: bool) -> Stored | None:
         """Try to get the session; None while another run holds it. The first try enters the `queue`."""
@@ -65,23 +71,26 @@ class Journal:
                 hold.run_no and self.database.read(lambda connection: self._waits(connection, hold))
             ):
                 return None
-            worker = self._heart.worker()
+            worker = self.heart.worker()
             tries = count()
             try:
                 claim = self.database.write(
                     lambda connection: self._claim(connection, hold, worker, queue, is_again=next(tries) > 0)
                 )
             except StoreError:  # a commit may have been done, and nobody heard of it
-                self._heart.drops(hold)
+                self.heart.drops(hold)
                 raise
+            if claim.is_taken:
+                hold.over = True
+                raise RunTaken(f"run {hold.run_id!r} was given elsewhere, or its session is at work")
             if claim.paused is not None:
                 hold.over = True
-                self._heart.stops_for(hold)
+                self.heart.stops_for(hold)
                 raise RunPaused(claim.paused.id, pauses.waits_for(claim.paused))
             hold.session_no, hold.head = claim.session_no, claim.head
-            hold.run_no, hold.attempt = claim.run_no, claim.attempt
+            hold.run_no, hold.attempt, hold.starts = claim.run_no, claim.attempt, claim.starts
             if hold.run_no:
-                self._heart.beats_for(hold)
+                self.heart.beats_for(hold)
             if claim.history is None:
                 return None
             own = [row for row in claim.history if row.run_no == hold.run_no]
@@ -102,9 +111,9 @@ class Journal:
             try:
                 self._append(hold, session, end=end)
             except BaseException:
-                self._heart.drops(hold)
+                self.heart.drops(hold)
                 raise
-            self._heart.stops_for(hold)
+            self.heart.stops_for(hold)
 
     def give_up(self, hold: Hold) -> None:
         """Leave the queue, or let go of a session that nothing was done with."""
@@ -115,11 +124,11 @@ class Journal:
             try:
                 # What earlier legs and attempts have done is not given up: it goes on another time.
                 end = End("cancelled" if hold.attempt == 1 else "interrupted")
-                self.database.write(lambda connection: entries.write_end(connection, hold, end))
+                self.database.write(lambda connection: self._given_up(connection, hold, end))
             except BaseException:
-                self._heart.drops(hold)
+                self.heart.drops(hold)
                 raise
-            self._heart.stops_for(hold)
+            self.heart.stops_for(hold)
 
     def fork(self, hold: Hold, new_id: str) -> None:
         """Copy the session that another run holds, as it was before, and queue for the copy instead."""
@@ -140,18 +149,21 @@ class Journal:
 
         def work(connection: Connection) -> None:
             want_ended(connection, user_id, run_id)
-            cancel(connection, user_id, run_id, self._lives)
+            session_no = cancel(connection, user_id, run_id, self._lives)
+            if session_no is not None and self.line is not None:
+                self.line.ended(connection, session_no, user_id)
 
         self.database.write(work)
-        self._heart.cancels([(user_id, run_id)])
+        self.heart.cancels([(user_id, run_id)])
 
     def close(self) -> None:
         """Stop showing that this process is alive. Not in a job: a last sign of life may be one."""
-        self._heart.close()
+        self.heart.close()
 
     def leave(self) -> None:
-        """Take this process out of the database, after `close`."""
-        self._heart.leave()
+        """Take this process out of the database, after `close`; what it has in its hands goes on elsewhere."""
+        self._is_left = True
+        self.heart.leave()
 
     def bury(self) -> set[tuple[int, int]]:
         """Mark the runs of dead processes as interrupted. Which others seem silent, and at which beat they stand.
@@ -160,11 +172,20 @@ class Journal:
         over needs to ask for their status alone.
         """
         found = self.database.read(lambda connection: connection.execute(sql.SUSPECTS).all())
-        dead = {worker for worker, place, beat in found if self._watch.is_dead(worker, place, beat)}
+        dead = {worker for worker, place, beat in found if self.watch.is_dead(worker, place, beat)}
         if dead:
             rows = [{"of_worker": worker, "time": micros(now())} for worker in dead]
             self.database.write(lambda connection: connection.execute(sql.ITS_RUNS_DIED, rows))
         return {(worker, beat) for worker, _, beat in found if worker not in dead}
+
+    def bury_watched(self) -> bool:
+        """Let go on what processes had that are dead by now; whether there are any. To be asked each second."""
+        found = self.database.read(lambda connection: connection.execute(sql.AT_WORKS).all())
+        dead = [worker for worker, place, beat in found if self.watch.is_dead(worker, place, beat)]
+        if dead:
+            rows = [{"of_worker": worker, "time": micros(now())} for worker in dead]
+            self.database.write(lambda connection: connection.execute(sql.ITS_RUNS_DIED, rows))
+        return bool(dead)
 
     def _append(
         self, hold: Hold, session: Session, *, mark: Mark | None = None, end: End | None = None
@@ -179,7 +200,7 @@ class Journal:
 
         def work(connection: Connection) -> None:
             place = {"of_session": hold.session_no, "of_run": hold.run_no, "of_attempt": hold.attempt}
-            if connection.execute(sql.FENCE, place).one_or_none() is None:
+            if self._is_left or connection.execute(sql.FENCE, place).one_or_none() is None:
                 # Who gave the run its id waits for what comes of it; of any other run this is the end.
                 taken = SessionConflict if hold.asked is None else RunTaken
                 raise taken(
@@ -196,6 +217,8 @@ class Journal:
                 connection.execute(sql.NEW_HEAD, values)
             if rows:
                 connection.execute(sql.new_turns(dialect_of(connection)), rows)
+                if hold.starts:
+                    connection.execute(sql.RUN_GOT_ON, {"of_run": hold.run_no})
             if recorded not in (None, hold.input):
                 connection.execute(sql.RUN_SAID, {"of_run": hold.run_no, "said": recorded})
             if mark:
@@ -204,9 +227,10 @@ class Journal:
                 used = usage and to_json(usage.model_dump(mode="json", exclude_defaults=True))
                 connection.execute(sql.RUN_USED, {"of_run": hold.run_no, "used": used, "made": progress})
             if end:
-                entries.write_end(connection, hold, end)
+                self._end(connection, hold, end)
 
         self.database.write(work)
+        hold.starts = 0 if rows else hold.starts
         hold.seats.update((turn.id, seat) for turn, seat in new)
         hold.last_seat = max([hold.last_seat, *(seat for _, seat in new)])
         hold.says = hold.says and said is None
@@ -268,7 +292,7 @@ class Journal:
 
     def _lives(self, run: Row[Any]) -> bool:
         """Return whether a run of the queue counts. One that no process has yet is waiting for one."""
-        return run.worker is None or not self._watch.is_dead(run.worker, run.place, run.beat)
+        return run.worker is None or not self.watch.is_dead(run.worker, run.place, run.beat)
 
     def _mine(
         self, connection: Connection, hold: Hold, worker: int, session_no: int, *, is_again: bool
@@ -276,6 +300,10 @@ class Journal:
         """Return the row of the run, if any; `RunTaken` where the run is over, or another has it in its hands."""
         mine = entries.run_of(connection, hold)
         if mine is None or mine.no == hold.run_no or (is_again and mine.worker == worker):
+            return mine
+        if hold.job is not None:
+            if mine.job != hold.job or mine.status != "queued" or mine.worker is not None:
+                raise RunTaken(f"run {hold.run_id!r} is {mine.status}: it was given elsewhere")
             return mine
         is_next = mine.session_no == session_no and mine.status == "paused" and mine.leg + 1 == hold.leg
         if is_next and not pauses.waits_for(mine) and not pauses.is_late(mine):
@@ -296,6 +324,8 @@ class Journal:
         """`is_again`: this was tried before, and may have been done although nobody heard of it."""
         session_no, head, is_new = entries.find_or_make(connection, hold)
         mine = self._mine(connection, hold, worker, session_no, is_again=is_again)
+        if mine is None and hold.job is not None:
+            return _Claim(session_no, head, is_taken=True)
         if mine is not None and mine.status == "interrupted" and mine.started_at is None:
             # It was taken for dead while it waited: back to the end of the queue.
             connection.execute(sql.RUN_FORGOTTEN, {"of_run": mine.no})
@@ -307,6 +337,9 @@ class Journal:
             "before_no": mine.no if mine is not None and waits else sql.ENDLESS,
         }
         ahead = [] if is_new or has_begun else connection.execute(sql.AHEAD, place).all()
+        if ahead and mine is not None and hold.job is not None:  # it was not the first, and waits as it was
+            connection.execute(update(runs).where(runs.c.no == mine.no).values(job=None))
+            return _Claim(session_no, head, is_taken=True)
         if paused := [run for run in ahead if run.status == "paused"]:
             if not pauses.is_late(paused[0]):
                 if mine is not None and mine.started_at is None:
@@ -314,7 +347,11 @@ class Journal:
                 return _Claim(session_no, head, paused=paused[0])
             pauses.expire(connection, paused[0])
             ahead = [run for run in ahead if run.status != "paused"]
-        if [run for run in ahead if self._lives(run)]:
+        # What is queued goes on elsewhere, and this run waits for it.
+        if [run for run in ahead if run.queue is not None or self._lives(run)]:
+            for run in ahead:
+                if run.queue is not None and not self._lives(run):
+                    connection.execute(sql.RUN_DIED, {"of_run": run.no, "time": micros(now())})
             if mine is not None:
                 return _Claim(session_no, head, mine.no, mine.attempt)
             if not queue:
@@ -331,8 +368,24 @@ class Journal:
             run_no = mine.no
             attempt = mine.attempt + (mine.started_at is not None and not has_begun)
             values = {"of_run": run_no, "of_worker": worker, "of_attempt": attempt, "time": time}
-            connection.execute(sql.RUN_STARTS, {**values, "of_leg": hold.leg})
+            connection.execute(
+                sql.RUN_STARTS, {**values, "of_leg": hold.leg, "its_queue": written(mine.queue)}
+            )
+            if hold.job is not None and self.line is not None:
+                self.line.began(connection, hold.user_id)
         connection.execute(sql.TAKE, {"of_session": session_no, "of_run": run_no, "time": time})
         history = [] if is_new else entries.history_of(connection, session_no, self._read)
         resumed = None if mine is None or mine.started_at is None else entries.resumed_of(mine)
-        return _Claim(session_no, head, run_no, attempt, is_new, history, resumed)
+        starts = 0 if mine is None else mine.starts
+        return _Claim(session_no, head, run_no, attempt, is_new, history, resumed, starts=starts)
+
+    def _given_up(self, connection: Connection, hold: Hold, end: End) -> None:
+        if hold.job is None:
+            self._end(connection, hold, end)
+        else:
+            connection.execute(sql.RUN_DIED, {"of_run": hold.run_no, "time": micros(now())})
+
+    def _end(self, connection: Connection, hold: Hold, end: End) -> None:
+        entries.write_end(connection, hold, end)
+        if self.line is not None:
+            self.line.ended(connection, hold.session_no, hold.user_id)

@@ -11,7 +11,7 @@ from auwgent.store.database import Database
 from auwgent.store.dialects import lock
 from auwgent.store.rows import Row
 from auwgent.store.schema import STEPS, DatabasePlace, Steps, newest
-from auwgent.store.tables import TABLES, schema
+from auwgent.store.tables import OF_SERVERS, TABLES, schema
 
 LOCK = 0x61757767656E74  # "auwgent"
 
@@ -71,7 +71,8 @@ def _upgrade(connection: Connection, database: Database, steps: Steps) -> None:
     lock(connection, LOCK)
     version = found(connection)  # another process may have been quicker
     if version is None:
-        Row.metadata.create_all(connection, tables=TABLES)
+        tables = (*TABLES, *OF_SERVERS) if database.is_shared else TABLES
+        Row.metadata.create_all(connection, tables=tables)
         connection.execute(insert(schema), {"version": newest(steps)})
         return
     place_of(database).refuse_newer(Schema(version, newest(steps)))

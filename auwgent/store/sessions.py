@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from auwgent import store
 from auwgent.errors import ConfigError, SessionConflict, SessionNotFound, StoreError
@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+class Equips(Protocol):
+    """Gives a journal what it needs besides the database."""
+
+    def equip(self, journal: Journal) -> None: ...
+
+
 SEARCHED = 50  # sessions that are searched at once
 PREVIEW = 80  # characters
 LOOK = 0.25  # seconds between two looks at a process that may be dead
@@ -50,9 +57,9 @@ class Sessions(RunStore):
     """The sessions of a database, as `RunStore` describes it. What its methods do is said there."""
 
     folder: Path | None = None  # where a relative file is looked for
-    opening: float | None = (
-        None  # seconds for a server to answer for the first time; None: as it starts again
-    )
+    # Seconds for a server to answer for the first time; None: as it starts again.
+    opening: float | None = None
+    queue: Equips | None = None  # what tells an engine of queued runs
 
     def __init__(
         self,
@@ -329,7 +336,10 @@ class Sessions(RunStore):
         store.migrations.prepare(database)
         if self._retention is not None and not database.is_read_only:
             self._forget_old(database, self._retention)
-        return store.journal.Journal(database, self._window)
+        journal = store.journal.Journal(database, self._window)
+        if self.queue is not None:
+            self.queue.equip(journal)
+        return journal
 
     def _forget_old(self, database: Database, age: timedelta) -> None:
         """Delete what is older. Where that fails, as on a full disk, what is there can still be used."""

@@ -19,15 +19,17 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    null,
     or_,
     select,
     true,
     update,
 )
 
+from auwgent.session import now
 from auwgent.store.base import UsageBy
 from auwgent.store.dialects import DatabaseClock, Dialect
-from auwgent.store.tables import COUNTS, TURN_COLUMNS, calls, runs, sessions, turns, workers
+from auwgent.store.tables import COUNTS, TURN_COLUMNS, calls, micros, runs, sessions, to_json, turns, workers
 
 LIVING = ("queued", "running")  # what a process has in its hands, or will have
 HOLDING = (*LIVING, "paused")  # what new input has to heed
@@ -66,13 +68,22 @@ SUSPECTS = (
     .join_from(runs, workers, workers.c.no == runs.c.worker, isouter=True)
     .where(UNDER_WAY, runs.c.worker.is_not(None), or_(workers.c.no.is_(None), SILENT))
 )
-# What somebody wanted to end anyway does not go on.
-DIED = case((runs.c.cancel_at.is_not(None), "cancelled"), else_="interrupted")
-ITS_RUNS_DIED = (
-    update(runs)
-    .where(UNDER_WAY, runs.c.worker == bindparam("of_worker"))
-    .values(status=DIED, ended_at=bindparam("time"))
+AT_WORKS = (
+    select(runs.c.worker, workers.c.place, workers.c.beat)
+    .distinct()
+    .join_from(runs, workers, workers.c.no == runs.c.worker, isouter=True)
+    .where(UNDER_WAY, runs.c.worker.is_not(None))
 )
+# What somebody wanted to end anyway does not go on. A queued run waits for another worker, at its old place.
+GOES_ON = and_(runs.c.queue.is_not(None), runs.c.cancel_at.is_(None))
+DIED = {
+    "status": case((GOES_ON, "queued"), (runs.c.cancel_at.is_not(None), "cancelled"), else_="interrupted"),
+    "ended_at": case((GOES_ON, null()), else_=bindparam("time")),
+    "worker": case((GOES_ON, null()), else_=runs.c.worker),
+    "starts": runs.c.starts + case((and_(GOES_ON, runs.c.status == "running"), 1), else_=0),
+    "job": None,
+}
+ITS_RUNS_DIED = update(runs).where(UNDER_WAY, runs.c.worker == bindparam("of_worker")).values(**DIED)
 RUN_DROPPED = (
     update(runs)
     .where(
@@ -81,7 +92,7 @@ RUN_DROPPED = (
         runs.c.worker == bindparam("of_worker"),
         runs.c.status.in_(LIVING),
     )
-    .values(status=DIED, ended_at=bindparam("time"))
+    .values(**DIED)
 )
 
 # Those of a process that somebody wants to end.
@@ -94,7 +105,13 @@ def beats(dialect: Dialect) -> Executable:
     """Move a process's beat. One that was taken for dead meanwhile is there again."""
     return (
         dialect.insert(workers)
-        .values(no=bindparam("of_worker"), place=bindparam("where"), beat=0, seen_at=CLOCK)
+        .values(
+            no=bindparam("of_worker"),
+            place=bindparam("where"),
+            takes=bindparam("takes"),
+            beat=0,
+            seen_at=CLOCK,
+        )
         .on_conflict_do_update(index_elements=["no"], set_={"beat": workers.c.beat + 1, "seen_at": CLOCK})
     )
 
@@ -106,7 +123,9 @@ OWN = and_(sessions.c.user_id == bindparam("user_id"), sessions.c.id == bindpara
 SESSION = select(*HEAD).where(OWN).with_for_update()
 # A run that gets a session has buried all before it: nobody older than the last one that got it can be living.
 HOLDER = select(sessions.c.run_no).where(sessions.c.no == bindparam("of_session")).scalar_subquery()
-WAITING = ("id", "session_no", "status", "pending", "answers", "due_at")
+WAITING = ("id", "session_no", "status", "pending", "answers", "due_at", "queue")
+# A queued run that may not begin yet is in no line.
+IN_LINE = or_(runs.c.status != "queued", runs.c.due_at.is_(None))
 AHEAD = (
     select(
         runs.c.no,
@@ -121,8 +140,10 @@ AHEAD = (
         runs.c.no >= func.coalesce(HOLDER, 0),
         runs.c.no < bindparam("before_no"),
         runs.c.status.in_(HOLDING),
+        IN_LINE,
     )
 )
+OWNER = select(sessions.c.user_id).where(sessions.c.no == bindparam("of_session"))
 HELD = (
     select(runs.c.no).where(runs.c.session_no == bindparam("of_session"), runs.c.status.in_(LIVING)).limit(1)
 )
@@ -140,16 +161,13 @@ RUN_STARTS = (
         worker=bindparam("of_worker"),
         attempt=bindparam("of_attempt"),
         leg=bindparam("of_leg"),
+        queue=bindparam("its_queue"),
         due_at=None,
         started_at=func.coalesce(runs.c.started_at, bindparam("time")),
         ended_at=None,
     )
 )
-RUN_DIED = (
-    update(runs)
-    .where(runs.c.no == bindparam("of_run"), runs.c.status.in_(LIVING))
-    .values(status=DIED, ended_at=bindparam("time"))
-)
+RUN_DIED = update(runs).where(runs.c.no == bindparam("of_run"), runs.c.status.in_(LIVING)).values(**DIED)
 TAKE = (
     update(sessions)
     .where(sessions.c.no == bindparam("of_session"))
@@ -211,16 +229,24 @@ RUN_USED = (
     .where(runs.c.no == bindparam("of_run"))
     .values(usage=bindparam("used"), progress=bindparam("made"))
 )
+RUN_GOT_ON = update(runs).where(runs.c.no == bindparam("of_run")).values(starts=0)
 # One that was taken for dead and not replaced may be interrupted.
 RUN_ENDS = (
     update(runs)
     .where(runs.c.no == bindparam("of_run"), runs.c.status.in_((*LIVING, "interrupted")))
-    .values(status=bindparam("outcome"), ended_at=bindparam("time"), error=bindparam("reason"))
+    .values(status=bindparam("outcome"), ended_at=bindparam("time"), error=bindparam("reason"), job=None)
 )
 RUN_PAUSES = (
     update(runs)
     .where(runs.c.no == bindparam("of_run"), runs.c.status.in_((*LIVING, "interrupted")))
-    .values(status="paused", worker=None, ended_at=None, pending=bindparam("calls"), due_at=bindparam("due"))
+    .values(
+        status="paused",
+        worker=None,
+        job=None,
+        ended_at=None,
+        pending=bindparam("calls"),
+        due_at=bindparam("due"),
+    )
 )
 # Of a run that waits, when it is asked about from outside.
 OWN_RUN = and_(runs.c.user_id == bindparam("user_id"), runs.c.id == bindparam("run_id"))
@@ -249,6 +275,7 @@ RUN_CANCELLED = (
         status="cancelled",
         attempt=runs.c.attempt + 1,
         ended_at=bindparam("time"),
+        job=None,
         pending=None,
         answers=None,
         progress=None,
@@ -259,6 +286,19 @@ RUN_CANCELLED = (
 def new_run(dialect: Dialect) -> Executable:
     """Insert a run, unless another process has just begun one of this id."""
     return dialect.insert(runs).values(leg=1, attempt=1).on_conflict_do_nothing().returning(runs.c.no)
+
+
+def empty_session(user_id: str, session_id: str) -> dict[str, Any]:
+    """Return the row of a session that nothing was said in yet."""
+    time = micros(now())
+    return {
+        "user_id": user_id,
+        "id": session_id,
+        "created_at": time,
+        "updated_at": time,
+        "system_prompt": to_json(""),
+        "stack": to_json([]),
+    }
 
 
 def new_session(dialect: Dialect) -> Executable:
@@ -276,7 +316,10 @@ def new_turns(dialect: Dialect) -> Executable:
 BY_USE = (sessions.c.updated_at.desc(), sessions.c.no.desc())  # the last used first
 DAYS = turns.c.created_at // DAY
 LAST_RUN = select(
-    runs.c.status, runs.c.due_at, runs.c.worker, workers.c.place, workers.c.seen_at, CLOCK.label("time")
+    *(runs.c[name] for name in ("status", "due_at", "worker", "queue")),
+    workers.c.place,
+    workers.c.seen_at,
+    CLOCK.label("time"),
 )
 STATUS = (
     LAST_RUN.add_columns(runs.c.pending, runs.c.answers)

@@ -20,7 +20,7 @@ from sqlmodel import Field
 from auwgent.errors import ArgumentError, StoreError
 from auwgent.session import Part, Turn
 from auwgent.store.dialects import Big
-from auwgent.store.rows import Count, MaybeCount, MaybeWords, Number, Row, Words
+from auwgent.store.rows import Count, KeyWords, MaybeCount, MaybeWords, Number, Row, Words
 from auwgent.store.schema import SCHEMA_TABLE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,6 +69,7 @@ class WorkerRow(Row, table=True):
     place: Words  # which process of which machine, as `heart` names it
     beat: Count
     seen_at: Count
+    takes: MaybeCount = None  # how many queued runs it carries out at once
 
 
 class RunRow(Row, table=True):
@@ -82,6 +83,18 @@ class RunRow(Row, table=True):
     __table_args__ = (
         UniqueConstraint("user_id", "id"),
         Index("auwgent_runs_queue", "session_no", "no"),
+        # Only a server's has a queue: those of a user that no engine has been told of, the first to be told of first,
+        # and those that one was.
+        Index(
+            "auwgent_runs_waiting",
+            *("user_id", text("priority DESC"), "no"),
+            postgresql_where=text("status = 'queued' AND job IS NULL"),
+        ).ddl_if(dialect="postgresql"),
+        Index(
+            "auwgent_runs_handed",
+            *("user_id", "status"),
+            postgresql_where=text("job IS NOT NULL"),
+        ).ddl_if(dialect="postgresql"),
         # Those that are not over are few among those that are.
         Index(
             "auwgent_runs_open",
@@ -105,7 +118,10 @@ class RunRow(Row, table=True):
     attempt: int  # of this leg or an earlier one: only the newest may write
     worker: MaybeCount = None  # the process that has it, from when it queues for its session
     starts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  # without a new turn since
-    queue: MaybeWords = None  # which workers may take it
+    queue: MaybeWords = None  # which workers may take it; empty where the run is of one process
+    job: MaybeWords = (
+        None  # what the engine knows the run by, from when it is told of it until the leg is over
+    )
     priority: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     made_at: Count
     due_at: MaybeCount = None  # when it may begin, or when what it waits for is over
@@ -169,13 +185,24 @@ class CallRow(Row, table=True):
     ended_at: MaybeCount = None
 
 
+class ScheduleRow(Row, table=True):
+    """A schedule, and up to when its firings were seen to."""
+
+    __tablename__ = "auwgent_schedules"
+
+    name: KeyWords
+    seen_to: Count
+
+
 schema = SchemaRow.__table__
 sessions = SessionRow.__table__
 workers = WorkerRow.__table__
 runs = RunRow.__table__
 turns = TurnRow.__table__
 calls = CallRow.__table__
+schedules = ScheduleRow.__table__
 TABLES = (schema, sessions, workers, runs, turns, calls)
+OF_SERVERS = (schedules,)  # of databases that many machines share
 
 
 def micros(moment: datetime) -> int:

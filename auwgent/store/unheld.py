@@ -21,10 +21,12 @@ def want_ended(connection: Connection, user_id: str, run_id: str) -> None:
     connection.execute(sql.RUN_UNWANTED, who)
 
 
-def cancel(connection: Connection, user_id: str, run_id: str, lives: Callable[[Row[Any]], bool]) -> None:
+def cancel(
+    connection: Connection, user_id: str, run_id: str, lives: Callable[[Row[Any]], bool]
+) -> int | None:
     """Make a run `cancelled` that nobody carries out. Its open calls get results: what had begun is `unknown`.
 
-    `lives` tells whether the process of a run does.
+    `lives` tells whether the process of a run does. Gives the number of the session that is free then, if there is one.
     """
     who = {"user_id": user_id, "run_id": run_id}
     session_no = connection.execute(sql.RUN, who).one().session_no
@@ -32,7 +34,7 @@ def cancel(connection: Connection, user_id: str, run_id: str, lives: Callable[[R
     run = connection.execute(sql.RUN, who).one()
     is_held = run.status in sql.LIVING and run.worker is not None and lives(run)
     if is_held or run.status in OVER:
-        return
+        return None
     if run.session_no is not None:
         begun = set[str]()
         if run.status != "paused":  # else what had begun was over, but for helpers that wait themselves
@@ -45,3 +47,5 @@ def cancel(connection: Connection, user_id: str, run_id: str, lives: Callable[[R
             lambda turn, call: (unknown_result if call.id in begun else skipped_result)(turn, call),
         )
     connection.execute(sql.RUN_CANCELLED, {"of_run": run.no, "time": micros(now())})
+    number: int | None = run.session_no
+    return number
