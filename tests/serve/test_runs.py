@@ -179,7 +179,7 @@ async def test_what_is_no_longer_held_is_told_in_a_snapshot(config: Config) -> N
         assert text_of(again) == text
 
 
-async def test_users_see_their_own(config: Config) -> None:
+async def test_an_admin_sees_the_runs_of_all(config: Config) -> None:
     tokens = [
         {"token": "alices-own-token", "user": "alice"},
         {"token": "bobs-own-token", "user": "alice\n"},
