@@ -84,7 +84,7 @@ class Installed:
         return cls(instance, name=name, targets=_targets(name, target), warn=on_error == "warn")
 
     def has(self, trait: str) -> bool:
-        """Return whether its class says that it `watches`, or wants to hear of `asides`."""
+        """Return whether its class says that it `watches`, `looksUp` inputs, or wants to hear of `asides`."""
         return getattr(self.instance, trait, False) is True
 
     def hook(self, name: str) -> Callable[..., Any] | None:
@@ -143,6 +143,8 @@ class Pipeline:
             for one in self.ordered
             if (method := one.hook("onRunStart")) and not getattr(method, "leaves_input", False)
         ]
+        # Whoever looks an input up is given it as the others have left it: redacted, or withheld.
+        self.starting = sorted(self.ordered, key=lambda one: one.has("watches") or one.has("looksUp"))
         self.hooks = {
             name: tuple((one, method) for one in self.ordered if (method := one.hook(name)) is not None)
             for name in HOOKS
@@ -220,7 +222,7 @@ class Chain:
         owner = session.user_id
         hooks = {id(one): method for one, method in self._pipeline.hooks["onRunStart"]}
         rewording = list(self._pipeline.rewording)
-        for one in self._pipeline.ordered:
+        for one in self._pipeline.starting:
             if one in rewording:
                 rewording.remove(one)
             ctx._run.is_input_final = not rewording

@@ -68,7 +68,6 @@ class Moderate(Configured):
     """
 
     name = "moderate"
-    before = ("retrieve",)  # which looks an input up as soon as a run starts
     holdsBack = True
     asides = True
     gives_key = False

@@ -38,6 +38,7 @@ class Retrieve(Kept):
     """
 
     gives_key = False
+    looksUp = True
 
     name = "retrieve"
     tables = passages.TABLES

@@ -400,10 +400,7 @@ def test_an_order_that_cannot_do_what_it_looks_like_is_warned_of(auwgent: Any, c
             f'"{STORE}", {{ use = "auwgent.middleware.Moderate" }}, {redact}',
             "redact is listed after moderate",
         ),
-        (
-            f'"{STORE}", "auwgent.middleware.Retrieve", {{ use = "auwgent.middleware.Moderate" }}',
-            "moderate is listed after retrieve",
-        ),
+        (f'"{STORE}", {{ use = "auwgent.middleware.Trace" }}, {redact}', "redact is listed after trace"),
         (f'{redact}, "{STORE}"', "redact is listed before sessions"),
         (f'"{STORE}", {redact}, "auwgent.middleware.Cache", "auwgent.middleware.Moderate"', None),
     ):

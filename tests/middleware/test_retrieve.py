@@ -311,3 +311,26 @@ async def test_over_http(aimock: Aimock) -> None:
 def test_a_wrong_url_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="url names the database 'mysql'"):
         Retrieve(url="mysql://x/y")
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_what_is_looked_up_is_the_input_as_guards_leave_it(is_first: bool) -> None:
+    class Own:
+        """A guard of a user, which says nothing of itself."""
+
+        def onRunStart(self, session: Session, ctx: Any) -> None:
+            ctx.input = ctx.input.replace("Berlin", "a city")
+
+    looked_up: list[str] = []
+
+    async def embed(texts: Sequence[str]) -> list[list[float]]:
+        looked_up.extend(texts)
+        return await by_words(texts)
+
+    retrieve = await filled()
+    async with closing(retrieve):
+        guards = [Redact(), Own()]
+        agent = bench(["ok"], middleware=[retrieve, *guards] if is_first else [*guards, retrieve])
+        agent.change(embed=embed)
+        await agent.ask("I live in Berlin, mail ada@example.com")
+    assert looked_up == ["I live in a city, mail [EMAIL_1]"]

@@ -53,7 +53,7 @@ class Redact(Configured):
     name = "redact"
     behind = ("sessions",)
     gives_key = False
-    before = ("moderate", "retrieve", "remember", "compaction", "cache", "trace", "audit")
+    before = ("moderate", "remember", "compaction", "cache", "trace", "audit")
     holdsBack = True
     kinds: Many[Kind] = option(default=DEFAULT_KINDS)
     patterns: Mapping[Kind, str] | None = None
