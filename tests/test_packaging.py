@@ -36,12 +36,16 @@ def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+NOT_LOCKED = "presidio"  # 370 MB, and of no use without a model that is on no package index
+
+
 def requirements() -> list[Requirement]:
-    """All of pyproject.toml: dependencies, extras and groups."""
+    """All of pyproject.toml that is locked: dependencies, extras and groups."""
     pyproject = project()
+    extras = pyproject["project"]["optional-dependencies"]
     lists = [
         pyproject["project"]["dependencies"],
-        *pyproject["project"]["optional-dependencies"].values(),
+        *(lines for extra, lines in extras.items() if extra != NOT_LOCKED),
         *pyproject["dependency-groups"].values(),
     ]
     return [Requirement(line) for lines in lists for line in lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from auwgent.errors import ToolError
@@ -21,6 +22,7 @@ from auwgent.middleware.redact.finder import Finder
 from auwgent.middleware.redact.flow import JsonFlow, TextFlow, without
 from auwgent.middleware.redact.kinds import DEFAULT_KINDS, PATTERNS
 from auwgent.middleware.redact.names import Names
+from auwgent.middleware.redact.presidio import Presidio
 from auwgent.middleware.thoughts import changed
 from auwgent.session import Media, Part, Session, Text, ToolCall, Turn
 from auwgent.store.companions import SessionKey
@@ -34,12 +36,18 @@ Where = Literal["inputs", "arguments", "results", "answers", "prompt"]
 Kind = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
 
 
+def _table(given: Any) -> Any:
+    """An option that is a table, or `true` for one with nothing in it."""
+    return {True: {}, False: None}[given] if isinstance(given, bool) else given
+
+
 class Redact(Configured):
     """Puts placeholders such as `[EMAIL_1]` in place of secrets and personal data.
 
     `kinds` are those of `PATTERNS` to look for, all but `ip` unless it is given; `patterns` adds some of your own,
-    by name. A group `secret` in a pattern is the part that is replaced. What `keep` lists stays. It looks in what is
-    listed under `where`: inputs, arguments of calls, results, answers, and the system prompt only if that is asked.
+    by name. A group `secret` in a pattern is the part that is replaced. `presidio` has Microsoft's Presidio look for
+    names and places, too, in texts that are whole. What `keep` lists stays. It looks in what is listed under `where`:
+    inputs, arguments of calls, results, answers, and the system prompt only if that is asked.
     A thought of the model that holds something of the kind is left out where it is signed. Media are not looked into.
 
     Within a session a value always has the same placeholder. Tools whose names match one of `restore` (such as
@@ -63,18 +71,24 @@ class Redact(Configured):
     )
     restore: Many[str] = option(default=())
     vault: str | bool = False
+    presidio: Annotated[Given[bool | Mapping[str, Any] | None, Presidio | None], BeforeValidator(_table)] = (
+        option(default=None)
+    )
 
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.kinds if kind not in PATTERNS]
         if unknown:
             raise ValueError(f"`kinds`: there is no {unknown[0]!r}; there are {', '.join(PATTERNS)}")
         known = {kind: PATTERNS[kind] for kind in self.kinds}
-        self._finder = Finder({**known, **(self.patterns or {})}, self.keep)
+        self._detector = self.presidio.detector() if self.presidio is not None else None
+        self._finder = Finder({**known, **(self.patterns or {})}, self.keep, self._detector)
         self._names: OrderedDict[tuple[str, str], Names] = OrderedDict()  # by user and session
         self._vault = _database(self.vault)
 
     async def open(self) -> None:
-        """Open the vault, if there is one."""
+        """Open the vault, if there is one, and load what Presidio needs."""
+        if self._detector is not None:
+            await asyncio.to_thread(self._detector.load)
         if self._vault is not None:
             await self._vault.open(self.folder)
 

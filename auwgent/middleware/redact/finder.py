@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import regex
@@ -28,13 +28,22 @@ class FoundSecret(NamedTuple):
 
 
 class Finder:
-    """Finds all that some patterns match, each under the name of its kind. `keep` lists what is not a secret."""
+    """Finds all that some patterns match, each under the name of its kind. `keep` lists what is not a secret.
 
-    def __init__(self, patterns: Mapping[str, str], keep: Sequence[str] = ()) -> None:
+    `detect` says what else is one in a whole text, as (begin, end, kind): with it a text under way shows nothing.
+    """
+
+    def __init__(
+        self,
+        patterns: Mapping[str, str],
+        keep: Sequence[str] = (),
+        detect: Callable[[str], Sequence[tuple[int, int, str]]] | None = None,
+    ) -> None:
         self._patterns = {kind: compiled(kind, pattern) for kind, pattern in patterns.items()}
         self._looks = {kind: look for kind, look in LOOKS.items() if patterns.get(kind) == PATTERNS[kind]}
         self._keep = frozenset(text.casefold() for text in keep)
         self._knows_passwords = "password" in patterns
+        self._detect = detect
 
     def is_secret(self, words: str) -> bool:
         """Return whether these words must not be seen: not where they may stay, or stand for a secret already."""
@@ -51,16 +60,21 @@ class Finder:
     def kind_of_number(self, digits: str) -> str | None:
         """Return what a number is, as a whole; a telephone's is written as a text."""
         found = [
-            one for one in self.spans(digits) if one.kind != "phone" and one.last - one.first == len(digits)
+            one
+            for one in self._matched(digits)
+            if one.kind != "phone" and one.last - one.first == len(digits)
         ]
         return found[0].kind if found else None
 
     def spans(self, text: str, begin: int = 0) -> list[FoundSecret]:
         """Return the findings from there on, in order; of two that overlap, the first, or else the longer one."""
-        return _apart(span for span in self._matches(text, begin, []) if span.kind)
+        found = self._matched(text, begin)
+        return found if self._detect is None else _apart([*found, *self._detected(text, begin, found)])
 
     def settled(self, text: str, begin: int) -> tuple[list[FoundSecret], int]:
         """What is found for sure in a text under way, and up to where: behind it a match may be incomplete."""
+        if self._detect is not None:
+            return [], begin
         open_at: list[int] = []
         matches = list(self._matches(text, begin, open_at))
         end = min(open_at, default=len(text))
@@ -68,6 +82,24 @@ class Finder:
             if match.begin < end < match.end:
                 end = match.begin
         return _apart(match for match in matches if match.kind and match.end <= end), end
+
+    def _matched(self, text: str, begin: int = 0) -> list[FoundSecret]:
+        return _apart(span for span in self._matches(text, begin, []) if span.kind)
+
+    def _detected(self, text: str, begin: int, found: Sequence[FoundSecret]) -> Iterator[FoundSecret]:
+        """Yield what else is detected. Patterns know better where a match ends; a placeholder is no name."""
+        assert self._detect is not None
+        taken = sorted(
+            [(one.first, one.last) for one in found] + [one.span() for one in PLACEHOLDER.finditer(text)]
+        )
+        for start, stop, kind in self._detect(text):
+            place = max(start, begin)
+            for first, last in [*((a, b) for a, b in taken if a < stop and b > place), (stop, stop)]:
+                words = text[place:first].strip()
+                if words and self.is_secret(words):
+                    at = text.index(words, place)
+                    yield FoundSecret(at, at + len(words), at, at + len(words), kind)
+                place = max(place, last)
 
     def _matches(self, text: str, begin: int, open_at: list[int]) -> Iterator[FoundSecret]:
         """Yield all matches; those without a kind do not count. `open_at` gets where more text could change them."""
