@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Index, delete, func, select
 
 from auwgent.store.database import Database
-from auwgent.store.dialects import insert_into
+from auwgent.store.dialects import insert_into, lock
 from auwgent.store.rows import Count, Number, Row, Words
 from auwgent.store.tables import micros, moment, to_json
 
@@ -57,6 +58,7 @@ def add(database: Database, user_id: str, fact: str, at: datetime, limit: int) -
     mine = facts.c.user_id == to_json(user_id)
 
     def work(connection: Connection) -> int | None:
+        lock(connection, zlib.crc32(f"facts {user_id}".encode("utf-8", "replace")))
         known = select(facts.c.no).where(mine, facts.c.fact == to_json(fact))
         number = connection.execute(known).scalar()
         if number is None and connection.execute(select(func.count()).where(mine)).scalar_one() < limit:

@@ -124,12 +124,13 @@ def put(database: Database, collection: str, source: Source, content: Sequence[P
     ]
 
     def work(connection: Connection) -> None:
-        mine = (passages.c.collection == collection) & (passages.c.source == name)
-        connection.execute(delete(passages).where(mine))
+        # First of all the source, for which another process waits that puts it in, too.
         statement = insert_into(connection, sources).values(collection=collection, source=name, **values)
         connection.execute(
             statement.on_conflict_do_update(index_elements=["collection", "source"], set_=values)
         )
+        mine = (passages.c.collection == collection) & (passages.c.source == name)
+        connection.execute(delete(passages).where(mine))
         if rows:
             connection.execute(insert(passages), rows)
 
@@ -141,10 +142,11 @@ def remove(database: Database, collection: str, names: Collection[str]) -> int:
     doomed = [to_json(name) for name in names]
 
     def work(connection: Connection) -> int:
-        for table in (passages, sources):
+        counts = []
+        for table in (sources, passages):
             where = (table.c.collection == collection) & table.c.source.in_(doomed)
-            count = connection.execute(delete(table).where(where)).rowcount
-        return count
+            counts.append(connection.execute(delete(table).where(where)).rowcount)
+        return counts[0]
 
     return database.write(work)
 
