@@ -1,4 +1,4 @@
-"""Each two bundled middleware in both orders, streamed and whole: what is on disk, in spans, sent and shown is the same."""
+"""Each two bundled middleware in both orders, streamed and whole: disk, spans, requests and answers are the same."""
 
 from __future__ import annotations
 
