@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from auwgent import LimitExceeded
-from auwgent.middleware import Audit, Budget, Cache, Compaction, RateLimit, Redact, Trace
+from auwgent.middleware import Audit, Budget, Cache, Compaction, RateLimit, Redact, SQLModelSessions, Trace
 from tests.support.collector import collector
-from tests.support.till import Till, outcomes, texts
+from tests.support.till import PAY, Till, outcomes, texts
 
 MAIL = "ada@example.org"
 AGAIN = [{"tool_calls": [{"id": "p1", "name": "pay", "args": {"euro": 7}}]}]
@@ -47,6 +47,26 @@ async def test_budget_of_a_run_is_one_over_its_legs(url: str, tmp_path: Path) ->
         with pytest.raises(LimitExceeded):  # at the next call: the one that was answered is counted already
             await other.agent.run(None, session_id="s1", answers={"p1": True})
         assert other.done == [7]
+
+
+@pytest.mark.parametrize("window", [None, 2])
+async def test_budget_of_a_session_counts_each_leg_once_and_a_fork_begins_with_what_its_turns_have_used(
+    url: str, tmp_path: Path, window: int | None
+) -> None:
+    def made() -> Till:
+        budget = Budget(session={"calls": 4}, url=f"sqlite:///{tmp_path}/limits.db")
+        return Till(None, behind=[SQLModelSessions(url, window=window), budget])
+
+    async with made() as till:
+        await till.agent.run("Hello", session_id="s1")
+        assert (await till.agent.run("Please pay", session_id="s1")).status == "paused"
+    async with made() as other:
+        await other.agent.run(None, session_id="s1", answers={"p1": True})  # the third call
+        await other.store.fork("", "s1", "s2")
+        for name in ("s1", "s2"):
+            await other.agent.run("Hello", session_id=name)
+            with pytest.raises(LimitExceeded, match="4 of 4 model calls"):
+                await other.agent.run("Hello", session_id=name)
 
 
 async def test_what_redact_restores_is_neither_stored_nor_shown_and_comes_from_its_vault(
@@ -110,6 +130,30 @@ async def test_compaction_keeps_calls_and_results_together(url: str) -> None:
     async with Till(url, behind=[Compaction(turns=4, strategy="drop")]) as other:
         session = await other.agent.run(None, session_id="s1", answers={"p1": True})
     assert (session.text, texts(session)["p1"], other.done) == ("It is paid.", "paid", [7])
+
+
+async def test_a_summary_of_a_leg_is_used_in_the_next_one_and_asked_for_once(url: str) -> None:
+    class Sent:
+        def onLLMStart(self, prompt: str, ctx: Any) -> None:
+            self.first = ctx.messages[0].text
+
+    scripts = {"main": PAY, "small": ["She is allergic to nuts.", "Lost."]}
+
+    def made() -> tuple[Till, Sent]:
+        sent, compaction = Sent(), Compaction(turns=6, strategy="summarise", model="small")
+        return Till(url, scripts, behind=[compaction, sent]), sent
+
+    till, _ = made()
+    async with till:
+        for number in range(3):
+            await till.agent.run(f"Hello {number}", session_id="s1")
+        assert (await till.agent.run("Please pay", session_id="s1")).status == "paused"
+    other, sent = made()
+    async with other:
+        session = await other.agent.run(None, session_id="s1", answers={"p1": True})
+    assert session.text == "It is paid."
+    assert sent.first.endswith("She is allergic to nuts.")
+    assert len(session.turns) == 10
 
 
 async def test_the_trace_of_a_later_leg_is_linked_to_the_first(url: str) -> None:
