@@ -107,17 +107,21 @@ class CallPurse:
 
     run: RunPurse
     ctx: Context
-    is_call: bool = True  # False: an embedding
+    is_call: bool = True  # False: an embedding, or a try of it counts as the call
+    is_retry: bool = False  # there was a try before
 
     async def reserve(self, quote: Quote) -> Reserved:
         """Set aside what a request may use, in the run and with each meter."""
-        held = Held(self.run, quote)
-        is_call, self.is_call = self.is_call, False  # the next one is a retry of the same
+        held = Held(self.run, quote, self if self.is_call else None)
+        is_call, self.is_call = self.is_call, False
+        is_retry, self.is_retry = self.is_retry, True
         if self.run.is_bounded:
             held.quote = await self.run.set_aside(quote, held)
             held.output_tokens = held.quote.output_tokens
         try:
-            async with aclosing(self.run.chain.reserve(held.quote, self.ctx, call=is_call)) as meters:
+            async with aclosing(
+                self.run.chain.reserve(held.quote, self.ctx, call=is_call, retry=is_retry)
+            ) as meters:
                 async for reserved in meters:
                     held.others.append(reserved)
                     if reserved.output_tokens is not None:
@@ -137,6 +141,7 @@ class Held:
 
     run: RunPurse
     quote: Quote
+    call: CallPurse | None = None  # whose call it counts as
     output_tokens: int | None = None
     others: list[Reserved] = field(default_factory=list)
 
@@ -150,6 +155,8 @@ class Held:
 
     async def release(self) -> None:
         self.run.close(self, 0, 0.0)
+        if self.call is not None:
+            self.call.is_call = True  # what was refused is none; the next try is
         for one in self.others:
             try:
                 await one.release()

@@ -18,8 +18,9 @@ class Outlay:
     quote: Quote
     agent: str
     by: str  # the middleware that asks; empty: the agent itself
-    call: bool  # whether it is a model call of its own: no retry, no stand-in, no embedding
+    call: bool  # whether it counts as a model call: it is no embedding, and no earlier try of the call counts as one
     targets: frozenset[str] | None  # the agents that the meter is for; None: all
+    retry: bool = False  # whether it is another try of a call, or asks a stand-in
 
 
 class Meter:

@@ -206,11 +206,13 @@ class Chain:
         """Whether any middleware wants to know of each request."""
         return any(isinstance(one.instance, Meter) for one in self._pipeline.installed)
 
-    async def reserve(self, quote: Quote, ctx: Context, *, call: bool) -> AsyncGenerator[Reserved, None]:
+    async def reserve(
+        self, quote: Quote, ctx: Context, *, call: bool, retry: bool
+    ) -> AsyncGenerator[Reserved, None]:
         """Ask each meter about a request, in listed order; one that says no raises."""
         for one in self._pipeline.installed:
             if isinstance(one.instance, Meter) and _meant(one, ctx):
-                outlay = Outlay(quote, ctx.activeAgent, ASKING.get(), call, one.targets)
+                outlay = Outlay(quote, ctx.activeAgent, ASKING.get(), call, one.targets, retry)
                 reserved = await _call(one, "reserve", one.instance.reserve, outlay, ctx)
                 if reserved is not None:
                     if reserved.output_tokens is not None:

@@ -47,7 +47,7 @@ class Audit(Configured):
     write the file could still recompute all hashes; with a `secret` nobody can who does not know it. A
     record that cannot be written ends the run. With `fsync` each is on the disk before the run goes on.
 
-    List it last: it writes down what the middleware before it has made of a step.
+    Wherever it is listed, it writes down what the others have made of a step.
     """
 
     name = "audit"

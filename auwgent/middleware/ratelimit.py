@@ -55,7 +55,7 @@ class RateLimit(Kept, Meter):
 
     async def reserve(self, outlay: Outlay, ctx: Context) -> None:
         """Count a model call, also one of other middleware; its retries belong to it."""
-        if self.calls is not None and outlay.call:
+        if self.calls is not None and outlay.call and not outlay.retry:
             targets = ",".join(sorted(outlay.targets or ()))
             await self._let_pass("calls", self.calls, targets, ctx, outlay.quote.counted)
 

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from auwgent import Runtime
-from auwgent.middleware import SQLModelSessions
 from tests.support.answering import Answer, Provider, provider
 from tests.support.collector import Collector, collector
 
 M = "auwgent.middleware."
+STORE, STORED = "SQLModelSessions", {"url": "sqlite:///store.db"}
 BUNDLED: dict[str, dict[str, Any]] = {
     "Compaction": {"turns": 4, "strategy": "summarise"},
     "Budget": {"user": {"usd": 1.0, "calls": 50, "tokens": 500_000}, "url": "sqlite:///budget.db"},
@@ -130,9 +130,10 @@ async def talk(names: tuple[str, ...], folder: Path, there: Collector, model: st
 
 def configured(names: tuple[str, ...], server: Provider, there: Collector, model: str) -> dict[str, Any]:
     more = {"Trace": {"endpoint": there.url}}
-    listed = [{"use": M + name, **BUNDLED[name], **more.get(name, {})} for name in names]
+    names = names if STORE in names else (STORE, *names)
+    listed = [{"use": M + name, **BUNDLED.get(name, STORED), **more.get(name, {})} for name in names]
     return {
-        "middleware": [SQLModelSessions("sqlite:///store.db"), *listed],
+        "middleware": listed,
         "agent": {
             "model": "main",
             "prompt": "You help. {{ ctx.knowledge }}",
@@ -166,3 +167,16 @@ def steady(line: str) -> str:
     for pattern, instead in VARYING:
         line = re.sub(pattern, instead, line)
     return line
+
+
+@pytest.mark.parametrize("name", [name for name in BUNDLED if name != "Redact"])
+async def test_nor_does_the_place_of_the_store(
+    name: str, there: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    for order in ((STORE, name), (name, STORE)):
+        folder = tmp_path / order[0]
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        seen.append(await talk(order, folder, there, "openai/test", streamed=True))
+    assert seen[0] == seen[1]

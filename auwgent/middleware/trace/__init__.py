@@ -50,7 +50,7 @@ class Trace(Configured):
     Nothing waits for the collector: spans are sent in batches by a thread, and dropped where it cannot be
     reached, which is told once. When the agent is closed, what is left may be sent for as long as `flush`.
 
-    List it last: a model call then begins when all other middleware is done with it.
+    Wherever it is listed, a model call begins when all other middleware is done with it.
     """
 
     name = "trace"
