@@ -137,7 +137,7 @@ async def test_a_summary_of_a_leg_is_used_in_the_next_one_and_asked_for_once(url
         def onLLMStart(self, prompt: str, ctx: Any) -> None:
             self.first = ctx.messages[0].text
 
-    scripts = {"main": PAY, "small": ["She is allergic to nuts.", "Lost."]}
+    scripts: dict[str, list[Any]] = {"main": PAY, "small": ["She is allergic to nuts.", "Lost."]}
 
     def made() -> tuple[Till, Sent]:
         sent, compaction = Sent(), Compaction(turns=6, strategy="summarise", model="small")
