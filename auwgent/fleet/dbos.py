@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
@@ -80,7 +81,7 @@ class Dbos:
         )
 
         async def carry_out(job: str) -> None:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_awaited(work, job), loop))
+            await asyncio.wrap_future(_begun(loop, work, job))
 
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(carry_out)
         DBOS.listen_queues(list(queues))
@@ -138,5 +139,16 @@ class Dbos:
         return self._made
 
 
-async def _awaited(work: Work, job: str) -> None:
-    await work(job)
+def _begun(loop: asyncio.AbstractEventLoop, work: Work, job: str) -> Future[None]:
+    """Begin a job in the event loop of its worker. DBOS ends its own side when it is closed, and not the job."""
+    done: Future[None] = Future()
+
+    async def carry_out() -> None:
+        try:
+            await work(job)
+        finally:
+            if done.set_running_or_notify_cancel():
+                done.set_result(None)
+
+    asyncio.run_coroutine_threadsafe(carry_out(), loop)
+    return done

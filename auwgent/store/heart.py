@@ -170,8 +170,8 @@ class Heart:
             self._move(connection)
             if dropped:
                 who = {"of_worker": self._worker, "time": micros(now())}
-                rows = [{**who, "of_user": user_id, "run_id": run_id} for user_id, run_id in dropped]
-                connection.execute(sql.RUN_DROPPED, rows)
+                for user_id, run_id in dropped:
+                    connection.execute(sql.RUN_DROPPED, {**who, "of_user": user_id, "run_id": run_id})
             found = connection.execute(sql.UNWANTED, {"of_worker": self._worker})
             return [(user_id, run_id) for user_id, run_id in found]
 

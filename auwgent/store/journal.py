@@ -173,18 +173,23 @@ class Journal:
         """
         found = self.database.read(lambda connection: connection.execute(sql.SUSPECTS).all())
         dead = {worker for worker, place, beat in found if self.watch.is_dead(worker, place, beat)}
-        if dead:
-            rows = [{"of_worker": worker, "time": micros(now())} for worker in dead]
-            self.database.write(lambda connection: connection.execute(sql.ITS_RUNS_DIED, rows))
+        self._buried(dead)
         return {(worker, beat) for worker, _, beat in found if worker not in dead}
 
     def bury_watched(self) -> bool:
         """Let go on what processes had that are dead by now; whether there are any. To be asked each second."""
         found = self.database.read(lambda connection: connection.execute(sql.AT_WORKS).all())
-        dead = [worker for worker, place, beat in found if self.watch.is_dead(worker, place, beat)]
+        return self._buried(
+            {worker for worker, place, beat in found if self.watch.is_dead(worker, place, beat)}
+        )
+
+    def _buried(self, dead: set[int]) -> bool:
+        def work(connection: Connection) -> None:
+            for worker in sorted(dead):
+                connection.execute(sql.ITS_RUNS_DIED, {"of_worker": worker, "time": micros(now())})
+
         if dead:
-            rows = [{"of_worker": worker, "time": micros(now())} for worker in dead]
-            self.database.write(lambda connection: connection.execute(sql.ITS_RUNS_DIED, rows))
+            self.database.write(work)
         return bool(dead)
 
     def _append(

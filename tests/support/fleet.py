@@ -22,39 +22,11 @@ from auwgent import Runtime
 from auwgent.session import new_id
 from tests.support.databases import POSTGRES
 
-TOOLS = '''
-import asyncio, os
-
-LOG = os.open(os.environ["TOOL_LOG"], os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
-
-
-def note(ctx, name, what):
-    os.write(LOG, f"{ctx.runId} {name} {what} {os.getpid()}\\n".encode())
-
-
-async def charge(ctx) -> str:
-    """Charge the card."""
-    note(ctx, "charge", "start")
-    await asyncio.sleep(float(os.environ.get("TOOL_SECONDS", "0.05")))
-    note(ctx, "charge", "end")
-    return "charged"
-
-
-async def refund(ctx) -> str:
-    """Give the money back."""
-    note(ctx, "refund", "start")
-    return "refunded"
-
-
-async def crash(ctx) -> str:
-    """End the process."""
-    note(ctx, "crash", "start")
-    os.kill(os.getpid(), 9)
-    return ""
-'''
+ROOT = Path(__file__).parents[2]
 REPLIES = [
     {"when": "buy", "tool_calls": [{"name": "charge", "args": {}}], "delay": 0.1},
     {"when": "refund", "tool_calls": [{"name": "refund", "args": {}}]},
+    {"when": "crash", "tool_calls": [{"name": "crash", "args": {}}]},
     {"result": "", "text": "All done: {result}", "delay": 0.1},
     {"when": "slow", "text": "word " * 40, "pause": 0.1},
     {"when": "hang", "text": "at last", "delay": 60},
@@ -80,18 +52,18 @@ def database() -> Iterator[str]:
 
 def config(url: str, folder: Path, **queue: Any) -> Path:
     """A config file with a queue, whose tools note what they do in `tools.log`."""
-    (folder / "fleet_tools.py").write_text(TOOLS)
     tree: dict[str, Any] = {
         "middleware": [{"use": "auwgent.middleware.SQLModelSessions", "url": url}],
         "agent": {
             "model": "main",
             "tools": [
-                "fleet_tools.charge",
-                {"use": "fleet_tools.refund", "approve": "ask"},
-                "fleet_tools.crash",
+                {"use": "tests.support.fleet_tools.crash", "idempotent": True},
+                "tests.support.fleet_tools.charge",
+                {"use": "tests.support.fleet_tools.refund", "approve": "ask"},
             ],
         },
         "models": {"main": {"use": "scripted/main", "retries": 0, "params": {"replies": REPLIES}}},
+        "imports": {"path": [str(ROOT)]},
         "queue": {"lease": "2s", **queue},
         "serve": {"drain": 20},
     }
@@ -107,7 +79,7 @@ class Fleet:
         self.url, self.folder = url, folder
         self.path = config(url, folder, **queue)
         self.log = folder / "tools.log"
-        self.workers: list[subprocess.Popen[str]] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
 
     @property
     def env(self) -> dict[str, str]:
@@ -120,17 +92,19 @@ class Fleet:
         return Runtime(self.path)
 
     def start(
-        self, *args: str, env: Mapping[str, str] = {}, program: Sequence[str] = ()
-    ) -> subprocess.Popen[str]:
-        """Start a worker, and wait until it takes runs."""
-        line = [*program, sys.executable, "-m", "auwgent", "worker", "-c", str(self.path), *args]
-        worker = subprocess.Popen(
-            line, cwd=self.folder, env={**self.env, **env}, stderr=subprocess.PIPE, encoding="utf-8"
-        )
+        self, *args: str, program: Sequence[str] = ("-m", "auwgent"), before: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker, and wait until it takes runs. What it says is in a file of its number."""
+        line = [*before, sys.executable, *program, "worker", "-c", str(self.path), *args]
+        said = self.folder / f"worker-{len(self.workers)}.log"
+        with said.open("wb") as file:
+            worker = subprocess.Popen(line, cwd=self.folder, env=self.env, stderr=file)
         self.workers.append(worker)
-        assert worker.stderr is not None
-        said = worker.stderr.readline()
-        assert "takes runs" in said, said + worker.stderr.read()
+        end = time.monotonic() + 60
+        while "takes runs" not in said.read_text():
+            assert worker.poll() is None, said.read_text()
+            assert time.monotonic() < end, "it does not take runs"
+            time.sleep(0.05)
         return worker
 
     def end(self) -> None:
@@ -139,8 +113,6 @@ class Fleet:
                 worker.send_signal(signal.SIGCONT)
                 worker.kill()
             worker.wait()
-            if worker.stderr is not None:
-                worker.stderr.close()
 
     def noted(self) -> list[list[str]]:
         """What the tools have noted: run, tool, start or end, process."""
