@@ -20,7 +20,7 @@ from auwgent.models.answer import Answer
 from auwgent.models.events import ANSWER_BYTES, DONE, ERROR_BYTES, Unusable, events, redirected
 from auwgent.models.formats.anthropic import events_of
 from auwgent.models.received import APIError, BrokenOff, Json, answered, decoded, failure_in
-from auwgent.models.repairs import Repair, repair_of, response_events
+from auwgent.models.repairs import Repair, order_of, repair_of, response_events
 from auwgent.session import Usage
 
 OTHER_BYTES = 4 * ANSWER_BYTES  # of what holds no text of a model's, such as vectors
@@ -304,6 +304,7 @@ def _around(chunk: Json) -> dict[str, Any]:
 
 async def _events(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerator[bytes, None]:
     """Yield a stream of another format: nothing but its events, and a whole answer as if it had come in some."""
+    order = order_of(asked.path)
     async with aclosing(events(chunks)) as found:
         async for event in found:
             if event == DONE:
@@ -318,6 +319,10 @@ async def _events(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerat
                     yield each
             elif event.name == "error" or event.startswith((b"{", b"[")):
                 _refuse_error(event, force=event.name == "error")
+                if order is not None and isinstance(sent := decoded(event), Json):
+                    for one in order.take(sent):
+                        yield _raw_frame(json.dumps(one).encode(), str(one.type))
+                    continue
                 yield _raw_frame(_repaired(event, asked.repair), event.name)
 
 

@@ -31,8 +31,8 @@ def read_json(text: str) -> Any:
 def read_arguments(text: str) -> dict[str, Any] | None:
     """Return the arguments of a call; None where they are not a JSON object.
 
-    Nothing at all and `null` count as no arguments, as some servers write them; an object may be written twice, or as
-    a JSON string. What was cut off is never repaired: a call does what the model wrote, or nothing.
+    Nothing at all, `null` and an empty list count as no arguments, as some servers write them; an object may be written
+    twice, or as a JSON string. What was cut off is never repaired: a call does what the model wrote, or nothing.
     """
     if not text.strip():
         return {}
@@ -49,7 +49,7 @@ def read_arguments(text: str) -> dict[str, Any] | None:
             value = read_json(value) if value.strip() else {}
         except ValueError:
             return None
-    if value is None:
+    if value is None or value == []:
         return {}
     return value if isinstance(value, dict) and _can_be_sent(value) else None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from auwgent.models.ends import end_of
+from auwgent.models.formats.anthropic import InARow
 from auwgent.models.received import Json
 
 Repair = Callable[[Json], Mapping[str, Any]]
@@ -24,6 +25,42 @@ def repair_of(path: str, *, streams: bool) -> Repair | None:
     if "GenerateContent" in path or path.endswith(":generateContent"):
         return _gemini_answer
     return _response if path.endswith("/responses") and not streams else None
+
+
+class Order(Protocol):
+    """Takes the events of one stream."""
+
+    def take(self, event: Json) -> Iterator[Json]:
+        """Yield the events that LiteLLM is to read now."""
+        ...
+
+
+def order_of(path: str) -> Order | None:
+    """Return what to do with the events of a stream from this endpoint; None where nothing is."""
+    if path.endswith(("/messages", ":streamRawPredict")):
+        return InARow()
+    return _Pieces() if path.endswith("/responses") else None
+
+
+class _Pieces:
+    """LiteLLM reads words and arguments from the pieces of a response alone, which some servers leave out."""
+
+    def __init__(self) -> None:
+        self._has_items = False
+        self._written: set[Any] = set()  # indices of the items whose pieces came
+
+    def take(self, event: Json) -> Iterator[Json]:
+        kind = str(event.type)
+        if kind.endswith(".delta"):
+            self._written.add(event.output_index)
+        self._has_items |= "output_" in kind
+        if kind == "response.output_item.done" and isinstance(event.item, Json):
+            for piece in _pieces(event.item, event.output_index):
+                if event.output_index not in self._written:
+                    yield piece
+        if kind == "response.completed" and isinstance(event.response, Json) and not self._has_items:
+            yield from map(Json, [*response_events(event.response)][1:-1])
+        yield event
 
 
 def _cohere_event(event: Json) -> Mapping[str, Any]:
@@ -73,13 +110,19 @@ def response_events(answer: Json) -> Iterator[Mapping[str, Any]]:
             continue
         place = {"output_index": index, "item_id": item.id or ""}
         yield {"type": "response.output_item.added", **place, "item": {**item, "arguments": ""}}
-        for part in item.content if isinstance(item.content, list) else ():
-            if isinstance(part, Json) and isinstance(part.text, str):
-                yield {"type": "response.output_text.delta", **place, "content_index": 0, "delta": part.text}
-        if isinstance(item.arguments, str) and item.arguments:
-            yield {"type": "response.function_call_arguments.delta", **place, "delta": item.arguments}
+        yield from _pieces(item, index)
         yield {"type": "response.output_item.done", **place, "item": item}
     yield {"type": f"response.{answer.status}", "response": answer}
+
+
+def _pieces(item: Json, index: Any) -> Iterator[Json]:
+    """Yield all that an item says, as pieces of it."""
+    place = {"output_index": index, "item_id": item.id or ""}
+    for part in item.content if isinstance(item.content, list) else ():
+        if isinstance(part, Json) and isinstance(part.text, str):
+            yield Json(type="response.output_text.delta", **place, content_index=0, delta=part.text)
+    if isinstance(item.arguments, str) and item.arguments:
+        yield Json(type="response.function_call_arguments.delta", **place, delta=item.arguments)
 
 
 def _at(value: Any, *path: str) -> Any:

@@ -18,6 +18,9 @@ SINGLE = (
 )
 # Where a schema must not become wider: what is refused there would be refused too little, or too much.
 _EXACT = ("not", "if", "oneOf", "contains")
+_UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
+# Words that may speak of properties in another schema.
+_PARTS = {"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "$ref"}
 _DEFINITIONS = ("$defs", "definitions")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _DROPPED = (
@@ -244,6 +247,7 @@ class _Tidy:
         base = address_in(schema, base)
         found = references(schema)
         result = self._inside(_annotations(schema) if found and self._lone else schema, base, exact)
+        rest = {key: result.pop(key) for key in _UNEVALUATED if key in result}  # by all the other words
         for part in result.pop("allOf", []):
             result = both(result, part)
         for reference in found:
@@ -254,7 +258,9 @@ class _Tidy:
             else:
                 self._refers_exactly |= exact
                 result = both({"$ref": f"#/$defs/{definition.name}"}, result)
-        return result
+        if "unevaluatedProperties" in rest and not result.keys() & _PARTS:
+            result.setdefault("additionalProperties", rest.pop("unevaluatedProperties"))  # which all know
+        return result | rest
 
     def _inside(self, schema: Mapping[str, Any], base: str, exact: bool) -> dict[str, Any]:
         result: dict[str, Any] = {}

@@ -347,12 +347,89 @@ def gemini(*parts: Any, **more: Any) -> dict[str, Any]:
     return {"candidates": [candidate], "usageMetadata": COUNTED, **more}
 
 
+def begun(index: int, call: str, **given: Any) -> dict[str, Any]:
+    block = {"type": "tool_use", "id": call, "name": "get_weather", "input": given}
+    return {"type": "content_block_start", "index": index, "content_block": block}
+
+
+def part(index: int, text: str) -> dict[str, Any]:
+    delta = {"type": "input_json_delta", "partial_json": text}
+    return {"type": "content_block_delta", "index": index, "delta": delta}
+
+
+def claudes(*blocks: dict[str, Any]) -> list[Step]:
+    return stream(
+        {"type": "message_start", "message": {**CLAUDE, "content": [], "stop_reason": None}},
+        *blocks,
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 7}},
+        {"type": "message_stop"},
+    )
+
+
+def closed(index: int) -> dict[str, Any]:
+    return {"type": "content_block_stop", "index": index}
+
+
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "model": "m",
+    "status": "completed",
+    "usage": {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18},
+}
+ITEM = {
+    "type": "function_call",
+    "id": "fc_1",
+    "call_id": "call_1",
+    "name": "get_weather",
+    "arguments": '{"city": "Oslo"}',
+    "status": "completed",
+}
 NOW = {"functionCall": {"name": "now"}}
+BOTH_CITIES = ("", [("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Rome"})])
 OTHERS: dict[str, tuple[str, list[Step], Any]] = {
     "Anthropic's whole in place of a stream": (
         "anthropic/claude-sonnet-4-5",
         [whole(json.dumps(CLAUDE))],
         ("Let me see.", [("get_weather", {"city": "Oslo"})]),
+    ),
+    "Anthropic's blocks among each other": (
+        "anthropic/claude-sonnet-4-5",
+        claudes(
+            *(begun(0, "a"), begun(1, "b")),
+            *(part(0, '{"city": '), part(1, '{"city": '), part(0, '"Oslo"}'), part(1, '"Rome"}')),
+            *(closed(1), closed(0)),
+        ),
+        BOTH_CITIES,
+    ),
+    "Anthropic's blocks without an end": (
+        "anthropic/claude-sonnet-4-5",
+        claudes(
+            *(begun(0, "a"), part(0, '{"city": "Oslo"}')),
+            *(begun(1, "b"), part(1, '{"city": "Rome"}')),
+        ),
+        BOTH_CITIES,
+    ),
+    "Anthropic's arguments whole": (
+        "anthropic/claude-sonnet-4-5",
+        claudes(begun(0, "a", city="Oslo"), closed(0), begun(1, "b", city="Rome"), closed(1)),
+        BOTH_CITIES,
+    ),
+    "a response whose pieces are left out": (
+        "openai/responses/gpt-5-mini",
+        stream(
+            {"type": "response.created", "response": {**RESPONSE, "status": "in_progress", "output": []}},
+            {"type": "response.output_item.added", "output_index": 0, "item": {**ITEM, "arguments": ""}},
+            {"type": "response.output_item.done", "output_index": 0, "item": ITEM},
+            {"type": "response.completed", "response": {**RESPONSE, "output": [ITEM]}},
+        ),
+        ("", [("get_weather", {"city": "Oslo"})]),
+    ),
+    "nothing but the end of a response": (
+        "openai/responses/gpt-5-mini",
+        stream({"type": "response.completed", "response": {**RESPONSE, "output": [ITEM]}}),
+        ("", [("get_weather", {"city": "Oslo"})]),
     ),
     "Gemini's whole in place of a stream": (
         "gemini/gemini-2.5-flash",
@@ -395,8 +472,16 @@ OTHERS: dict[str, tuple[str, list[Step], Any]] = {
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(
+    ("name", "route"),
+    # LiteLLM alone speaks Responses
+    [
+        (name, way)
+        for name in OTHERS
+        for way in ROUTES
+        if way == "litellm" or "/responses/" not in OTHERS[name][0]
+    ],
+)
 async def test_odd_answers_of_other_formats(name: str, route: str) -> None:
     use, answer, expected = OTHERS[name]
     async with raw_server(answer) as server:

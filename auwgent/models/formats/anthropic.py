@@ -20,6 +20,7 @@ OAUTH = "sk-ant-oat"  # what tokens of a subscription begin with: they want anot
 FEDERATION = "ANTHROPIC_FEDERATION_RULE_ID"  # stands for a key that LiteLLM fetches itself
 
 _SCHEMA = ("type", "properties", "required", "additionalProperties", "$defs", "strict", "description")
+CALLS = ("tool_use", "server_tool_use")  # blocks of a call
 _SEARCHES = ("web_search_tool_result", "web_fetch_tool_result")
 
 
@@ -183,6 +184,7 @@ class _Reader:
         self._usage = Json()  # of all events: later ones leave out what has not changed
         self._open: Json = Json()  # the block that is being written
         self._written = False  # whether its arguments came in pieces
+        self._in_a_row = InARow()
         self._calls = 0
         self._thought = 0  # characters
         self._results: dict[str, list[Json]] = {}
@@ -192,13 +194,11 @@ class _Reader:
             raise Unusable("sent JSON that is not an answer")
         if failure := failure_in(Json(sent, choices=None)):
             raise failure
-        if sent.type == "message":
-            for event in events_of(sent):
-                yield from self._event(event)
-        elif whole:
+        if whole and sent.type != "message":
             raise Unusable("sent JSON that is not an answer of Anthropic's")
-        else:
-            yield from self._event(sent)
+        for event in events_of(sent) if sent.type == "message" else (sent,):
+            for one in self._in_a_row.take(event):
+                yield from self._event(one)
 
     def _event(self, event: Json) -> Iterator[Json]:
         match event.type:
@@ -210,8 +210,8 @@ class _Reader:
             case "content_block_delta" if isinstance(event.delta, Json):
                 yield from self._delta(event.delta)
             case "content_block_stop":
-                if self._open.type in ("tool_use", "server_tool_use") and not self._written:
-                    yield self._arguments(json.dumps(self._open.input or {}, ensure_ascii=False))
+                if self._open.type in CALLS and not self._written:
+                    yield self._arguments("{}")
                 self._open = Json()
             case "message_delta" if isinstance(event.delta, Json):
                 chunk = self._counted(event.usage, event)
@@ -227,7 +227,7 @@ class _Reader:
 
     def _begun(self, block: Json) -> Iterator[Json]:
         kind = _text(block.type)
-        if kind in ("tool_use", "server_tool_use"):
+        if kind in CALLS:
             name = Json(name=_text(block.name), arguments="")
             call = Json(index=self._calls, id=_text(block.id), type="function", function=name)
             self._calls += 1
@@ -250,13 +250,54 @@ class _Reader:
             yield _said(reasoning_content=thought, thinking_blocks=[block])
         if signature := _text(delta.signature):
             yield _said(thinking_blocks=[Json(type="thinking", thinking="", signature=signature)])
-        if (part := _text(delta.partial_json)) and self._open.type in ("tool_use", "server_tool_use"):
+        if (part := _text(delta.partial_json)) and self._open.type in CALLS:
             self._written = True
             yield self._arguments(part)
 
     def _arguments(self, text: str) -> Json:
         call = Json(index=self._calls - 1, type="function", function=Json(arguments=text))
         return _said(tool_calls=[call])
+
+
+class InARow:
+    """Puts the blocks of an answer in a row: all of a call before what comes next, its arguments in pieces."""
+
+    def __init__(self) -> None:
+        self._call: Json | None = None  # the one that has begun
+        self._index: Any = None  # its
+        self._written = False
+        self._waiting: dict[Any, list[Json]] = {}  # events of other blocks, by index
+
+    def take(self, event: Json) -> Iterator[Json]:
+        """Yield the events whose turn has come."""
+        is_block = _text(event.type).startswith("content_block_")
+        if is_block and self._call is not None and event.index not in (None, self._index):
+            self._waiting.setdefault(event.index, []).append(event)
+            return
+        if event.type in ("message_delta", "message_stop"):
+            self._call = None
+            yield from self._next()
+        yield from self._passed(event)
+        yield from self._next()
+
+    def _next(self) -> Iterator[Json]:
+        while self._waiting and self._call is None:
+            for event in self._waiting.pop(next(iter(self._waiting))):
+                yield from self._passed(event)
+
+    def _passed(self, event: Json) -> Iterator[Json]:
+        block = event.content_block
+        if event.type == "content_block_start" and isinstance(block, Json) and block.type in CALLS:
+            self._call, self._index, self._written = block, event.index, False
+        elif event.type == "content_block_delta":
+            self._written = True
+        elif event.type == "content_block_stop":
+            if self._call is not None and self._call.input and not self._written:
+                text = json.dumps(self._call.input, ensure_ascii=False)
+                delta = Json(type="input_json_delta", partial_json=text)
+                yield Json(type="content_block_delta", index=event.index, delta=delta)
+            self._call = None
+        yield event
 
 
 def _text(value: Any) -> str:
@@ -308,7 +349,7 @@ def events_of(message: Json) -> Iterator[Json]:
             start |= {"thinking": "", "signature": ""}
             deltas = [Json(type="thinking_delta", thinking=block.thinking or "")]
             deltas += [Json(type="signature_delta", signature=block.signature)] if block.signature else []
-        elif block.type in ("tool_use", "server_tool_use"):
+        elif block.type in CALLS:
             start["input"], text = Json(), json.dumps(block.input or {}, ensure_ascii=False)
             deltas = [Json(type="input_json_delta", partial_json=text)]
         yield Json(type="content_block_start", index=index, content_block=start)
