@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Never, TypedDict, TypeVar, Unpack, overload
 
 from auwgent.config import AgentConfig
 from auwgent.engine.agent import Approver
@@ -34,9 +34,12 @@ if TYPE_CHECKING:
 
         name: str
 
+    # A literal that is no ConfigDict is no such mapping either; a `dict[str, Any]`, read from somewhere, is one.
+    AnyDict = Mapping[str, Never]
+
 
 @overload
-def auwgent(config: str | Path | ConfigDict, **options: Unpack[Options]) -> Runtime: ...
+def auwgent(config: str | Path | ConfigDict | AnyDict, **options: Unpack[Options]) -> Runtime: ...
 
 
 @overload

@@ -44,6 +44,7 @@ PASSING: frozenset[Fault] = frozenset(
 )  # may pass by themselves
 
 WIDEST = 160  # characters of a source line that are shown
+DICT = "dict"  # the source of a config that a program gives
 
 
 class AuwgentError(Exception):
@@ -64,7 +65,8 @@ class Problem:
     """One thing that is wrong with a config: what, where, and what would be right.
 
     `line` and `column` count from 1; `column` counts characters. They are None where the value did not come
-    from a file. `source` names where it came from: a path, `--set`, an environment variable, `dict`.
+    from a file. `source` names where it came from: a path, `--set`, an environment variable, `dict`, of which the
+    text of a problem names the key.
     """
 
     message: str
@@ -78,6 +80,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.source
+        if place == DICT:  # it has no lines: the key is the place, unless that is named anyway
+            place = f"`{self.key}`" if self.key and self.key not in self.message else ""
         if self.line is not None:
             place += f":{self.line}:{self.column or 1}"
         head = f"{place}: {self.message}" if place else self.message

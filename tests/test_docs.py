@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,3 +133,30 @@ def test_every_link_leads_somewhere() -> None:
                 titles = re.findall(r"(?m)^#+ (.+)$", file.read_text(encoding="utf-8"))
                 slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
                 assert anchor in slugs, f"{page.name}: {target}"
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # of the client that Starlette's test client is made of
+def test_both_endpoints_of_the_page_on_streaming_stream(folder: Path) -> None:
+    from starlette.testclient import TestClient
+
+    apps: list[Any] = []
+    names: dict[str, object] = {"__name__": "docs"}
+    page = ROOT / "docs" / "stream-to-a-browser.md"
+    for language, text in blocks(page):
+        if language == "python":
+            _runs(page, text, names)
+            apps.append(names["app"])
+    assert [type(app).__name__ for app in apps] == ["Starlette", "FastAPI"]
+    for number, app in enumerate(apps):
+        with TestClient(app) as client:
+            answer = client.post("/chat", json={"text": "Hello", "session": f"s{number}"})
+        events = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line]
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        said = [
+            one["value"]["text"]
+            for one in events
+            if (one["event"], one["name"]) == ("intent", "response_text")
+        ]
+        assert said == ["You said: Hello"]

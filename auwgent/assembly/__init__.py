@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from auwgent.assembly.agents import agents
+from auwgent.assembly.agents import agents, wrong_texts
 from auwgent.assembly.keys import check_keys, environ_of, may_give_keys
 from auwgent.assembly.middleware import bundled, companions, middleware, odd_orders
 from auwgent.assembly.models import catalog, embedder, models, unknown_providers
@@ -34,6 +34,7 @@ __all__ = [
     "models",
     "odd_orders",
     "unknown_providers",
+    "wrong_texts",
 ]
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from auwgent.assembly.tools import is_mcp, remote, tool, tools
 from auwgent.assembly.workbench import Key, Workbench
-from auwgent.config import AgentConfig, HelperConfig, ToolEntry
+from auwgent.config import AgentConfig, Config, HelperConfig, ToolEntry
 from auwgent.config.tables import TextFile
 from auwgent.engine.agent import ANSWER, READ_RESULT, Agent, CustomIntent, Workflow
-from auwgent.errors import ToolError
+from auwgent.errors import Problem, ToolError
 from auwgent.intents import OURS
 from auwgent.models.base import ToolSpec
 from auwgent.models.fits import checker
@@ -36,6 +36,18 @@ def agents(bench: Workbench, servers: McpServers) -> dict[str, Agent]:
         made[name] = _agent(bench, servers, ("helpers", name), name, helper, intents)
     _inherited(bench, made)
     return made
+
+
+def wrong_texts(config: Config) -> list[Problem]:
+    """Return what is wrong with prompts and skills. Nothing is imported for it."""
+    bench = Workbench(config)
+    tables: dict[Key, AgentConfig | HelperConfig] = {("agent",): config.agent}
+    tables |= {("helpers", name): helper for name, helper in config.helpers.items()}
+    for key, table in tables.items():
+        _prompt(bench, key, table)
+        if table.skills:
+            _skills(bench, (*key, "skills"), table.skills, {})
+    return bench.problems
 
 
 def _agent(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from auwgent.assembly import build, environ_of, models, unknown_providers
+from auwgent.assembly import build, environ_of, models, unknown_providers, wrong_texts
 from auwgent.cli import USAGE, options
 from auwgent.cli.interrupt import interruptible
 from auwgent.cli.inventory import MARKS, InventoryItem, Report, Status, take
@@ -81,10 +81,12 @@ def check(
         if not static:
             build(config, known=wrong)  # raises, with all that is wrong besides
         report.problems += [*wrong, *unknown_providers(config, models(config, environ_of(config)))]
+        report.problems += wrong_texts(config)
         return 0
     _tests(config, report, imports=not static)
     if static:
         take(config, None, report)
+        report.problems += wrong_texts(config)
         return 0
     try:
         parts = build(config)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from auwgent.render.terminal import one_line
 from auwgent.runtime import Runtime
 
 Say = Callable[[str], None]
+PATIENCE = 3.0  # seconds; whether so much is left is not told
 
 
 @click.command(
@@ -113,6 +116,7 @@ async def _add(retrieve: Retrieve, agent: Runtime, given: Sequence[Path], say: S
     if wrong:
         raise ConfigError("; ".join(wrong))
     files = [file for path in given for file in (documents.within(path) if path.is_dir() else [path])]
+    began = time.monotonic()
     for number, file in enumerate(filter(Path.exists, files), 1):
         name = _name(file, config.folder)
         problem = documents.problem(file)
@@ -125,7 +129,7 @@ async def _add(retrieve: Retrieve, agent: Runtime, given: Sequence[Path], say: S
             wrong += [f"{str(file)!r} {problem}"] if file in given else []
             continue
         count = await retrieve.add(name, text, agent.embed, model=agent.embed_model)
-        say(f"[{number}/{len(files)}] {name}: {_told(count)}")
+        say(f"[{number}/{len(files)}] {name}: {_told(count)}{_left(began, number, len(files))}")
     gone = [
         name
         for name in known
@@ -137,6 +141,13 @@ async def _add(retrieve: Retrieve, agent: Runtime, given: Sequence[Path], say: S
         say(f"{name}: taken out, it is gone or may not be indexed")
     if wrong:
         raise ConfigError("; ".join(wrong))
+
+
+def _left(began: float, done: int, number: int) -> str:
+    """Return how long the rest will take, where that is long and a person is looking."""
+    took = time.monotonic() - began
+    rest = took * (number - done) / done
+    return f", some {rest:.0f} s to go" if min(took, rest) > PATIENCE and sys.stderr.isatty() else ""
 
 
 def _told(count: int | None) -> str:

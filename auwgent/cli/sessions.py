@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, TypeVar
 
 import click
 from pydantic import ValidationError
 
 from auwgent import elsewhere
 from auwgent.cli import options
+from auwgent.cli.progress import Bar, Progress
 from auwgent.cli.stores import SINCE, end_of, local, of_session, plain, with_store
 from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.files import write_new
 from auwgent.imports import late
+from auwgent.middleware.sessions import SQLModelSessions
 from auwgent.pairing import paired, skipped_result
 from auwgent.render import conversation
 from auwgent.render.page import page
@@ -27,6 +30,7 @@ from auwgent.session import FROM_A_FILE, Session, misfits, new_id
 from auwgent.store.base import Hit, RunInfo, RunStore, SessionStore
 
 LISTED = 20
+T = TypeVar("T")
 
 id_or_newest = click.argument("session_id", metavar="[ID]", required=False, type=options.SESSION)
 one_id = click.argument("session_id", metavar="ID", type=options.SESSION)
@@ -221,7 +225,7 @@ def import_(file: TextIO, new_id: str | None, config: Path, user: str | None, as
     session = _read(file)
     changes = {"id": new_id, "user_id": user}
     session = session.model_copy(update={key: value for key, value in changes.items() if value is not None})
-    with_store(config, lambda store: store.put(session))
+    _told(config, f"importing {len(session.turns):,} turns", lambda store: store.put(session))
     _tell(as_json, session.id, id=session.id, user_id=session.user_id)
 
 
@@ -307,8 +311,19 @@ def prune(before: datetime | None, keep: int | None, user: str | None, config: P
     """Delete old sessions; prints how many."""
     if before is None and keep is None:
         raise click.UsageError("say which: --older-than AGE, --keep N, or both")
-    pruned = with_store(config, lambda store: store.prune(user, before=before, keep=keep))
+    pruned = _told(config, "deleting sessions", lambda store: store.prune(user, before=before, keep=keep))
     _tell(as_json, str(pruned), pruned=pruned)
+
+
+def _told(config: Path, label: str, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
+    """Do what may take long with the store, and show how far it is."""
+    with Bar(sys.stderr, label) as bar:
+
+        async def watched(store: SQLModelSessions) -> T:
+            store.told = bar
+            return await work(store)
+
+        return with_store(config, watched)
 
 
 def _ends(runs: list[RunInfo]) -> dict[str, str]:
@@ -322,8 +337,9 @@ def _with_runs(config: Path, user: str | None, session_id: str | None) -> tuple[
         wanted = session_id or await store.latest(user or "")
         if wanted is None:
             raise SessionNotFound("there is no session yet")
-        whole, session = await of_session(store, user or "", wanted, partial(store.get, user or ""))
-        return session, await store.runs(user or "", session_id=whole)
+        with Progress(sys.stderr).step(f"session {wanted}"):
+            whole, session = await of_session(store, user or "", wanted, partial(store.get, user or ""))
+            return session, await store.runs(user or "", session_id=whole)
 
     return with_store(config, work)
 

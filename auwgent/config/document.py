@@ -15,7 +15,7 @@ from typing import Any
 from auwgent.config.keys import Finding, Key, lookup, provider_name
 from auwgent.config.positions import Positions
 from auwgent.config.syntax import mistake, shown
-from auwgent.errors import ConfigError, Problem
+from auwgent.errors import DICT, ConfigError, Problem
 from auwgent.secrecy import (
     follows_flag,
     hidden,
@@ -80,7 +80,7 @@ class Document:
 def read(source: Path | str | Mapping[str, Any]) -> Document:
     """Parse a file or take over a dict. `ConfigError` where there is no such file, or it is not TOML."""
     if isinstance(source, Mapping):
-        return Document("dict", Path.cwd(), _with_models_named(_without_aliases(source)))
+        return Document(DICT, Path.cwd(), _with_models_named(_without_aliases(source)))
     path = Path(source)
     text = _read_text(path)
     try:
@@ -202,11 +202,11 @@ def _renamed(table: Mapping[str, Any], rename: Callable[[str], str], title: str)
     renamed: dict[str, Any] = {}
     for key, value in table.items():
         if not isinstance(key, str):
-            raise ConfigError([Problem(f"{title}: keys should be strings, not {key!r}", source="dict")])
+            raise ConfigError([Problem(f"{title}: keys should be strings, not {key!r}", source=DICT)])
         name = rename(key)
         if name in renamed:
             raise ConfigError(
-                [Problem(f"{title} has `{name}` twice, under two names", source="dict", key=name)]
+                [Problem(f"{title} has `{name}` twice, under two names", source=DICT, key=name)]
             )
         renamed[name] = value
     return renamed

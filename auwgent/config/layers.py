@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from auwgent.config.document import Document
@@ -56,7 +56,8 @@ class Layers:
 
     def problem(self, finding: Finding) -> Problem:
         """Return the finding with the place where its key was set."""
-        return self.layer_of(finding.key, finding.about).problem(finding)
+        placed = replace(finding, key=self.placed(finding.key))
+        return self.layer_of(placed.key, finding.about).problem(placed)
 
     def problems(self, findings: Iterable[Finding]) -> Iterator[Problem]:
         """Yield the findings with their places: an unknown key is reported once per layer that sets it."""
@@ -83,6 +84,7 @@ class Layers:
 
     def origin(self, key: Key) -> str:
         """Return what set a key: a place in the file, a variable, `--set`, or `default`."""
+        key = self.placed(key)
         layer = next((layer for layer in self.all if lookup(layer.tree, key)[0]), None)
         return "default" if layer is None else layer.source_of(key)
 
@@ -104,7 +106,11 @@ class Layers:
             }
             return same(value, {name: item for name, item in items.items() if not isinstance(item, Unset)})
         if type(value) in (list, tuple):
-            listed = [self._settle(item, (*key, index), in_use) for index, item in enumerate(value)]
+            listed = [
+                self._settle(item, (*key, index), in_use)
+                for index, item in enumerate(value)
+                if (*key, index) not in self.left_out
+            ]
             settled = same(value, type(value)(listed))
             return next((item for item in listed if isinstance(item, Unset)), settled)
         if isinstance(value, Unset):
@@ -115,9 +121,22 @@ class Layers:
         """Leave out what is wrong at a key, or the table that needs it, so that the rest can be checked."""
         if is_lacking and _stand_in(key) is None:
             key = key[:-1]
-        while key and (not isinstance(key[-1], str) or key in self.left_out):
+        while key and key in self.left_out:
             key = key[:-1]
         self.left_out.add(key)
+
+    def placed(self, key: Key) -> Key:
+        """Return a key as the layers have it: what was left out of a list counts there, too."""
+        placed: Key = ()
+        for part in key:
+            if isinstance(part, int):
+                gone = sorted(
+                    one[-1] for one in self.left_out if one[:-1] == placed and isinstance(one[-1], int)
+                )
+                for other in gone:
+                    part += other <= part
+            placed = (*placed, part)
+        return placed
 
     def is_whole(self, key: Key) -> bool:
         """Return whether nothing at a key, or below it, is missing."""

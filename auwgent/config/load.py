@@ -139,8 +139,9 @@ def _remaining(layers: Layers, findings: Sequence[Finding]) -> Config | None:
         config, errors = _validated(rest)
         if config is not None:
             return config
-        for error in errors:
-            rest.leave_out(place_of(error), is_lacking=error["type"] == "missing")
+        wrong = [(rest.placed(place_of(error)), error["type"] == "missing") for error in errors]
+        for place, is_lacking in wrong:
+            rest.leave_out(place, is_lacking=is_lacking)
     return None
 
 

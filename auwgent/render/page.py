@@ -8,6 +8,7 @@ nothing.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 COLOURS = 6  # of agents; the template has as many
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")  # what a browser shows and runs nothing of
 LONGEST = 100_000  # characters that are read as Markdown
+LONGEST_CODE = 20_000  # characters of a code block whose words are marked
+LANGUAGES = re.compile(
+    r"bash|c|cpp|cs|css|diff|go|html|java|javascript|js|json|kotlin|php|py|python|rb|ruby|rs|rust|sh|sql|swift|toml|ts|"
+    r"typescript|xml|ya?ml"
+)
 NESTED = 16  # levels of helpers that are indented
 
 STEP, TOKENS, MONEY = 44.0, 92.0, 40.0  # of the timeline, in its own units
@@ -256,7 +262,20 @@ def _markdown(text: str) -> Any:
 def _reader() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    options = {"html": False, "highlight": _highlighted}
+    return MarkdownIt("commonmark", options).enable("table").disable("image")
+
+
+def _highlighted(code: str, language: str, _: str) -> str:
+    """Return code with its words marked; nothing where it stays as it is. A long one could take long."""
+    if not LANGUAGES.fullmatch(language.lower()) or len(code) > LONGEST_CODE:
+        return ""
+    from pygments import highlight
+    from pygments.formatters.html import HtmlFormatter
+    from pygments.lexers import get_lexer_by_name
+
+    marked: str = highlight(code, get_lexer_by_name(language), HtmlFormatter(nowrap=True))
+    return marked
 
 
 def _usd(usd: float | None) -> str:

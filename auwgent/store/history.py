@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, null, or_, select, true
@@ -13,6 +14,7 @@ from auwgent.pairing import denied_result, paired, skipped_result, unknown_resul
 from auwgent.session import Session, ToolCall, Turn, Usage, now
 from auwgent.store import statements as sql
 from auwgent.store.base import RunInfo, RunStatus
+from auwgent.store.companions import SessionKey
 from auwgent.store.heart import is_gone
 from auwgent.store.pauses import close_calls, is_late, waits_for
 from auwgent.store.tables import (
@@ -28,6 +30,10 @@ from auwgent.store.tables import (
     turns,
     turns_of,
 )
+
+AT_ONCE = 2000  # turns that are stored by one statement
+REMOVED = 50  # sessions that are deleted by one statement
+Told = Callable[[int, int], None]  # how much is done, and of how much
 
 
 def find(connection: Connection, user_id: str, session_id: str) -> Row[Any, Any, Any]:
@@ -119,7 +125,7 @@ def _words(parts: Sequence[dict[str, Any]]) -> str:
     return "\n".join(part["text"] for part in parts if part["type"] == "text")
 
 
-def put(connection: Connection, session: Session) -> None:
+def put(connection: Connection, session: Session, told: Told | None = None) -> None:
     """Store a session that came from elsewhere."""
     check_free(connection, session.user_id, session.id)
     times = [micros(turn.created_at) for turn in session.turns] or [micros(now())]
@@ -135,8 +141,29 @@ def put(connection: Connection, session: Session) -> None:
     closed = paired(session.turns, skipped_result, where_said=True)  # its open calls are never made here
     rows = [turn_row(turn, seat, number) for seat, turn in enumerate(closed, 1)]
     check_ids(session.id, rows)
-    if rows:
-        connection.execute(insert(turns), rows)
+    for start in range(0, len(rows), AT_ONCE):
+        connection.execute(insert(turns), rows[start : start + AT_ONCE])
+        if told is not None:
+            told(min(start + AT_ONCE, len(rows)), len(rows))
+
+
+def prune(
+    connection: Connection,
+    user_id: str | None,
+    before: datetime | None,
+    keep: int | None,
+    told: Told | None = None,
+) -> list[SessionKey]:
+    """Delete the sessions that were not used since, or are not among the newest; gives their keys."""
+    until = None if before is None else micros(before)
+    found = connection.execute(sql.unused(user_id, until, keep, micros(now()))).all()
+    for start in range(0, len(found), REMOVED):
+        some = [row.no for row in found[start : start + REMOVED]]
+        for statement in sql.removal(some, micros(now())):
+            connection.execute(statement)
+        if told is not None:
+            told(start + len(some), len(found))
+    return [(row.user_id, row.id) for row in found]
 
 
 def copied(history: Sequence[Turn], at: str) -> set[str] | None:

@@ -60,6 +60,8 @@ class Sessions(RunStore):
     # Seconds for a server to answer for the first time; None: as it starts again.
     opening: float | None = None
     queue: Equips | None = None  # what tells an engine of queued runs
+    # How much of a long import or removal is done, and of how much.
+    told: Callable[[int, int], None] | None = None
 
     def __init__(
         self,
@@ -254,7 +256,7 @@ class Sessions(RunStore):
         return await self.run(user_id, run_id)
 
     async def put(self, session: Session) -> None:
-        await self._write(lambda connection: store.history.put(connection, session))
+        await self._write(lambda connection: store.history.put(connection, session, self.told))
 
     async def fork(self, user_id: str, session_id: str, new_id: str, *, at: str | None = None) -> None:
         await self._bury()
@@ -300,7 +302,9 @@ class Sessions(RunStore):
         self, user_id: str | None, *, before: datetime | None = None, keep: int | None = None
     ) -> int:
         await self._bury()
-        pruned = await self._write(lambda connection: _prune(connection, user_id, before, keep))
+        pruned = await self._write(
+            lambda connection: store.history.prune(connection, user_id, before, keep, self.told)
+        )
         if pruned:
             await self.companions.deleted(pruned)
             await self._compact()
@@ -345,7 +349,7 @@ class Sessions(RunStore):
         """Delete what is older. Where that fails, as on a full disk, what is there can still be used."""
         try:
             self._forgotten += database.write(
-                lambda connection: _prune(connection, None, now() - age, None), once=True
+                lambda connection: store.history.prune(connection, None, now() - age, None), once=True
             )
         except StoreError as error:
             log.warning("old sessions could not be deleted: %s", error)
@@ -384,18 +388,6 @@ def _unheld(connection: Connection, user_id: str, session_id: str) -> int:
     if connection.execute(store.statements.HELD, {"of_session": number}).first():
         raise SessionConflict(f"session {session_id!r} is held by a run")
     return number
-
-
-def _prune(
-    connection: Connection, user_id: str | None, before: datetime | None, keep: int | None
-) -> list[SessionKey]:
-    doomed = store.statements.unused(user_id, _micros(before), keep, store.tables.micros(now()))
-    found = connection.execute(doomed).all()
-    for start in range(0, len(found), SEARCHED):
-        some = [row.no for row in found[start : start + SEARCHED]]
-        for statement in store.statements.removal(some, store.tables.micros(now())):
-            connection.execute(statement)
-    return [(row.user_id, row.id) for row in found]
 
 
 def _preview(body: str | None) -> str:

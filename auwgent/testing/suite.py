@@ -14,7 +14,7 @@ from auwgent.assembly import models
 from auwgent.config import Config
 from auwgent.config.keys import Finding, Key
 from auwgent.config.trials import TestTable, read_tests
-from auwgent.errors import ConfigError, Problem
+from auwgent.errors import DICT, ConfigError, Problem
 from auwgent.imports import ImportFailure, resolve, search_path
 from auwgent.session import Session, misfits
 
@@ -107,7 +107,7 @@ def check_of(trial: Trial, config: Config) -> Any:
 
 
 def _is_config(config: Config, file: Path, files: Sequence[Path]) -> bool:
-    if config.source == "dict":
+    if config.source == DICT:
         return not files and str(file) == config.source
     return file.resolve() == Path(config.source).resolve()
 

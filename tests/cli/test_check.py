@@ -411,3 +411,37 @@ def test_an_order_that_cannot_do_what_it_looks_like_is_warned_of(auwgent: Any, c
             told is not None
         )
         assert told is None or told in found.stdout
+
+
+def test_static_looks_at_prompts_and_skills(auwgent: Any, config: Path) -> None:
+    bad = config.parent / "skills" / "bad"
+    bad.mkdir(parents=True)
+    (bad / "SKILL.md").write_text("no head")
+    config.write_text(
+        GOOD + 'skills = ["skills/*", "gone/*"]\nhelpers = ["Joker"]\n'
+        '[helpers.Joker]\ndescription = "Jokes"\nmodel = "scripted/echo"\nprompt_file = "gone.md"'
+    )
+    done = auwgent("check", "--static")
+    assert done.returncode == 2
+    for words in ("SKILL.md: it should begin with a head", "'gone/*' names no folder", "there is no file"):
+        assert words in done.stdout
+
+
+def test_a_wrong_element_of_a_list_does_not_hide_the_others(auwgent: Any, config: Path) -> None:
+    config.write_text(
+        'middleware = [3, "my_nothing.M", { us = "x" }]\n'
+        + GOOD
+        + 'tools = ["my_nothing.a", 4, "my_nothing.b", 3, { use = "my_nothing.c", aprove = "ask" }]\n'
+        + 'prompt = ["a", 3, { file = "gone.md" }]'
+    )
+    done = auwgent("check")
+    places = [line.split(": ")[0] for line in done.stdout.splitlines() if line.startswith("auwgent.toml:")]
+    lines = config.read_text().splitlines()
+    wrong = (
+        ["3, ", '"my_nothing.M"', "{ us"],
+        ['"my_nothing.a"', "4", '"my_nothing.b"', "3", "{ use", "aprove"],
+    )
+    assert places[:3] == [f"auwgent.toml:1:{lines[0].index(one) + 1}" for one in wrong[0]]
+    number = next(number for number, line in enumerate(lines, 1) if line.startswith("tools"))
+    assert places[3:9] == [f"auwgent.toml:{number}:{lines[number - 1].rindex(one) + 1}" for one in wrong[1]]
+    assert places[9:11] == [f"auwgent.toml:{number + 1}:{column}" for column in (16, 19)]

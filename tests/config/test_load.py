@@ -365,20 +365,21 @@ def test_variables_work_in_a_dict_too_and_it_stays_as_it_was() -> None:
     [
         (
             {"apiKeys": {}, "api_keys": {}, "agent": {"model": "a/b"}},
-            "dict: the config has `api_keys` twice, under two names",
+            "the config has `api_keys` twice, under two names",
         ),
         (
             {"api_keys": {"gemini": "a", "geminiApiKey": "b"}, "agent": {"model": "a/b"}},
-            "dict: `api_keys` has `gemini` twice, under two names",
+            "`api_keys` has `gemini` twice, under two names",
         ),
         (
             {"agent": {"model": "a/b", "modle": 1}},
-            "dict: unknown key `modle` in [agent]\n   = did you mean `model`?",
+            "`agent.modle`: unknown key `modle` in [agent]\n   = did you mean `model`?",
         ),
-        ({1: 2, "agent": {"model": "a/b"}}, "dict: the config: keys should be strings, not 1"),
-        ({"agent": {"model": "a/b", "tools": [3]}}, "dict: `agent.tools[0]` should be a dotted path"),
-        ({"agent": {"model": "a/b", "output": 3}}, "dict: `agent.output` should be the dotted path"),
-        ({"agent": object()}, "dict: `agent` should be a table, not an object of object"),
+        ({1: 2, "agent": {"model": "a/b"}}, "the config: keys should be strings, not 1"),
+        ({"agent": {"model": "a/b", "tools": [3]}}, "`agent.tools[0]` should be a dotted path"),
+        ({"agent": {"model": "a/b", "output": 3}}, "`agent.output` should be the dotted path"),
+        ({"agent": {"model": "a/b"}, "modle": 3}, "unknown key `modle`"),
+        ({"agent": object()}, "`agent` should be a table, not an object of object"),
     ],
 )
 def test_a_wrong_dict_is_told_in_the_same_words(source: dict[str, object], message: str) -> None:

@@ -243,3 +243,16 @@ def test_a_browser_is_told_to_load_and_run_nothing() -> None:
     assert policy is not None
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:;")
     assert html.all("script") == html.all("link") == html.all("iframe") == []
+
+
+def test_code_is_marked_by_its_language_and_stays_text() -> None:
+    code = 'def f(x: int = 3) -> str:  # <b>\n    return "</code><script>"\n'
+    html = page(Session(turns=[said("Main", f"Look:\n\n```python\n{code}```\n\n```nonsense\n<x> 3\n```")]))
+    assert '<span class="k">def</span>' in html
+    assert '<span class="mi">3</span>' in html
+    read = Reader(html)
+    assert code.strip() in read.text
+    assert {tag for tag, _ in read.tags} <= set(HARMLESS.split())
+    assert "&lt;x&gt; 3" in html
+    long = page(Session(turns=[said("Main", f"```python\n{'x = 1  # y' * 3000}\n```")]))
+    assert '<span class="mi">' not in long

@@ -12,6 +12,7 @@ auwgent({"agent": {"modle": "openai/gpt-5-mini"}})  # wrong
 auwgent({"agent": {"model": "openai/gpt-5-mini", "promt": "You help."}})  # wrong
 auwgent({"agnet": {"model": "openai/gpt-5-mini"}})  # wrong
 auwgent({"agent": {"model": 3}})  # wrong
+auwgent(3)  # wrong
 auwgent(modle="openai/gpt-5-mini")  # wrong
 auwgent(model="openai/gpt-5-mini", tool=[print])  # wrong
 auwgent(model="openai/gpt-5-mini", on_aproval=print)  # wrong

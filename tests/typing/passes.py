@@ -66,6 +66,13 @@ described: ConfigDict = {
     "profiles": {"strict": {"agent": {"prompt": "Data only."}}},
 }
 
+made_up: dict[str, Any] = {"agent": {"model": "main", "name": "Ada"}}
+
+
+def read_somewhere() -> dict[str, Any]:
+    return {**made_up, "middleware": []}
+
+
 agents: list[Runtime] = [
     auwgent("auwgent.toml", profile="strict", on_approval=ask),
     auwgent(Path("auwgent.toml"), overrides=["limits.seconds=3"], middleware=[Watch()]),
@@ -74,6 +81,8 @@ agents: list[Runtime] = [
     auwgent(model="openai/gpt-5-mini", tools=[get_weather], output=Report, prompt="You help."),
     auwgent(model="openai/gpt-5-mini", middleware=[Watch], on_approval=ask),
     Runtime({"any": "mapping"}),
+    auwgent(made_up, profile="strict"),
+    auwgent(read_somewhere()),
 ]
 
 
