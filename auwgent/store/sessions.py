@@ -60,8 +60,7 @@ class Sessions(RunStore):
     # Seconds for a server to answer for the first time; None: as it starts again.
     opening: float | None = None
     queue: Equips | None = None  # what tells an engine of queued runs
-    # How much of a long import or removal is done, and of how much.
-    told: Callable[[int, int], None] | None = None
+    told: Callable[[int, int], None] | None = None  # how much is done of a long import, and of how much
 
     def __init__(
         self,
