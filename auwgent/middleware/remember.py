@@ -30,7 +30,8 @@ class Remember(Kept):
     `tools`. The facts stand at the end of the system prompt, numbered; or, with `into`, in the context value of
     that name, for a place of your own in the prompt. Each user has at most `limit` facts. They are kept in a
     database (`url`; `.auwgent/memory.db` beside the config file unless it is given). Users read and delete them
-    with `auwgent memory`.
+    with `auwgent memory`. What a run notes and forgets counts once it has completed; of one that failed or was
+    cancelled nothing does.
     """
 
     gives_key = False
@@ -53,17 +54,25 @@ class Remember(Kept):
         if told and self.into is None:
             ctx.systemPrompt = f"{ctx.systemPrompt}\n\n{told}".strip()
 
+    async def onRunComplete(self, session: Session, ctx: Context) -> None:
+        """Let what was noted count, unless the run goes on in another leg."""
+        # An attempt that died may have noted something and not come to say so.
+        if ctx.status != "paused" and (ctx.runMemo.get(KEY) or ctx.get("runAttempt", 1) > 1):
+            user, is_done = str(ctx.userId or ""), ctx.status == "completed"
+            await self.carry_out(facts.settle, user, ctx.runId, keep=is_done)
+
     async def facts(self, user_id: str) -> list[Fact]:
         """Return what is remembered of a user, the oldest first."""
         return await self.carry_out(facts.read, user_id)
 
-    async def add(self, user_id: str, fact: str) -> int | None:
-        """Remember a fact, on one line; its number, None where the memory is full."""
-        return await self.carry_out(facts.add, user_id, " ".join(fact.split()), self.clock(), self.limit)
+    async def add(self, user_id: str, fact: str, *, run_id: str = "") -> int | None:
+        """Remember a fact, on one line; its number, None where the memory is full. That of a run waits for its end."""
+        text = " ".join(fact.split())
+        return await self.carry_out(facts.add, user_id, text, self.clock(), self.limit, run_id)
 
-    async def forget(self, user_id: str, numbers: Collection[int] | None = None) -> int:
-        """Forget facts by their numbers, or all; how many there were."""
-        return await self.carry_out(facts.forget, user_id, numbers)
+    async def forget(self, user_id: str, numbers: Collection[int] | None = None, *, run_id: str = "") -> int:
+        """Forget facts by their numbers, or all; how many there were. For a run that waits for its end."""
+        return await self.carry_out(facts.forget, user_id, numbers, run_id)
 
     async def _told(self, ctx: Context) -> str:
         """Return what the model is told in this run; it stays the same in all its calls."""
@@ -89,7 +98,8 @@ async def remember(fact: str, ctx: Context) -> str:
     memory = _memory(ctx)
     if not ctx.get("keep", True):
         raise ToolError("nothing of this run is kept")
-    number = await memory.add(str(ctx.userId or ""), text)
+    ctx.runMemo[KEY] = True
+    number = await memory.add(str(ctx.userId or ""), text, run_id=ctx.runId)
     if number is None:
         raise ToolError("the memory is full: forget a fact that matters less, then try again")
     return f"Noted as number {number}: {text}"
@@ -101,7 +111,9 @@ async def forget(number: int, ctx: Context) -> str:
     Args:
         number: The number of the fact in your notes.
     """
-    if not await _memory(ctx).forget(str(ctx.userId or ""), [number]):
+    memory = _memory(ctx)
+    ctx.runMemo[KEY] = True
+    if not await memory.forget(str(ctx.userId or ""), [number], run_id=ctx.runId):
         raise ToolError(f"there is no fact number {number}")
     return "Forgotten."
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from auwgent import LimitExceeded
 from auwgent.middleware import Remember
 from auwgent.middleware.remember import HEADING, forget, remember
+from auwgent.session import now
+from auwgent.store.side.facts import settle
 from tests.middleware.conformance import Conformance, at_work, closing, over_http
 from tests.support.aimock import Aimock
 from tests.support.bench import Bench, bench, calls
@@ -123,6 +127,47 @@ async def test_a_fact_is_one_short_sentence(fact: str) -> None:
         session = await noting(memory, fact).ask()
         assert "a fact has 1 to 500 characters" in session.turns[2].text
         assert await memory.facts("") == []
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_what_a_run_noted_and_forgot_counts_only_once_it_has_completed(url: str, limit: int) -> None:
+    memory = Remember(url=url)
+    async with closing(memory):
+        await memory.add("", "old")
+        replies = [calls(("remember", {"fact": "new"}), ("forget", {"number": 1})), "ok"]
+        agent = bench(replies, tools=TOOLS, middleware=[memory], limits={"llm_calls": limit})
+        if limit == 1:
+            with pytest.raises(LimitExceeded):
+                await agent.ask()
+        else:
+            await agent.ask()
+        assert [fact.text for fact in await memory.facts("")] == (["old"] if limit == 1 else ["new"])
+
+
+async def test_a_fact_that_a_run_forgets_and_notes_again_is_there_once(url: str) -> None:
+    memory = Remember(url=url)
+    async with closing(memory):
+        await memory.add("", "old", run_id="r1")
+        await memory.add("", "old", run_id="r2")
+        assert await memory.facts("") == []
+        assert await memory.add("", "old") == 3
+        again = [calls(("forget", {"number": 3})), calls(("remember", {"fact": "old"})), "ok"]
+        await bench(again, tools=TOOLS, middleware=[memory]).ask()
+        for run_id in ("r1", "r2"):
+            await memory.carry_out(settle, "", run_id, keep=True)
+        assert [(fact.number, fact.text) for fact in await memory.facts("")] == [(3, "old")]
+        assert await memory.forget("") == 1
+
+
+async def test_what_a_run_noted_that_was_never_over_is_gone_after_a_year(url: str) -> None:
+    memory = Remember(url=url)
+    async with closing(memory):
+        await memory.add("", "lost", run_id="r1")
+        memory.clock = lambda: now() + timedelta(days=366)
+        await memory.add("", "kept", run_id="r2")
+        for run_id in ("r1", "r2"):
+            await memory.carry_out(settle, "", run_id, keep=True)
+        assert [fact.text for fact in await memory.facts("")] == ["kept"]
 
 
 async def test_the_prompt_stays_the_same_for_a_whole_run() -> None:

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from auwgent import LimitExceeded
-from auwgent.middleware import Audit, Budget, Cache, Compaction, RateLimit, Redact, SQLModelSessions, Trace
+from auwgent.middleware import (
+    Audit,
+    Budget,
+    Cache,
+    Compaction,
+    RateLimit,
+    Redact,
+    Remember,
+    SQLModelSessions,
+    Trace,
+)
+from auwgent.middleware.remember import remember
 from tests.support.collector import collector
 from tests.support.till import PAY, Till, outcomes, texts
 
@@ -167,3 +178,28 @@ async def test_the_trace_of_a_later_leg_is_linked_to_the_first(url: str) -> None
     [link] = second.links
     assert (link.trace_id, link.span_id) == (first.trace_id, first.span_id)
     assert first.status.code != 2  # a pause is no error
+
+
+@pytest.mark.parametrize(("answer", "told"), [(True, ["Pays in euro."]), (None, [])])
+async def test_remember_waits_for_the_leg_that_completes(
+    url: str, tmp_path: Path, answer: bool | None, told: list[str]
+) -> None:
+    noting = {"id": "n1", "name": "remember", "args": {"fact": "Pays in euro."}}
+    first = {"when": "pay", "tool_calls": [noting, *AGAIN[0]["tool_calls"]]}
+
+    def make() -> tuple[Till, Remember]:
+        memory = Remember(url=f"sqlite:///{tmp_path}/memory.db")
+        return Till(url, [first, "It is paid."], behind=[memory], tools=[remember]), memory
+
+    asks, memory = make()
+    async with asks:
+        assert (await asks.agent.run("Please pay", session_id="s1", run_id="r1")).status == "paused"
+        assert await memory.facts("") == []
+    other, memory = make()
+    async with other:
+        if answer is None:
+            await other.agent.cancel("r1")
+        else:
+            session = await other.agent.run(None, session_id="s1", answers={"p1": answer})
+            assert outcomes(session) == {"n1": "ok", "p1": "ok"}
+        assert [fact.text for fact in await memory.facts("")] == told

@@ -73,7 +73,8 @@ class Till:
             }
             for name, table in helpers.items()
         }
-        agent = {"model": "main", "tools": list(tools.values()), "helpers": list(more.pop("calls", helpers))}
+        more_tools = more.pop("tools", ())
+        agent = {"model": "main", "tools": [*tools.values(), *more_tools], "helpers": list(more.pop("calls", helpers))}
         agent |= more.pop("agent", {})
         store = [SQLModelSessions(url)] if url is not None else []
         self.config = {
