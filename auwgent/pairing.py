@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
-from auwgent.session import NEVER_BEGUN, NOT_ANSWERED, UNKNOWN, Outcome, ToolCall, Turn
+from auwgent.session import LEFT_OPEN, NEVER_BEGUN, NOT_ANSWERED, UNKNOWN, Outcome, ToolCall, Turn
 
 
 def paired(
@@ -60,6 +60,26 @@ def unknown_result(turn: Turn, call: ToolCall) -> Turn:
 def skipped_result(turn: Turn, call: ToolCall) -> Turn:
     """Return the result of a call that was never begun."""
     return _stands_for(turn, call, NEVER_BEGUN, "skipped")
+
+
+def closed(
+    turns: Sequence[Turn], cut_off: Container[str] = (), begun: Container[str] = ()
+) -> Callable[[Turn, ToolCall], Turn]:
+    """Return what gives the results of the calls that a copy of these turns leaves open: nobody goes on with it.
+
+    A call that was begun is never told as one that was not made: that is known of a helper by what it has said, else by
+    the ids of the calls that were `begun`. Those that a crash has `cut_off` are `unknown`.
+    """
+    places = {turn.id: place for place, turn in enumerate(turns)}
+
+    def result(turn: Turn, call: ToolCall) -> Turn:
+        if call.id in cut_off:
+            return unknown_result(turn, call)
+        if call.id in begun or any(said.agent == call.name for said in turns[places[turn.id] + 1 :]):
+            return _stands_for(turn, call, LEFT_OPEN, "skipped")
+        return skipped_result(turn, call)
+
+    return result
 
 
 def denied_result(turn: Turn, call: ToolCall) -> Turn:

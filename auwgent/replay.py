@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound, kind_of
-from auwgent.pairing import paired, skipped_result
+from auwgent.pairing import closed, paired
 from auwgent.runtime import Runtime
 from auwgent.session import Part, Session, Turn, Usage, new_id
 from auwgent.store.base import is_run_store
@@ -151,7 +151,8 @@ def point_of(session: Session, at: str | None, agent: Runtime | None = None) -> 
         begin = 1 + max([number, *(n for n, one in enumerate(turns) if one.tool_call_id in ids)])
         given = None
     end = next((one for one in said if one >= begin + (given is not None)), len(turns))
-    before = paired([one.model_copy(deep=True) for one in turns[:begin]], skipped_result, where_said=True)
+    before = [one.model_copy(deep=True) for one in turns[:begin]]
+    before = paired(before, closed(before), where_said=True)
     return Point(turn.id, before, given, turns[begin:end], _stack(session, turn, root))
 
 

@@ -374,6 +374,7 @@ UNKNOWN = (
 )
 NOT_ANSWERED = "This call was denied: nobody answered in time. Go on without it."
 NEVER_BEGUN = "This call was not made: the run ended before its turn came."
+LEFT_OPEN = "This call was begun, and went on elsewhere: its result is not known here. It was not made again."
 
 
 def spoken_by(turns: Iterable[Turn], agent: str) -> list[Turn]:

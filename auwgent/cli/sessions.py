@@ -22,7 +22,7 @@ from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.files import write_new
 from auwgent.imports import late
 from auwgent.middleware.sessions import SQLModelSessions
-from auwgent.pairing import paired, skipped_result
+from auwgent.pairing import closed, paired
 from auwgent.render import conversation
 from auwgent.render.page import page
 from auwgent.render.terminal import for_output, one_line, paint, wants_colour
@@ -191,7 +191,7 @@ def export(
     if as_json and form != "json":
         raise click.UsageError("--json and --format markdown are two forms: give one of them")
     session, runs = _with_runs(config, user, session_id)
-    session.turns = paired(session.turns, skipped_result, where_said=True)  # nobody can answer a copy
+    session.turns = paired(session.turns, closed(session.turns), where_said=True)  # nobody can answer a copy
     if form in ("openai", "anthropic"):
         text = json.dumps(elsewhere.written(session, form), ensure_ascii=False, indent=2) + "\n"
     elif form == "json":

@@ -13,7 +13,7 @@ from auwgent.errors import ConfigError, RunPaused, SessionConflict, SessionNotFo
 from auwgent.hooks.context import Context
 from auwgent.hooks.pipeline import leaves_input
 from auwgent.middleware.kept import InFolder
-from auwgent.pairing import paired, skipped_result
+from auwgent.pairing import closed, paired
 from auwgent.secrecy import scrubbed
 from auwgent.session import Session, new_id
 from auwgent.store.base import OnBusy
@@ -115,7 +115,7 @@ class SQLModelSessions(Sessions, InFolder):
             found = await self.get(user_id, session_id)
         except SessionNotFound:
             return None
-        found.turns = paired(found.turns, skipped_result, where_said=True)
+        found.turns = paired(found.turns, closed(found.turns), where_said=True)
         return found.tell()
 
     async def onCheckpoint(self, session: Session, ctx: Context) -> None:

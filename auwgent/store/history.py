@@ -10,7 +10,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, null, or_, select, true
 
 from auwgent.errors import ArgumentError, SessionConflict, SessionNotFound
-from auwgent.pairing import denied_result, paired, skipped_result, unknown_result
+from auwgent.pairing import closed, denied_result, paired, skipped_result, unknown_result
 from auwgent.session import Session, ToolCall, Turn, Usage, now
 from auwgent.store import statements as sql
 from auwgent.store.base import RunInfo, RunStatus
@@ -138,8 +138,10 @@ def put(connection: Connection, session: Session, told: Told | None = None) -> N
         "stack": to_json(session.stack),
     }
     number = connection.execute(insert(sessions).values(values).returning(sessions.c.no)).scalar_one()
-    closed = paired(session.turns, skipped_result, where_said=True)  # its open calls are never made here
-    rows = [turn_row(turn, seat, number) for seat, turn in enumerate(closed, 1)]
+    whole = paired(
+        session.turns, closed(session.turns), where_said=True
+    )  # its open calls are never made here
+    rows = [turn_row(turn, seat, number) for seat, turn in enumerate(whole, 1)]
     check_ids(session.id, rows)
     for start in range(0, len(rows), AT_ONCE):
         connection.execute(insert(turns), rows[start : start + AT_ONCE])
@@ -241,8 +243,18 @@ def copy(connection: Connection, session_no: int, new_id: str, at: str | None = 
     )
     names = ["session_no", "run_no", "run_id", *(column.name for column in rest)]
     connection.execute(insert(turns).from_select(names, history))
-    close_calls(connection, copy_no, None, skipped_result)  # only the original goes on with them
+    # Only the original goes on with what is open.
+    begun, open_too = _made(connection, session_no)
+    cut_off = set() if connection.execute(sql.PAUSED, {"of_session": session_no}).first() else open_too
+    close_calls(connection, copy_no, None, lambda turns: closed(turns, cut_off, begun))
     return copy_no
+
+
+def _made(connection: Connection, session_no: int) -> tuple[set[str], set[str]]:
+    """Return the ids of the calls that the session's runs have begun, and of those that have no result."""
+    place = {"of_session": session_no}
+    begun = {row.call_id for row in connection.execute(sql.CALLS, place)}
+    return begun, {row.call_id for row in connection.execute(sql.OPEN_CALLS, place)}
 
 
 def read(connection: Connection, user_id: str, session_id: str) -> Session:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, update
 
 from auwgent.errors import RunConflict, SessionNotFound
-from auwgent.pairing import denied_result, paired, skipped_result
+from auwgent.pairing import denied_result, paired
 from auwgent.questions import Question, new_answers, unanswered
 from auwgent.session import ToolCall, Turn, now
 from auwgent.store import statements as sql
@@ -59,24 +59,19 @@ def late(run_id: str) -> RunConflict:
 
 def expire(connection: Connection, run: Row[Any]) -> None:
     """End a paused run that nobody answered: it is cancelled, and its open calls are denied."""
-    close(connection, run, denied_result, error=TOO_LATE)
+    close_calls(connection, run.session_no, run.no, lambda turns: denied_result)
+    ended = {"status": "cancelled", "ended_at": micros(now()), "due_at": None, "error": to_json(TOO_LATE)}
+    connection.execute(update(runs).where(runs.c.no == run.no).values(**ended))
 
 
-def close(
-    connection: Connection, run: Row[Any], result: Result = skipped_result, *, error: Any = None
+def close_calls(
+    connection: Connection, session_no: int, run_no: int | None, result: Callable[[Sequence[Turn]], Result]
 ) -> None:
-    """End a paused run as cancelled; its open calls get these results."""
-    close_calls(connection, run.session_no, run.no, result)
-    ended = {"status": "cancelled", "ended_at": micros(now()), "due_at": None}
-    reason = None if error is None else to_json(error)
-    connection.execute(update(runs).where(runs.c.no == run.no).values(**ended, error=reason))
-
-
-def close_calls(connection: Connection, session_no: int, run_no: int | None, result: Result) -> None:
-    """Store a result for each call of a session that has none."""
+    """Store a result for each call of a session that has none; `result` is given the session's turns."""
     rows: Sequence[Row[Any]] = connection.execute(sql.HISTORY, {"of_session": session_no}).all()
     seats = {row.id: row.seat for row in rows}
-    closed = paired(turns_of(rows), result, where_said=True)
-    new = seated(closed, seats, max(seats.values(), default=0.0))
+    found = turns_of(rows)
+    whole = paired(found, result(found), where_said=True)
+    new = seated(whole, seats, max(seats.values(), default=0.0))
     if new:
         connection.execute(insert(turns), [turn_row(turn, seat, session_no, run_no) for turn, seat in new])

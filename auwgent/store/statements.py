@@ -189,12 +189,13 @@ UNREAD = select(
     *(_sum(turns.c[name]) for name in COUNTS),
     func.max(turns.c.estimated),
 ).where(turns.c.session_no == bindparam("of_session"), turns.c.seat <= bindparam("last_seat"))
-OPEN_CALLS = (
+CALLS = (
     select(calls.c.call_id, calls.c.name, calls.c.idempotent)
     .join_from(calls, runs, calls.c.run_no == runs.c.no)
-    .where(runs.c.session_no == bindparam("of_session"), calls.c.ended_at.is_(None))
+    .where(runs.c.session_no == bindparam("of_session"))
     .order_by(calls.c.no)
 )
+OPEN_CALLS = CALLS.where(calls.c.ended_at.is_(None))
 
 # What a run writes.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from auwgent.pairing import skipped_result, unknown_result
+from auwgent.pairing import closed
 from auwgent.session import now
 from auwgent.store import statements as sql
 from auwgent.store.base import OVER
@@ -36,16 +36,11 @@ def cancel(
     if is_held or run.status in OVER:
         return None
     if run.session_no is not None:
-        begun = set[str]()
+        cut_off = set[str]()
         if run.status != "paused":  # else what had begun was over, but for helpers that wait themselves
             place = {"of_session": run.session_no}
-            begun = {row.call_id for row in connection.execute(sql.OPEN_CALLS, place)}
-        close_calls(
-            connection,
-            run.session_no,
-            run.no,
-            lambda turn, call: (unknown_result if call.id in begun else skipped_result)(turn, call),
-        )
+            cut_off = {row.call_id for row in connection.execute(sql.OPEN_CALLS, place)}
+        close_calls(connection, run.session_no, run.no, lambda turns: closed(turns, cut_off))
     connection.execute(sql.RUN_CANCELLED, {"of_run": run.no, "time": micros(now())})
     number: int | None = run.session_no
     return number

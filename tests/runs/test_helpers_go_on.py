@@ -9,6 +9,7 @@ import pytest
 
 from auwgent import LimitExceeded
 from auwgent.middleware import Approve
+from auwgent.session import LEFT_OPEN, NEVER_BEGUN
 from tests.support.bench import Hook, check_history
 from tests.support.till import Till, outcomes, texts
 
@@ -206,3 +207,27 @@ async def test_before_a_workflow_is_asked_and_inside_it_is_a_no(url: str) -> Non
         assert (outcomes(session), session.text, till.done) == ({"w1": "ok"}, "Done: swept", [])
         assert len(inside) == 1
         assert "did not approve" in inside[0]
+
+
+@pytest.mark.parametrize("how", ["fork", "put", "cancel", "keep"])
+async def test_whoever_does_not_go_on_with_a_helper_is_told_that_it_had_begun(url: str, how: str) -> None:
+    """Of a helper that waits nobody says that it was not called, wherever its call is closed."""
+    async with Till(url, NESTED, helpers=TABLES, calls=["Scout"]) as till:
+        await till.agent.run("Go", session_id="s1", run_id="r1")
+        before = await till.store.get("", "s1")
+        if how == "fork":
+            await till.store.fork("", "s1", "s2")
+        elif how == "put":
+            await till.store.put(before.model_copy(update={"id": "s2"}))
+        elif how == "cancel":
+            await till.agent.cancel("r1")
+        if how == "keep":
+            read = await till.agent.run("And now?", session_id="s1", keep=False)
+        else:
+            read = await till.store.get("", "s1" if how == "cancel" else "s2")
+        closed = {one: outcomes(read)[one] for one in ("s1", "m1", "p1")}
+        assert closed == dict.fromkeys(("s1", "m1", "p1"), "skipped")
+        told = {one: texts(read)[one] for one in closed}
+        assert told == {"s1": LEFT_OPEN, "m1": LEFT_OPEN, "p1": NEVER_BEGUN}
+        check_history(read.turns)
+        assert 7 not in till.done

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from auwgent.errors import SessionNotFound
 from auwgent.middleware import SQLModelSessions
 from auwgent.pairing import paired
-from auwgent.session import Session, ToolCall, Turn
+from auwgent.session import LEFT_OPEN, NEVER_BEGUN, UNKNOWN, Session, ToolCall, Turn
 from auwgent.store.history import copied
+from auwgent.testing.runs import StoreRun
 
 # A message of the user, or one of the agent with so many calls, and whether a helper speaks before the results come.
 STEPS = st.lists(st.tuples(st.integers(-1, 3), st.booleans()), min_size=1, max_size=6)
@@ -75,3 +76,34 @@ async def test_a_copy_says_where_it_came_from_and_goes_on(store: SQLModelSession
         await store.fork("u1", "s1", "s2", at="nothing")
     with pytest.raises(SessionNotFound):
         await store.get("u1", "s2")
+
+
+async def test_a_copy_tells_of_a_call_that_began_what_is_known(url: str) -> None:
+    """The process died in the middle of one call; another one had its result behind the copy's end."""
+    dead, store = SQLModelSessions(url), SQLModelSessions(url)
+    cut_off, never, helper, paid = (
+        ToolCall(id=name, name=name) for name in ("cut_off", "never", "Helper", "paid")
+    )
+    run = await StoreRun(dead, "s1").start()
+    run.say("Go")
+    run.ask(helper, paid)
+    for call in (helper, paid):
+        await run.save(at="tool_start", call_id=call.id, name=call.name)
+    said = run.say("Found.", "assistant")
+    said.agent = "Helper"
+    for call in (helper, paid):
+        run.answer(call, "ok")
+        await run.save(at="tool_end", call_id=call.id, name=call.name)
+    run.ask(cut_off, never)
+    await run.save(at="tool_start", call_id=cut_off.id, name=cut_off.name)
+    await dead.close()
+    await store.fork("u1", "s1", "whole")
+    await store.fork("u1", "s1", "part", at=said.id)
+    whole, part = [
+        {turn.name: (turn.outcome, turn.text) for turn in (await store.get("u1", name)).turns if turn.name}
+        for name in ("whole", "part")
+    ]
+    await store.close()
+    assert whole["cut_off"] == ("unknown", UNKNOWN)
+    assert whole["never"] == ("skipped", NEVER_BEGUN)
+    assert part == dict.fromkeys(("Helper", "paid"), ("skipped", LEFT_OPEN))
