@@ -45,6 +45,8 @@ class WorkflowDict(TypedDict, total=False):
     use: Required[str | Callable[..., Any]]
     # Tools for this workflow alone; the model cannot call them.
     tools: Sequence[str | Callable[..., Any] | ToolDict]
+    # Whether it is begun, asked about first, or refused. Inside it nothing waits.
+    approve: Literal["allow", "ask", "deny"]
     # What the model calls it; the function's name when absent.
     name: str
     # What the model reads; the docstring when absent.

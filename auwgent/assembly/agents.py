@@ -66,9 +66,8 @@ def _agent(
     workflows = {}
     for index, entry in enumerate(table.workflows):
         place = (*key, "workflows", index)
-        function = tool(
-            bench, place, ToolEntry(use=entry.use, name=entry.name, description=entry.description)
-        )
+        told = {name: getattr(entry, name) for name in ("use", "name", "description", "approve")}
+        function = tool(bench, place, ToolEntry(**told))
         if function is not None:
             workflows[function.name] = Workflow(function, tools(bench, (*place, "tools"), entry.tools))
     agent = Agent(

@@ -144,12 +144,13 @@ class MiddlewareEntry(Entry):
         return own | {"options": {key: item for key, item in value.items() if key not in own}}
 
 
+Approve = Literal["allow", "ask", "deny"]
+
+
 class ToolOptions(Table):
     """What holds for a tool, whatever it is made of. The live tool holds its entry as its `options`."""
 
-    approve: Literal["allow", "ask", "deny"] = Field(
-        "allow", description="Whether a call is made, asked about first, or refused."
-    )
+    approve: Approve = Field("allow", description="Whether a call is made, asked about first, or refused.")
     idempotent: bool = Field(False, description="Whether a call that a crash cut off may be made again.")
     timeout: Positive | None = Field(None, description="Seconds one call may take.")
     name: Name | None = Field(None, description="What the model calls it; the function's name when absent.")
@@ -175,6 +176,9 @@ class WorkflowEntry(Entry):
     )
     tools: Many[ToolEntry] = Field(
         (), description="Tools for this workflow alone; the model cannot call them."
+    )
+    approve: Approve = Field(
+        "allow", description="Whether it is begun, asked about first, or refused. Inside it nothing waits."
     )
     name: Name | None = Field(None, description="What the model calls it; the function's name when absent.")
     description: str | None = Field(None, description="What the model reads; the docstring when absent.")

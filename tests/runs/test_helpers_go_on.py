@@ -184,7 +184,8 @@ async def test_seconds_count_time_at_work(url: str) -> None:
         assert short.done == []
 
 
-async def test_before_a_workflow_is_asked_and_inside_it_is_a_no(url: str) -> None:
+@pytest.mark.parametrize("by", ["entry", "rules"])
+async def test_before_a_workflow_is_asked_and_inside_it_is_a_no(url: str, by: str) -> None:
     inside: list[str] = []
 
     async def sweep(ctx: Any) -> str:
@@ -197,9 +198,11 @@ async def test_before_a_workflow_is_asked_and_inside_it_is_a_no(url: str) -> Non
 
     replies = [{"tool_calls": [call("w1", "sweep")]}, "Done: {result}"]
     till = Till(None, replies)
-    flow = {"use": sweep, "tools": [{"use": till.pay, "approve": "ask"}]}
-    rules = Approve([{"tools": "sweep", "then": "ask"}], default="allow")
-    async with Till(url, replies, agent={"workflows": [flow]}, behind=[rules]) as asks:
+    flow: dict[str, Any] = {"use": sweep, "tools": [{"use": till.pay, "approve": "ask"}]}
+    rules = [Approve([{"tools": "sweep", "then": "ask"}], default="allow")] if by == "rules" else []
+    if by == "entry":
+        flow["approve"] = "ask"
+    async with Till(url, replies, agent={"workflows": [flow]}, behind=rules) as asks:
         session = await asks.agent.run("Go", session_id="s1")
         assert [(one["type"], one["kind"]) for one in session.pending] == [("sweep", "approval")]
         assert inside == []
