@@ -12,7 +12,7 @@ import click
 
 from auwgent.cli import approval, options
 from auwgent.cli.run import PAUSED, carried, options_of
-from auwgent.cli.stores import find_run, with_store
+from auwgent.cli.stores import find_run, source_of, with_store
 from auwgent.questions import unanswered
 from auwgent.render.questions import paused
 from auwgent.runtime import Runtime
@@ -69,7 +69,14 @@ def command(
         return PAUSED
     if no_run:
         return 0
-    agent = Runtime(config, on_approval=approval.Approval() if approval.somebody_is_there() else None)
+    source = source_of(config)
+    agent = Runtime(
+        source,
+        overrides=run.settings.get("overrides", ())
+        if isinstance(source, dict)
+        else (),  # they name the model
+        on_approval=approval.Approval() if approval.somebody_is_there() else None,
+    )
     begin = partial(_begin, agent, run.run_id, user, given)
     return carried(agent, begin, sys.stdout, as_json=as_json, quiet=quiet, answering=options_of(config, user))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from auwgent.cli.interrupt import interruptible
 from auwgent.cli.run import PAUSED, options_of
-from auwgent.cli.stores import find_run, with_store
+from auwgent.cli.stores import find_run, source_of, with_store
 from auwgent.config import Config, load
 from auwgent.errors import RunFailed, SessionNotFound
 from auwgent.intents import Intent
@@ -25,7 +25,7 @@ LOOK = 0.5  # seconds between two looks
 
 def follow(config: Path, user: str, run_id: str, *, as_json: bool, quiet: bool) -> int:
     """Print the run until it is over, or waits for answers; gives the exit code. `RunFailed` where it failed."""
-    loaded = load(config, only="middleware")
+    loaded = load(source_of(config), only="middleware")
     silent = {name for name, helper in loaded.helpers.items() if helper.handoff == "return"}
     printer: Printer = JsonLines(sys.stdout)
     if not as_json:

@@ -17,13 +17,13 @@ from click.core import ParameterSource
 
 from auwgent.cli import approval, options, prompt
 from auwgent.cli.interrupt import interruptible
+from auwgent.cli.stores import without_config
 from auwgent.cli.waiting import Waiting
 from auwgent.config import load
 from auwgent.config.document import is_standard_input
 from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, RunPaused, SessionNotFound
 from auwgent.imports import late
-from auwgent.keystore import data_folder
 from auwgent.models.sent import watcher
 from auwgent.options import user_of
 from auwgent.render.run import JsonLines, Outcome, PlainText, Printer
@@ -244,15 +244,13 @@ def build(request: Request, on_approval: Approver | None = None) -> Runtime:
     overrides = request.overrides
     if request.schema is not None:
         overrides += (_override("agent.output", {"file": str(request.schema.resolve())}),)
-    if request.no_config:
-        url = f"sqlite:///{data_folder() / 'sessions.db'}"
-        bare = {
-            "agent": {"model": request.model, "tools": list(request.tools)},
-            "middleware": [{"use": "auwgent.middleware.SQLModelSessions", "url": url}],
-        }
-        return Runtime(bare, profile=request.profile, overrides=overrides, on_approval=on_approval)
     if request.model is not None:
         overrides += (_override("agent.model", request.model),)
+    if request.no_config:
+        if request.tools:
+            overrides += (_override("agent.tools", list(request.tools)),)
+        bare = without_config()[1]
+        return Runtime(bare, profile=request.profile, overrides=overrides, on_approval=on_approval)
     if request.tools:
         config = load(request.config, profile=request.profile, overrides=overrides)
         tools = [tool.model_dump(exclude_unset=True) for tool in config.agent.tools]

@@ -14,7 +14,7 @@ from auwgent.cli import approval, options
 from auwgent.cli.answer import command as answer
 from auwgent.cli.follow import follow
 from auwgent.cli.run import carried, options_of
-from auwgent.cli.stores import end_of, find_run, local, plain, with_store
+from auwgent.cli.stores import end_of, find_run, local, plain, source_of, with_store
 from auwgent.errors import AuwgentError, ConfigError
 from auwgent.render.money import dollars
 from auwgent.render.recalled import recalled
@@ -158,7 +158,7 @@ def retry(run_id: str, config: Path, user: str | None, as_json: bool, quiet: boo
     kept, out = run.settings, sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
         agent = Runtime(
-            config,
+            source_of(config),
             profile=kept.get("profile"),
             overrides=kept.get("overrides", ()),
             on_approval=approval.Approval() if approval.somebody_is_there() else None,

@@ -14,6 +14,7 @@ import click
 from auwgent.assembly import bundled, companions
 from auwgent.config import Config, load
 from auwgent.errors import ConfigError, SessionNotFound
+from auwgent.keystore import data_folder
 from auwgent.middleware.sessions import SQLModelSessions
 from auwgent.session import now
 from auwgent.store.base import RunInfo, RunStore, SessionStore, parse_age
@@ -59,9 +60,25 @@ class Since(click.ParamType[datetime]):
 SINCE = Since()
 
 
+def source_of(config: Path) -> Path | dict[str, Any]:
+    """Return the config file; where none was named and none is here, what `auwgent run -m` keeps its sessions by."""
+    if str(config) != "auwgent.toml" or config.exists() or not without_config()[0].exists():
+        return config
+    return without_config()[1]
+
+
+def without_config() -> tuple[Path, dict[str, Any]]:
+    """Return the database of runs without a config, in the user's data folder, and what stands for their config."""
+    file = data_folder() / "sessions.db"
+    return file, {
+        "agent": {"model": "scripted/echo"},  # each run names its own
+        "middleware": [{"use": "auwgent.middleware.SQLModelSessions", "url": f"sqlite:///{file}"}],
+    }
+
+
 def with_store(config: Path, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
     """Do the work on the opened store of a config. Nothing of the user's is imported for it."""
-    return asyncio.run(_with_store(load(config, only="middleware"), work))
+    return asyncio.run(_with_store(load(source_of(config), only="middleware"), work))
 
 
 async def _with_store(config: Config, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:

@@ -146,3 +146,24 @@ def test_an_export_has_no_open_calls(asked: Command) -> None:
     done(asked("sessions", "import", "s1.json", "--as", "s3"))
     assert "Done: " in done(asked("run", "-q", "-s", "s3", "And now?"))
     assert run_id(asked)
+
+
+def test_a_run_without_a_config_is_found_and_answered_where_none_is_named(
+    auwgent: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(auwgent.folder / "data"))
+    till = f"till_{new_id()}"
+    (auwgent.folder / f"{till}.py").write_text(TILL)
+    script = "repeat = true\n" + CONFIG[CONFIG.index("[[models") :].replace("models.main.params.", "")
+    (auwgent.folder / "script.toml").write_text(script)
+    assert "there is no such file" in failed(auwgent("runs", "list"), code=2)
+    tool = f'agent.tools=[{{ use = "{till}.pay", approve = "ask" }}]'
+    said = waits(auwgent("run", "-m", "scripted/script.toml", "--set", tool, "-s", "s1", "Please pay"))
+    run = json.loads(done(auwgent("runs", "list", "--json")))["run_id"]
+    assert f"auwgent runs answer {run} p1 yes|no" in said
+    waits(auwgent("runs", "answer", run, "p1", "yes"))
+    answered = auwgent("runs", "answer", run, "p2", "no")
+    assert (answered.returncode, paid(auwgent.folder)) == (0, ["7"]), answered.stderr
+    assert "Done:" in answered.stdout
+    assert "Done:" in done(auwgent("sessions", "show", "s1"))
+    assert "Done:" in done(auwgent("runs", "follow", run))

@@ -74,7 +74,11 @@ class Till:
             for name, table in helpers.items()
         }
         more_tools = more.pop("tools", ())
-        agent = {"model": "main", "tools": [*tools.values(), *more_tools], "helpers": list(more.pop("calls", helpers))}
+        agent = {
+            "model": "main",
+            "tools": [*tools.values(), *more_tools],
+            "helpers": list(more.pop("calls", helpers)),
+        }
         agent |= more.pop("agent", {})
         store = [SQLModelSessions(url)] if url is not None else []
         self.config = {

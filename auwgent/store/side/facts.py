@@ -73,7 +73,7 @@ def add(
         given_up = and_(facts.c.noted_in != "", facts.c.at < micros(at - LONGEST_RUN))
         connection.execute(delete(facts).where(given_up))
         known = select(facts.c.no).where(same).order_by(facts.c.noted_in)
-        number = connection.execute(known).scalar()
+        number: int | None = connection.execute(known).scalar()
         if number is not None:  # it may be what this run has just forgotten
             connection.execute(update(facts).where(same, ~lasting).values(forgotten_in=None))
             return number
