@@ -80,6 +80,8 @@ KEY_SHAPES = (
     r"dapi[a-f0-9]{32}",  # Databricks
     r"pa-[A-Za-z0-9_-]{40,}+",  # Voyage
     r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}",  # AWS
+    r"LTAI[A-Za-z0-9]{12,26}",  # Alibaba Cloud
+    r"AKID[A-Za-z0-9]{32}",  # Tencent Cloud
     r"gh[opsur]_[A-Za-z0-9]{30,}+",
     r"github_pat_[A-Za-z0-9_]{30,}+",
     r"gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|oas)-[A-Za-z0-9_.-]{20,}+",
@@ -92,6 +94,11 @@ KEY_SHAPES = (
     r"(?:npm|glc|glsa|sbp|sntry[su]|shp(?:at|ss|ca|pa)|rubygems|lin_api|dckr_pat|pscale_(?:tkn|pw))_[A-Za-z0-9_=.-]{20,}+",
     r"(?:HRKU|NRAK|PMAK|xkeysib|sq0(?:atp|csp))-[A-Za-z0-9_-]{20,}+",
     r"pypi-[A-Za-z0-9_-]{50,}+",
+    r"SK[a-f0-9]{32}",  # Twilio
+    r"key-[a-f0-9]{32}",  # Mailgun
+    r"(?:CFPAT-|secret_)[A-Za-z0-9_-]{43}",  # Contentful, Notion
+    r"\d{8,10}:AA[A-Za-z0-9_-]{33}",  # Telegram
+    r"hooks\.slack\.com/services/T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{20,}",
     r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}",  # SendGrid
     r"AGE-SECRET-KEY-1[A-Z0-9]{50,}+",
 )

@@ -93,10 +93,20 @@ async def _embedded(spec: ModelSpec, texts: Sequence[str]) -> tuple[list[list[fl
                 max_retries=0,
             )
         rows = sorted(response.data, key=lambda row: row["index"])
-        return [list(map(float, row["embedding"])) for row in rows], _used(spec, response, texts)
+        vectors = [list(map(float, row["embedding"])) for row in rows]
+        used = _used(spec, response, texts)
     except Exception as error:
         failure = explained(error, spec, begun=False)
-    raise failure  # not from its cause: that holds the request, and with it the key
+    if failure is not None:
+        raise failure  # not from its cause: that holds the request, and with it the key
+    if len(vectors) != len(texts) or not all(vectors):
+        raise ProviderError(
+            f"{spec.name} answered {len(texts)} texts with {len(list(filter(None, vectors)))} vectors",
+            provider=spec.provider,
+            model=spec.name,
+            fault="protocol",
+        )
+    return vectors, used
 
 
 def _used(spec: ModelSpec, response: Any, texts: Sequence[str]) -> Usage:

@@ -39,6 +39,56 @@ def test_a_thousand_lines() -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "https://app.example.com/call/1234567890",
+            "mobile/20240101123",
+            "/phone/12345678/edit",
+            "call(1234567)",
+        ),
+        *(
+            "cell[1234567]",
+            "portable-2.12.1234567",
+            "doi:10.1016/j.cell.2019.11.025",
+            "sig = 1a2b3c4d5e6f7a8b9c0d",
+        ),
+        *("from a import b@property", "0.4111111111111111", "41111111-1111-1111-1111-111111111111"),
+        *(
+            "password: z.string().min(8)",
+            "password: !vault |",
+            "pip install a@git+https://github.com/a/b@v1.2",
+        ),
+    ],
+)
+def test_code_addresses_and_numbers_of_works_stay(text: str) -> None:
+    assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("phone (1234567), ext. 1", "1234567"),
+        ("Tel.089/12345678", "089/12345678"),
+        ('{"phones": ["5551234"]}', "5551234"),
+        ("https://a.blob.example.net/x?sv=1&sig=a1B2c3D4e5f6g7H8%3D&se=2", "a1B2c3D4e5f6g7H8%3D&se=2"),
+        ("Endpoint=x;SharedAccessKey=a1B2c3D4e5f6g7H8=", "a1B2c3D4e5f6g7H8="),
+        *(
+            (f"key {key}, then", key)
+            for key in ("LTAI5tAbCdEfGhIjKlMnOpQr", "AKID" + "a1B2" * 8, "SK" + "a1b2" * 8)
+        ),
+        *(
+            (f"键{key}。", key)
+            for key in ("123456789:AA" + "a1B" * 11, "key-" + "a1b2" * 8, "secret_" + "a1B" * 14 + "c")
+        ),
+        *((f"to {key}", key) for key in ("hooks.slack.com/services/T01ABCDEF/B01ABCDEF/" + "a1B2" * 6,)),
+    ],
+)
+def test_keys_of_clouds_and_services_and_telephones_are_found(text: str, secret: str) -> None:
+    assert found(text) == [secret]
+
+
 @pytest.mark.parametrize("size", [1, 7])
 def test_the_same_lines_in_pieces(size: int) -> None:
     text = "\n".join(MARK.sub(r"\1", line) for line in LINES[:40])

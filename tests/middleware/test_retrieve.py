@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auwgent import ConfigError, Runtime
-from auwgent.errors import StoreError
+from auwgent.errors import ProviderError, StoreError
 from auwgent.middleware import Redact, Retrieve
 from auwgent.middleware.chunks import chunks
 from auwgent.models.base import ModelSpec
@@ -311,6 +311,27 @@ async def test_over_http(aimock: Aimock) -> None:
 def test_a_wrong_url_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="url names the database 'mysql'"):
         Retrieve(url="mysql://x/y")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("vectors", [[], [[]], [[1.0], [1.0]]])
+async def test_vectors_that_are_not_one_for_each_text_are_none(
+    vectors: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with provider(lambda body: "An answer.", lambda texts: vectors) as server:
+        config = {
+            "middleware": [Retrieve(url="sqlite://")],
+            "agent": {"model": "main", "prompt": "{{ ctx.knowledge }}"},
+            "models": {"main": server.model(via="direct"), "vectors": server.model("openai/v")},
+            "embedding": {"model": "vectors"},
+            "context": {"knowledge": ""},
+        }
+        async with Runtime(config) as agent:
+            assert (await agent.run("Hello")).text == "An answer."
+            (retrieve,) = agent.middleware
+            with pytest.raises(ProviderError, match="openai/v answered 1 texts with"):
+                await retrieve.add("a.md", "Cats sleep.", agent.embed)
+    assert "goes on without passages: openai/v answered 1 texts with" in caplog.text
 
 
 @pytest.mark.parametrize("is_first", [True, False])

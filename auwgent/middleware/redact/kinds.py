@@ -25,7 +25,8 @@ NAMES = (
 )
 # Names of much that is harmless, too: what stands behind them must look made up.
 VAGUE_NAMES = (
-    r"secret|token|(?:access|private|secret|account|master|encryption)[_-]?key|pwd|pass|auth|credential"
+    r"secret|token|(?:(?:shared[_-]?)?access|private|secret|account|master|encryption)[_-]?key|pwd|pass|auth|credential"
+    r"|(?<=[?&])sig"  # of an address that Azure has signed
 )
 QUOTES = "\"'`"
 VALUE = rf"[^\s{QUOTES},;]{{5,}}[^\s{QUOTES},;.:)\]}}>]"
@@ -71,7 +72,8 @@ PATTERNS: Mapping[str, str] = {
     "phone": (
         rf"(?<![A-Za-z0-9_+.:/-])(?:{ABROAD}|(?P<home>{HOME})|{NORTH_AMERICA}|{CHINA}|{INDIA}|{BRAZIL}|(?P<russia>{RUSSIA}))"
         r"(?![A-Za-z0-9_:]|[.,/-]\d)"
-        rf"|(?i:(?<![a-z])(?:{PHONE_WORDS}))[^\w+(\n]{{0,4}}(?P<secret>[+(]?\d(?:[ ().\-/]{{0,2}}\d){{6,13}})"
+        rf"|(?i:(?<![a-z])(?:{PHONE_WORDS}))(?![\[/-]\d)[^\w+(\n]{{0,6}}"
+        r"(?P<secret>[+(]?\d(?:[ ().\-/]{0,2}\d){6,13})"
         r"(?![A-Za-z0-9_:]|[.,/-]\d)"
     ),
     "ip": r"(?<![A-Za-z0-9_.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![A-Za-z0-9_]|\.\d)",
@@ -287,6 +289,7 @@ _LONGEST = {  # digits behind the country's own, where they are fewer than 12
     "57": 10, "58": 10, "60": 10, "61": 9, "62": 12, "63": 10, "64": 10, "65": 8, "66": 9, "81": 10, "82": 10, "84": 10,
     "86": 11, "90": 10, "91": 10, "92": 10, "94": 9, "95": 10, "98": 10,
 }  # fmt: skip
+_OF_DOI = re.compile(r"(?<!\d)10\.\d{4,9}/\S*$")
 _DATE = re.compile(r"(?:[0-3]?\d[./-][0-3]?\d[./-](?:19|20)\d\d|(?:19|20)\d\d[./-][01]\d[./-][0-3]\d)(?!\d)")
 
 
@@ -295,7 +298,15 @@ def phone(match: Found) -> tuple[int, int] | None:
     first, last = match.span("secret") if known else match.span()
     words = match.string[first:last]
     digits = "".join(filter(str.isdigit, words))
-    if _DATE.match(words) or re.fullmatch(r"[+]\d+\.\d+", words):
+    if words.startswith("(") and ")" not in words:  # `call(1234567)` is code, `phone (1234567)` is not
+        if match.string[first - 1 : first].isalpha():
+            return None
+        first, words = first + 1, words[1:]
+    if (
+        _DATE.match(words)
+        or re.fullmatch(r"[+]\d+\.\d+", words)
+        or _OF_DOI.search(match.string[max(0, first - 80) : first])
+    ):
         return None
     if known:
         longest = 15
