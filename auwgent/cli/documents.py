@@ -64,7 +64,8 @@ class Documents:
         self._ignores: dict[Path, GitIgnoreSpec | None] = {}  # by folder
 
     def within(self, folder: Path) -> Iterator[Path]:
-        """Yield the text files below a folder that are documents, in order."""
+        """Yield the text files below a folder that are documents, in order. A link that leads out of it is none."""
+        top = folder.resolve()
         for here, folders, files in os.walk(folder):
             inner = [name for name in folders if not name.startswith(".")]
             folders[:] = sorted(
@@ -73,7 +74,8 @@ class Documents:
             for name in sorted(files):
                 file = Path(here, name)
                 is_text = file.suffix.lower() in SUFFIXES and not name.startswith(".")
-                if is_text and file.is_file() and not self.problem(file):
+                is_below = file.resolve().is_relative_to(top)
+                if is_text and is_below and file.is_file() and not self.problem(file):
                     yield file
 
     def problem(self, file: Path) -> str:
@@ -95,6 +97,8 @@ class Documents:
             raise ValueError("is not UTF-8 text; convert it first") from None
         except OSError as error:
             raise ValueError(f"cannot be read: {error.strerror or error}") from None
+        if "\0" in text:
+            raise ValueError("is no text")
         if any(PRIVATE_KEY in line and line.startswith("-----BEGIN") for line in text.splitlines()):
             raise ValueError("holds a private key")
         return text

@@ -15,8 +15,8 @@ from auwgent.cli import options
 from auwgent.cli.documents import Documents
 from auwgent.cli.stores import with_one
 from auwgent.config import load
-from auwgent.errors import ConfigError
-from auwgent.middleware.retrieve import Retrieve
+from auwgent.errors import ConfigError, ProviderError
+from auwgent.middleware.retrieve import TOO_LONG, Retrieve
 from auwgent.render.terminal import one_line
 from auwgent.runtime import Runtime
 
@@ -117,19 +117,28 @@ async def _add(retrieve: Retrieve, agent: Runtime, given: Sequence[Path], say: S
         raise ConfigError("; ".join(wrong))
     files = [file for path in given for file in (documents.within(path) if path.is_dir() else [path])]
     began = time.monotonic()
+    refused: list[ProviderError] = []
     for number, file in enumerate(filter(Path.exists, files), 1):
         name = _name(file, config.folder)
         problem = documents.problem(file)
         try:
-            text = "" if problem else documents.text(file)
+            if not problem:
+                text = documents.text(file)
+                count = await retrieve.add(name, text, agent.embed, model=agent.embed_model)
         except ValueError as error:
             problem = str(error)
+        except ProviderError as error:
+            if error.fault not in TOO_LONG:
+                raise
+            problem = f"is refused: {error}"
+            refused.append(error)
         if problem:
             say(f"[{number}/{len(files)}] {name}: left out, it {problem}")
             wrong += [f"{str(file)!r} {problem}"] if file in given else []
             continue
-        count = await retrieve.add(name, text, agent.embed, model=agent.embed_model)
         say(f"[{number}/{len(files)}] {name}: {_told(count)}{_left(began, number, len(files))}")
+    if refused and len(refused) == len(files):
+        raise refused[0]
     gone = [
         name
         for name in known

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.answering import Answer, provider
 from tests.support.command import Command
 
 CONFIG = """
@@ -109,6 +113,35 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_is_indexed(auwgent: Co
     done = auwgent("index", "docs/a.txt", "README.md", "docs/cats.md")
     assert done.returncode == 2
     assert "there is no file 'README.md'" in done.stderr
+
+
+async def test_a_file_that_the_embedding_model_refuses_is_named_and_the_rest_is_indexed(
+    auwgent: Command, folder: Path
+) -> None:
+    def embedded(texts: Sequence[str]) -> Any:
+        is_odd = any("odd" in text for text in texts)
+        return Answer("cannot embed that", status=400) if is_odd else [[1.0, 2.0] for _ in texts]
+
+    (folder / "docs" / "a.md").write_text("odd")
+    async with provider(vectors=embedded) as server:
+        model = f'[models.v]\nuse = "openai/v"\nbase_url = "{server.url}"\napi_key = "k"\n'
+        config = CONFIG.replace("scripted/words", "v") + model
+        (folder / "auwgent.toml").write_text(config)
+        done = await asyncio.to_thread(auwgent, "index", "docs")
+        assert "docs/a.md: left out, it is refused: openai/v" in done.stderr
+        assert done.returncode == 0
+        assert (await asyncio.to_thread(auwgent, "index", "docs/a.md")).returncode == 1
+    assert names(auwgent) == ["docs/cats.md", "docs/dogs.txt"]
+
+
+def test_links_out_of_a_folder_and_what_is_no_text_are_not_taken_in(auwgent: Command, folder: Path) -> None:
+    (folder / "elsewhere.md").write_text("Not of the folder.")
+    (folder / "docs" / "link.md").symlink_to(folder / "elsewhere.md")
+    (folder / "docs" / "same.md").symlink_to("cats.md")
+    (folder / "docs" / "zeros.txt").write_bytes(b"\0\1" * 9)
+    assert "docs/zeros.txt: left out, it is no text" in auwgent("index", "docs").stderr
+    assert names(auwgent) == ["docs/cats.md", "docs/dogs.txt", "docs/same.md"]
+    assert auwgent("index", "docs/link.md").returncode == 0  # who names it wants it
 
 
 def test_the_config_keys_and_what_git_ignores_are_never_indexed(auwgent: Command, folder: Path) -> None:
