@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auwgent import Runtime, auwgent
-from auwgent.middleware import Audit
+from auwgent.middleware import Audit, Redact
 from auwgent.middleware.audit import verify
 from tests.middleware.conformance import Conformance, at_work, over_http
 from tests.support.aimock import Aimock
@@ -280,3 +280,12 @@ async def test_calls_beside_the_conversation_are_written_with_whose_they_are(tmp
         ("model_call", "openai/test", None),
     ]
     assert verify(log_of(tmp_path)).ok
+
+
+async def test_a_secret_in_a_text_is_written_where_texts_are(tmp_path: Path) -> None:
+    audit = Audit(str(log_of(tmp_path)), include=["texts"])
+    await at_work(audit).ask("My password is hunter2hunter")
+    assert "hunter2hunter" in log_of(tmp_path).read_text()  # as docs say; Redact takes it out
+    redacted = tmp_path / "redacted.jsonl"
+    await at_work(Audit(str(redacted), include=["texts"]), Redact()).ask("My password is hunter2hunter")
+    assert "hunter2hunter" not in redacted.read_text()

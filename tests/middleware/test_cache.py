@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from auwgent import Runtime
-from auwgent.middleware import Cache
-from auwgent.session import Media, Session, Text, now
+from auwgent import LimitExceeded, Runtime
+from auwgent.middleware import Cache, SQLModelSessions
+from auwgent.session import Media, Session, Text, Usage, now
 from auwgent.store.side import answers
 from tests.middleware.conformance import Conformance, add, at_work, closing, over_http
 from tests.support.aimock import Aimock
@@ -349,3 +349,20 @@ async def test_over_http_a_turn_with_tools_comes_from_the_cache(aimock: Aimock) 
         second: Session = await agent.run("What is the weather in Paris?")
     assert short(first.turns) == short(second.turns)
     assert len(aimock.journal("cache tools")) == 2
+
+
+async def test_a_kept_answer_counts_as_a_call_and_outlives_its_session(tmp_path: Path) -> None:
+    cache = in_file(tmp_path)
+    async with closing(cache):
+        store = SQLModelSessions(f"sqlite:///{tmp_path / 'x.db'}")
+        async with closing(store):
+            agent = at_work(store, cache)
+            agent.limit(llm_calls=2)
+            with pytest.raises(LimitExceeded, match="llm_calls"):
+                await agent.ask("Please ask the clerk", session_id="s")  # three calls, none of them kept
+            await agent.ask("Hi", session_id="t")
+            await store.delete("", "t")
+            agent.limit(llm_calls=1)
+            session = await agent.ask("Hi", session_id="u")
+        assert session.turns[-1].usage == Usage(usd=0.0)
+        assert len([request for request in agent.requests() if request.turns[-1].text == "Hi"]) == 1

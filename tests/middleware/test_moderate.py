@@ -240,3 +240,13 @@ async def test_over_http(aimock: Aimock) -> None:
         session = await agent.run("Say hello")
     assert session.text == REFUSAL
     assert aimock.journal("moderate") == []
+
+
+async def test_arguments_of_calls_are_not_judged() -> None:
+    judged: list[str] = []
+    done.clear()
+    script = [calls(("launch", {"what": "an evil thing"})), "Fine."]
+    agent = bench(script, tools=[launch], middleware=[Moderate(judged.append)])
+    await agent.ask("Go")
+    assert done == ["an evil thing"]
+    assert judged == ["Go", "Fine."]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from auwgent.errors import MiddlewareError
 from auwgent.middleware import Redact, SQLModelSessions
 from auwgent.session import Media, Session, Text, Turn
 from tests.middleware.conformance import Conformance, at_work, closing, over_http
@@ -248,3 +249,10 @@ async def test_over_http_a_provider_never_reads_it(aimock: Aimock) -> None:
     asked = json.dumps(aimock.journal("redact"))
     assert "[EMAIL_1]" in asked
     assert MAIL not in asked
+
+
+async def test_a_pattern_that_takes_for_ever_ends_the_run_and_is_named() -> None:
+    agent = bench(["ok"], middleware=[Redact(kinds=[], patterns={"badge": "(?:a|aa)+b"})])
+    with pytest.raises(MiddlewareError, match="the pattern 'badge' took more than 2 s for a text of 200"):
+        await agent.ask("a" * 200)
+    assert agent.requests() == []
