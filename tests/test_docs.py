@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from auwgent.config import load
+from auwgent.config.trials import read_tests
 from tests.support import forks
 
 pytestmark = pytest.mark.process
@@ -62,8 +63,11 @@ def test_every_block_of_a_page_works(page: Path, folder: Path) -> None:
     for language, text in blocks(page):
         named = NAMED.match(text)
         if named is not None:
+            (folder / named[1]).parent.mkdir(exist_ok=True)
             (folder / named[1]).write_text(text, encoding="utf-8")
-        if language == "toml":
+        if named is not None and named[1].startswith("tests/"):
+            assert read_tests(folder / named[1])[1]
+        elif language == "toml":
             _loads(folder, text)
         elif language == "python" and named is None:
             with pytest.MonkeyPatch.context() as patch:

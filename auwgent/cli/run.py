@@ -21,6 +21,7 @@ from auwgent.cli.stores import without_config
 from auwgent.cli.waiting import Waiting
 from auwgent.config import load
 from auwgent.config.document import is_standard_input
+from auwgent.config.overrides import Typed
 from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, RunPaused, SessionNotFound
 from auwgent.imports import late
@@ -243,23 +244,23 @@ def build(request: Request, on_approval: Approver | None = None) -> Runtime:
     """Return the agent that the command line describes."""
     overrides = request.overrides
     if request.schema is not None:
-        overrides += (_override("agent.output", {"file": str(request.schema.resolve())}),)
+        overrides += (_override("--schema", "agent.output", {"file": str(request.schema.resolve())}),)
     if request.model is not None:
-        overrides += (_override("agent.model", request.model),)
+        overrides += (_override("--model", "agent.model", request.model),)
     if request.no_config:
         if request.tools:
-            overrides += (_override("agent.tools", list(request.tools)),)
+            overrides += (_override("--tool", "agent.tools", list(request.tools)),)
         bare = without_config()[1]
         return Runtime(bare, profile=request.profile, overrides=overrides, on_approval=on_approval)
     if request.tools:
         config = load(request.config, profile=request.profile, overrides=overrides)
         tools = [tool.model_dump(exclude_unset=True) for tool in config.agent.tools]
-        overrides += (_override("agent.tools", [*tools, *request.tools]),)
+        overrides += (_override("--tool", "agent.tools", [*tools, *request.tools]),)
     return Runtime(request.config, profile=request.profile, overrides=overrides, on_approval=on_approval)
 
 
-def _override(key: str, value: Any) -> str:
-    return f"{key}={json.dumps(value, ensure_ascii=False)}"
+def _override(option: str, key: str, value: Any) -> str:
+    return Typed(option, f"{key}={json.dumps(value, ensure_ascii=False)}")
 
 
 async def _begin(agent: Runtime, request: Request, asked: prompt.Input | None) -> Stream:

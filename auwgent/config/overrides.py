@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, get_origin
+from typing import Any, Self, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -71,13 +71,25 @@ def from_environment(environ: Mapping[str, str], root: Root, below: Trees) -> Ov
     return layer
 
 
+class Typed(str):
+    """An override that was typed as an option of its own, and is told by its name."""
+
+    __slots__ = ("option",)
+    option: str
+
+    def __new__(cls, option: str, text: str) -> Self:
+        made = super().__new__(cls, text)
+        made.option = option
+        return made
+
+
 def from_options(texts: Sequence[str], root: Root, below: Trees) -> Overrides:
     """Texts such as `limits.seconds=60`."""
     layer = Overrides("--set")
     for text in texts:
         name, equals, value = text.partition("=")
         key = _parse_key(name.strip())
-        source = f"--set {name.strip()}"
+        source = text.option if isinstance(text, Typed) else f"--set {name.strip()}"
         if equals and key and all(key):
             _set(layer, key, value, source, root, below)
         else:

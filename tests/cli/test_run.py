@@ -330,7 +330,7 @@ class TestTheConfig:
         done = auwgent("run", "-m", "openai/gpt-5-mini", "Hi", env={"OPENAI_API_KEY": ""})
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == (
-            "--set agent.model: openai/gpt-5-mini needs an API key and none is set: "
+            "--model: openai/gpt-5-mini needs an API key and none is set: "
             "give it as openai under [api_keys] or OPENAI_API_KEY or `auwgent keys set openai`\n"
         )
 
