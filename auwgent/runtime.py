@@ -50,6 +50,7 @@ from auwgent.tools.callers import callers_tools
 from auwgent.variant import Variant
 
 if TYPE_CHECKING:
+    from auwgent.fleet.following import Following
     from auwgent.fleet.queue import Queue
     from auwgent.fleet.ticket import Ticket
 
@@ -144,17 +145,18 @@ class Runtime(Generic[Answer_co]):
         *,
         priority: int = 0,
         at: datetime | None = None,
+        asks: bool = True,
         **options: Unpack[RunOptions],
     ) -> Ticket[Answer_co]:
         """Queue a run for workers, as [queue] says; it is accepted when this returns, and ends whatever dies.
 
         Takes what `run` takes. Of runs of different sessions those with a larger `priority` begin first; `at` is when
-        a run is accepted, and so has its place in its session.
+        a run is accepted, and so has its place in its session. Without `asks` nobody can be asked about its calls.
         """
         variant, order = self._prepared(input, **options)
         await variant.open()
         ticket: Ticket[Answer_co] = await late("auwgent.fleet.submitting:submit")(
-            variant.queue, variant.parts.agents, order, priority=priority, at=at
+            variant.queue, variant.parts.agents, order, priority=priority, at=at, asks=asks
         )
         return ticket
 
@@ -163,6 +165,15 @@ class Runtime(Generic[Answer_co]):
         order = Order(input=None, user_id=run.user_id, run_id=run.run_id, asked=run.asked or "", job=job)
         variant, order = self._taken_up(run, order)
         return await self._once(variant, order, sink)
+
+    def follow(self, input: Input, *, asks: bool = True, **options: Unpack[RunOptions]) -> Following:
+        """Queue a run, and read it as `stream` does one that happens here. In an event loop."""
+        run_id = options.get("run_id") or new_id()
+        given: RunOptions = {**options, "run_id": run_id}
+        following: Following = late("auwgent.fleet.following:Following")(
+            lambda: self.submit(input, asks=asks, **given), run_id
+        )
+        return following
 
     @property
     def queue(self) -> Queue:

@@ -12,7 +12,7 @@ import click
 
 from auwgent.cli import approval, options
 from auwgent.cli.run import PAUSED, carried, options_of
-from auwgent.cli.stores import find_run, source_of, with_store
+from auwgent.cli.stores import find_run, source_of, with_queue, with_store
 from auwgent.questions import unanswered
 from auwgent.render.questions import paused
 from auwgent.runtime import Runtime
@@ -68,6 +68,8 @@ def command(
             click.echo(paused(run.run_id, calls, options_of(config, user)), err=True)
         return PAUSED
     if no_run:
+        if run.is_queued:
+            with_queue(config, lambda queue: queue.goes_on(user or "", run.run_id))
         return 0
     source = source_of(config)
     agent = Runtime(

@@ -14,7 +14,7 @@ from auwgent.cli import approval, options
 from auwgent.cli.answer import command as answer
 from auwgent.cli.follow import follow
 from auwgent.cli.run import carried, options_of
-from auwgent.cli.stores import end_of, find_run, local, plain, source_of, with_store
+from auwgent.cli.stores import end_of, find_run, local, plain, source_of, with_queue, with_store
 from auwgent.errors import AuwgentError, ConfigError
 from auwgent.render.money import dollars
 from auwgent.render.recalled import recalled
@@ -152,9 +152,17 @@ def retry(run_id: str, config: Path, user: str | None, as_json: bool, quiet: boo
     """Go on where the last run of a session failed: a new run with the turns that are there, and no new input.
 
     One that failed before its input was said says it. It gets the context values, the profile and the --set of the
-    run that failed.
+    run that failed. A run of a queue goes back into it, under its own id, once it failed or is dead.
     """
     run, content = with_store(config, lambda store: _failed(store, user or "", run_id))
+    if run.is_queued:
+        profile = run.settings.get("profile")
+        with_queue(config, lambda queue: queue.retry(user or "", run.run_id, run.agent, profile))
+        if not quiet:
+            click.echo(
+                f"run {run.run_id} is queued again; `auwgent runs follow {run.run_id}` prints it", err=True
+            )
+        return 0
     kept, out = run.settings, sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
         agent = Runtime(
@@ -222,13 +230,13 @@ def _show(run: RunInfo) -> None:
     if run.usage is not None:
         money = "" if run.usage.usd is None else f", {dollars(run.usage.usd)} USD"
         click.echo(f"  tokens: {run.usage.input_tokens} in, {run.usage.output_tokens} out{money}")
-    if run.error is not None and run.status == "failed":
+    if run.error is not None and run.status in ("failed", "dead"):
         click.echo(one_line(f"  error ({run.error['kind']}): {run.error['message']}"))
 
 
 def _line(run: RunInfo) -> str:
     status = paint(f"{run.status:11}", COLOURS.get(run.status, "dim"), on=wants_colour(sys.stdout))
     session = "(its session was deleted)" if run.session_id is None else run.session_id
-    why = end_of(run) if run.status == "failed" else None
+    why = end_of(run) if run.status in ("failed", "dead") else None
     left = one_line(f"{run.run_id}  {local(run.made_at)}")
     return f"{left}  {status}  {one_line(' '.join(filter(None, (session, why))))}"

@@ -31,6 +31,9 @@ from auwgent.runtime import Runtime
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Listen there instead of `serve.port`; 0: any free one."
 )
+@click.option(
+    "--worker", is_flag=True, help="With [queue]: take runs from it, too, as `auwgent worker` does."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Do not print a line for each request.")
 def command(
     config: Path,
@@ -38,11 +41,13 @@ def command(
     overrides: tuple[str, ...],
     host: str | None,
     port: int | None,
+    worker: bool,
     quiet: bool,
 ) -> int:
     """Answer over HTTP, as [serve] of the config says.
 
-    SIGTERM and Ctrl-C take no new runs and give those under way `drain` seconds; SIGHUP reads the config again.
+    SIGTERM and Ctrl-C take no new runs and give those under way `drain` seconds; SIGHUP reads the config again. With
+    [queue] the runs are queued for workers.
     """
     if host is not None:
         overrides += (f"serve.host={json.dumps(host)}",)
@@ -54,5 +59,7 @@ def command(
 
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logging.getLogger("auwgent.serve.access").setLevel(logging.WARNING if quiet else logging.INFO)
-    code: int = late("auwgent.serve.server:serve")(make, lambda line: click.echo(harmless(line), err=True))
+    code: int = late("auwgent.serve.server:serve")(
+        make, lambda line: click.echo(harmless(line), err=True), takes_runs=worker
+    )
     return code

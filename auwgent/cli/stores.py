@@ -14,6 +14,7 @@ import click
 from auwgent.assembly import bundled, companions
 from auwgent.config import Config, load
 from auwgent.errors import ConfigError, SessionNotFound
+from auwgent.imports import late
 from auwgent.keystore import data_folder
 from auwgent.middleware.sessions import SQLModelSessions
 from auwgent.session import now
@@ -79,6 +80,23 @@ def without_config() -> tuple[Path, dict[str, Any]]:
 def with_store(config: Path, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
     """Do the work on the opened store of a config. Nothing of the user's is imported for it."""
     return asyncio.run(_with_store(load(source_of(config), only="middleware"), work))
+
+
+def with_queue(config: Path, work: Callable[[Any], Awaitable[T]]) -> T:
+    """Do the work on the queue of a config; `ConfigError` where it has none."""
+    loaded = load(config, only="middleware")
+    if loaded.queue is None:
+        raise ConfigError("that run is for workers, and this config has no [queue]")
+    queued = loaded.queue
+
+    async def on_store(store: SQLModelSessions) -> T:
+        queue = late("auwgent.fleet.queue:Queue")(queued, store)
+        try:
+            return await work(queue)
+        finally:
+            await queue.close()
+
+    return asyncio.run(_with_store(loaded, on_store))
 
 
 async def _with_store(config: Config, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
@@ -176,7 +194,7 @@ def end_of(run: RunInfo) -> str | None:
     match run.status:
         case "completed":
             return None
-        case "failed":
+        case "failed" | "dead":
             return f"[the run failed: {run.error['message']}]" if run.error else "[the run failed]"
         case "running":
             return "[the run is under way]"

@@ -36,7 +36,13 @@ def command(config: Path, profile: str | None, overrides: tuple[str, ...], concu
     elsewhere from its last checkpoint. A second signal does not wait.
     """
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
-    agent = Runtime(config, profile=profile, overrides=overrides)
+    agent = Runtime(
+        config,
+        profile=profile,
+        overrides=overrides,
+        middleware=[late("auwgent.serve.instructions:Instructions")()],  # of what servers have queued
+        on_approval=late("auwgent.fleet.worker:approver"),
+    )
     agent.check_keys()
     return asyncio.run(_work(agent, concurrency))
 

@@ -25,10 +25,18 @@ MOST = 1_000_000  # how far priorities go, up and down
 
 
 async def submit(
-    queue: Queue, agents: Mapping[str, Agent], order: Order, *, priority: int = 0, at: datetime | None = None
+    queue: Queue,
+    agents: Mapping[str, Agent],
+    order: Order,
+    *,
+    priority: int = 0,
+    at: datetime | None = None,
+    asks: bool = True,
 ) -> Ticket[Any]:
     """Accept the run that was ordered; it is in the store when this returns."""
     _check(order, priority, at)
+    if not asks:
+        order = replace(order, settings={**order.settings, "asks": False})
     if order.answers is not None:
         order = await found(queue.store, order)
         await queue.goes_on(order.user_id, order.run_id)

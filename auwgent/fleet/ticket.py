@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
-from auwgent.fleet.queue import Queue
 from auwgent.session import Answer_co, Session
 from auwgent.store.base import RunInfo
+
+if TYPE_CHECKING:
+    from auwgent.fleet.queue import Queue
 
 
 @dataclass(frozen=True, slots=True)

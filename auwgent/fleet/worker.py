@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
+from auwgent.engine.agent import ApprovalRequest
 from auwgent.errors import ProviderError, RunFailed, RunTaken, SessionConflict, StoreError, kind_of
 from auwgent.fleet.lookout import Lookout
 from auwgent.fleet.queue import MAIN, OTHER, Carrier
@@ -18,6 +20,15 @@ from auwgent.store.line import JOURNAL, queue_named
 from auwgent.words import describe
 
 log = logging.getLogger("auwgent.fleet")
+
+# Whether the user of a run can be asked about its calls later; known to the run's own tasks.
+can_ask: ContextVar[bool] = ContextVar("can_ask", default=True)
+
+
+def approver(request: ApprovalRequest) -> bool | str | None:
+    """Say for a queued run whether a call may happen: its user is asked later, or not at all."""
+    return None if can_ask.get() else "the user cannot be asked here"
+
 
 TURN = 1.0  # seconds that a run waits here for another one to end, before others may have it
 PATIENCE = 3600.0  # seconds that a worker waits for its database
@@ -120,6 +131,7 @@ class Worker:
             self._slots.release()
 
     async def _carry(self, run: RunInfo, job: str) -> None:
+        can_ask.set(run.settings.get("asks", True))
         try:
             await self._agent.carry(run, job)
         except asyncio.CancelledError:

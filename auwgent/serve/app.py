@@ -83,7 +83,10 @@ class App:
         return JSONResponse({"status": "ready"})
 
     async def _metrics(self, request: Request) -> Response:
-        return Response(self.house.metrics.text(), headers={"content-type": TYPE})
+        waiting = (0, 0.0)
+        if self.agent.config.queue is not None:
+            waiting = await self.agent.queue.figures()
+        return Response(self.house.metrics.text(*waiting), headers={"content-type": TYPE})
 
     async def _openapi(self, request: Request) -> Response:
         parts = [(one.paths, one.schemas) for one in self.protocols]

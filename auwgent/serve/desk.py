@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -24,6 +24,7 @@ from auwgent.serve.told import Told, intents_of, told_of
 from auwgent.serve.users import Who
 from auwgent.session import Session, new_id
 from auwgent.store.base import OVER, RunInfo, RunStore, SessionStore, is_run_store
+from auwgent.stream import Stream
 
 HELD = 300.0  # seconds that what happened in a run is held behind its end
 MOST_HELD = 1_000  # runs whose intents are held behind their end
@@ -133,13 +134,18 @@ class Desk:
         run_id = options.get("run_id")
         if run_id is not None and "answers" not in options and (legs := self.house.legs(who.user, run_id)):
             return _joined(legs[-1], asked, options.get("session_id"))
-        self._check_room()
+        is_queued = self._is_queued(options)
+        options.pop("is_queued", None)
+        self._check_room(is_queued=is_queued)
         if options.get("keep") is not False and run_id is None and not options.get("session_id"):
             options["session_id"] = new_id()
         can_ask.set(asks)
         if "answers" not in options:  # later legs are of the agent that the run began with
             options["agent"] = agent
-        stream = self.agent.stream(content, user_id=who.user, **options)
+        if is_queued:
+            stream: Stream[Any] = self.agent.follow(content, asks=asks, user_id=who.user, **options)
+        else:
+            stream = self.agent.stream(content, user_id=who.user, **options)
         live = Live(stream, self.metrics, user=who.user, session_id=options.get("session_id"), agent=agent)
         live.is_background, live.asked = background, asked
         self.house.add(live)
@@ -153,6 +159,7 @@ class Desk:
             agent=run.agent,
             run_id=run.run_id,
             answers=dict(run.answers),
+            is_queued=run.is_queued,
             background=background,
             asks=asks,
         )
@@ -212,12 +219,18 @@ class Desk:
             ended.cancel()
             leaving.cancel()
 
-    def _check_room(self) -> None:
+    def _is_queued(self, options: Mapping[str, Any]) -> bool:
+        """Return whether a run is for workers: where there is a queue, each that is kept but for this process's."""
+        if self.agent.config.queue is None or options.get("keep") is False or "session" in options:
+            return False
+        return "answers" not in options or bool(options.get("is_queued"))
+
+    def _check_room(self, *, is_queued: bool = False) -> None:
         if self.house.is_draining:
             raise Refusal(
                 503, "draining", "this server is closing; ask another one, or again soon", retry_after=5
             )
-        if self.metrics.runs_active >= self.config.max_runs:
+        if self.metrics.runs_active >= self.config.max_runs and not is_queued:
             words = f"{self.config.max_runs} runs are under way, which is all that `max_runs` allows; try again soon"
             raise Refusal(503, "overloaded", words, retry_after=1)
 

@@ -14,6 +14,7 @@ from auwgent.errors import (
     ConfigError,
     LimitExceeded,
     MiddlewareError,
+    Overloaded,
     ProviderError,
     RunConflict,
     RunFailed,
@@ -109,6 +110,8 @@ def refusal_of(error: BaseException) -> Refusal:
             return Refusal(404, "not_found", str(error))
         case LimitExceeded():
             return Refusal(422, "limit_exceeded", str(error), retry=False)
+        case Overloaded():
+            return Refusal(503, "overloaded", str(error), retry_after=5)
         case StoreError():
             log.error("the store failed: %s", error)
             return Refusal(503, "store_unavailable", "the session store cannot be used now", retry_after=5)

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Any, Literal
 
 from auwgent.errors import RunFailed, goes_through
+from auwgent.fleet.following import Following
 from auwgent.intents import Intent
 from auwgent.serve.metrics import Metrics
 from auwgent.session import Session, Usage
@@ -108,6 +109,24 @@ class Live:
             self._cancelled = True
             await self._stream.cancel()
             await asyncio.wait([self._task])
+
+    async def accepted(self) -> None:
+        """Wait until it is in the queue, where there is one; raises what kept it out."""
+        if isinstance(self._stream, Following):
+            await self._stream.accepted()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether a worker carries it out, and nobody here waits for it."""
+        return isinstance(self._stream, Following) and self.is_background
+
+    async def leave(self) -> None:
+        """Let it go on elsewhere, where it can; else end it."""
+        if isinstance(self._stream, Following) and not self.is_over:
+            await self._stream.leave()
+            await asyncio.wait([self._task])
+        else:
+            await self.cancel()
 
     # What happens in it
 

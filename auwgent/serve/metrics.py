@@ -64,11 +64,11 @@ class Metrics:
         if usage.get("usd") is not None:
             self._usd[model] += usage["usd"]
 
-    def text(self) -> str:
-        """All of it, as OpenMetrics."""
-        return "\n".join([*self._lines(), "# EOF", ""])
+    def text(self, depth: int = 0, oldest: float = 0.0) -> str:
+        """All of it, as OpenMetrics; with how many runs wait for a worker, and for how long the oldest does."""
+        return "\n".join([*self._lines(depth, oldest), "# EOF", ""])
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self, depth: int, oldest: float) -> Iterator[str]:
         yield "# TYPE auwgent_runs counter"
         for (agent, status), count in sorted(self._runs.items()):
             yield f"auwgent_runs_total{_labels(agent=agent, status=status)} {count}"
@@ -86,12 +86,11 @@ class Metrics:
             yield f"auwgent_usd_total{_labels(model=model)} {usd:.8f}"
         yield "# TYPE auwgent_streams_active gauge"
         yield f"auwgent_streams_active {self.streams_active}"
-        # Runs that wait for a worker: there are none where each run happens in the process that was asked.
         yield "# TYPE auwgent_queue_depth gauge"
-        yield "auwgent_queue_depth 0"
+        yield f"auwgent_queue_depth {depth}"
         yield "# TYPE auwgent_queue_oldest_seconds gauge"
         yield "# UNIT auwgent_queue_oldest_seconds seconds"
-        yield "auwgent_queue_oldest_seconds 0"
+        yield f"auwgent_queue_oldest_seconds {oldest:.3f}"
 
 
 def _labels(**labels: str) -> str:

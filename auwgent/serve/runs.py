@@ -81,7 +81,10 @@ class Runs:
         except ConfigError as error:
             raise bad_request(str(error), "answers") from None
         if run.status == "paused" and not open_calls(run):
-            self._desk.goes_on(run, background=True, asks=True)
+            if run.is_queued and self._desk.agent.config.queue is not None:
+                await self._desk.agent.queue.goes_on(run.user_id, run.run_id)
+            else:
+                self._desk.goes_on(run, background=True, asks=True)
             run = await self._run(request)
         return JSONResponse(facts(run))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from auwgent.errors import AuwgentError, ConfigError
+from auwgent.imports import late
 from auwgent.runtime import Runtime
 from auwgent.serve.app import App
 from auwgent.serve.desk import House, approver
@@ -32,12 +35,13 @@ CLOSING = 5  # seconds that answers under way have once their runs are over
 class Server:
     """Serves an agent until a signal ends it. `make` builds it, with more middleware behind its own."""
 
-    def __init__(self, make: Make, say: Callable[[str], None]) -> None:
-        self._make, self._say = make, say
+    def __init__(self, make: Make, say: Callable[[str], None], *, takes_runs: bool = False) -> None:
+        self._make, self._say, self._takes_runs = make, say, takes_runs
         self.house = House()
         self._app = self._made()
         self._stopped = asyncio.Event()
         self._interrupts: list[int] = []
+        self._closing_since = math.inf
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
@@ -47,7 +51,8 @@ class Server:
         with listening:
             await self._app.open()
             try:
-                await self._serve(listening)
+                async with self._working():
+                    await self._serve(listening)
             finally:
                 await self._app.close()
         return 130 if signal.SIGINT in self._interrupts else 0
@@ -55,6 +60,22 @@ class Server:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the request to the app of the config in force."""
         await self._app(scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        """Take runs from the queue, too, where that is wanted. The worker has an agent of its own."""
+        if not self._takes_runs:
+            yield
+            return
+        agent = self._make(middleware=[Instructions()], on_approval=late("auwgent.fleet.worker:approver"))
+        async with agent:
+            worker = late("auwgent.fleet.worker:Worker")(agent)
+            await worker.open()
+            try:
+                yield
+            finally:
+                left = agent.config.serve.drain - max(0.0, time.monotonic() - self._closing_since)
+                await worker.close(0 if len(self._interrupts) > 1 else max(0.0, left))
 
     def _made(self) -> App:
         return App(self.house, self._make(middleware=[Instructions()], on_approval=approver))
@@ -90,6 +111,7 @@ class Server:
     async def _drain(self) -> None:
         """Give the runs under way their time, then cancel them; a second signal does not wait."""
         self.house.is_draining = True
+        await asyncio.gather(*(one.leave() for one in self.house.under_way() if one.is_elsewhere))
         live = self.house.under_way()
         seconds = self._app.agent.config.serve.drain
         if live and len(self._interrupts) < 2:
@@ -99,7 +121,7 @@ class Server:
             again = asyncio.ensure_future(self._stopped.wait())
             await asyncio.wait([ends, again], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             again.cancel()
-        await asyncio.gather(*(one.cancel() for one in self.house.under_way()))
+        await asyncio.gather(*(one.leave() for one in self.house.under_way()))
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -119,6 +141,7 @@ class Server:
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Do what that signal asks for: close, and the second time without waiting."""
         self._interrupts.append(number)
+        self._closing_since = min(self._closing_since, time.monotonic())
         self._stopped.set()
 
     def _hang_up(self) -> None:
@@ -174,10 +197,13 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host}, port {port}: {words}") from None
 
 
-def serve(make: Make, say: Callable[[str], None]) -> int:
-    """Serve the agent that `make` builds until a signal ends it; gives the exit code. `say` is told of it in lines."""
+def serve(make: Make, say: Callable[[str], None], *, takes_runs: bool = False) -> int:
+    """Serve the agent that `make` builds until a signal ends it; gives the exit code. `say` is told of it in lines.
+
+    With `takes_runs` it is a worker of its queue, too.
+    """
 
     async def run() -> int:
-        return await Server(make, say).run()
+        return await Server(make, say, takes_runs=takes_runs).run()
 
     return asyncio.run(run())

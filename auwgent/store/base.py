@@ -96,6 +96,7 @@ class RunInfo:
     content: str | list[dict[str, Any]] | None = None
     answers: dict[str, Any] = field(default_factory=dict)  # by the ids of calls, those of earlier legs too
     asked: str | None = None  # a hash of its input and agent, where its caller gave it an id
+    is_queued: bool = False  # whether workers carry it out
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,7 @@ def run_of(row: Row[Any], asked: str | None = None) -> RunInfo:
             leg=row.leg,
             settings=settings,
             asked=row.asked,
+            is_queued=row.queue is not None,
             input=content if isinstance(content, str | None) else _words(content),
             content=content,
         )

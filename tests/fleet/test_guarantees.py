@@ -46,7 +46,7 @@ async def test_what_killed_workers_had_goes_on_elsewhere(fleet: Fleet) -> None:
     accepted = await submitted(fleet, 40, 15)
     for worker in workers[:2]:
         few = len(fleet.starts()) + random.randint(1, 5)
-        fleet.until(lambda few=few: len(fleet.starts()) >= few)
+        fleet.until_begun(few)
         worker.kill()
     fleet.until(lambda: over(fleet, 40))
     fleet.check(accepted)
@@ -55,7 +55,7 @@ async def test_what_killed_workers_had_goes_on_elsewhere(fleet: Fleet) -> None:
 async def test_a_host_that_was_cut_off_and_comes_back_changes_nothing(fleet: Fleet) -> None:
     workers = [fleet.start("--concurrency", "4") for _ in range(2)]
     accepted = await submitted(fleet, 24, 12)
-    fleet.until(lambda: len(fleet.starts()) >= 3)
+    fleet.until_begun(3)
     workers[0].send_signal(signal.SIGSTOP)
     fleet.until(lambda: over(fleet, 24))
     workers[0].send_signal(signal.SIGCONT)
@@ -93,7 +93,7 @@ async def test_a_database_that_is_killed_loses_nothing(server: Server, tmp_path:
         for _ in range(2):
             fleet.start("--concurrency", "4")
         accepted = await submitted(fleet, 20, 10)
-        fleet.until(lambda: len(fleet.starts()) >= 4)
+        fleet.until_begun(4)
         server.kill()
         await asyncio.sleep(2)
         server.start()

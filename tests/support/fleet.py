@@ -138,6 +138,10 @@ class Fleet:
             time.sleep(0.05)
         return found
 
+    def until_begun(self, count: int) -> None:
+        """Wait until so many runs have charged a card."""
+        self.until(lambda: len(self.starts()) >= count)
+
     def check(self, accepted: Mapping[str, str]) -> None:
         """Look from outside: each accepted run ended once, in its place, and no tool began twice."""
         runs = self.query(

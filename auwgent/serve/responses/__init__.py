@@ -79,6 +79,8 @@ class Responses:
                 raise bad_request("a background response is kept: `store` may not be false", "store")
         live = await self._begun(request, body)
         live.given = {**await request.json(), "is_stored": body.store is not False}
+        if body.background:
+            await live.accepted()
         if body.stream:
             return EventStream(lambda cut: self._streamed(live, -1, cut), self._desk.metrics)
         if not body.background:
