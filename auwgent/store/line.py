@@ -252,7 +252,7 @@ class Line:
 
     def _dies(self, connection: Connection, run: Row[Any]) -> None:
         """End a run that has killed its process again and again."""
-        close_calls(connection, run.session_no, run.no, unknown_result)
+        close_calls(connection, run.session_no, run.no, lambda turns: unknown_result)
         error = {"message": DEAD.format(count=run.starts), "kind": "dead"}
         values = {"status": "dead", "ended_at": micros(now()), "error": to_json(error), "job": None}
         connection.execute(update(runs).where(runs.c.no == run.no).values(values))
