@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import re
 import secrets
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -23,7 +24,8 @@ from auwgent.middleware.thoughts import changed, thoughts
 from auwgent.session import Session, Text, Turn
 from auwgent.words import describe
 
-Where = Literal["inputs", "outputs", "results"]
+Where = Literal["inputs", "outputs", "results", "history"]
+Places = Annotated[frozenset[Where], Field(strict=False, min_length=1)]
 Judge = Callable[[str], Any]
 
 WITHHELD = "[withheld]"  # stands in the history for what was blocked, or could not be judged
@@ -50,6 +52,8 @@ DOUBT = re.compile(r"\W*\?|\W*(?:or|and|not|no|false|never)\b|\W*/\W*(?:allow|bl
 OTHER = re.compile(r"\bBLOCK(?:ED)?\b")
 PART = 24_000  # characters that are judged at once, where no smaller window is known
 OVERLAP = 200  # of them that the next part begins with
+KNOWN = 10_000  # texts whose verdicts are known, the last ones
+OF_ROLE: dict[str, Where] = {"user": "inputs", "assistant": "outputs", "tool": "results"}
 
 
 class Moderate(Configured):
@@ -65,6 +69,9 @@ class Moderate(Configured):
     `refusal`. Where an answer must fit a schema, a block ends the run. Outputs are judged whole: while they stream,
     nothing of them is shown until they are complete. What a model writes for other middleware, such as a summary, is
     an output, too: a blocked one is not used. `ctx["moderation"]` holds the reasons.
+
+    With `history` in `where`, as a `judge` has it unless `where` is given, what is stored from earlier runs is judged
+    before it is sent, each text once in a process: it may be from a time before this was in the config.
     """
 
     name = "moderate"
@@ -75,21 +82,22 @@ class Moderate(Configured):
     judge: Judge | str | None = None
     model: Annotated[str | None, Field(min_length=1)] = None
     policy: Annotated[str, Field(min_length=1)] = POLICY
-    where: Annotated[Given[Iterable[Where], frozenset[Where]], Field(strict=False, min_length=1)] = option(
-        default=("inputs", "outputs")
-    )
+    where: Given[Iterable[Where] | None, Places | None] = option(default=None)
     refusal: Annotated[str, Field(min_length=1)] = REFUSAL
 
     def __post_init__(self) -> None:
         if self.judge is not None and (self.model is not None or self.policy != POLICY):
             raise ValueError("give either `judge`, or `model` and `policy`")
         self._judge = _function(self.judge)
+        usual: Places = frozenset(("inputs", "outputs", *(("history",) if self._judge else ())))
+        self._where = usual if self.where is None else self.where
+        self._known: OrderedDict[bytes, str | None] = OrderedDict()  # verdicts, by hashes of texts
 
     async def onRunStart(self, session: Session, ctx: Context) -> None:
         """Judge the input. A blocked one is withheld, and `onLLMStart` answers it."""
         verdicts = self._of(ctx)
         text = _text_of(ctx.input)
-        if "inputs" in self.where and await self._blocks(text, ctx):
+        if "inputs" in self._where and await self._blocks(text, ctx):
             ctx.input = WITHHELD
             verdicts.input_blocked = True
 
@@ -103,10 +111,12 @@ class Moderate(Configured):
             if ctx.outputSchema is not None:
                 raise Blocked("the input was blocked, and a refusal cannot satisfy the output schema")
             ctx.modelReply = self.refusal
+        elif "history" in self._where:
+            await self._judge_history(ctx)
 
     async def onIntentPartial(self, name: str, value: dict[str, Any], ctx: Context) -> None:
         """Hold an output back until it is whole and judged; the arguments of calls are none."""
-        if "outputs" not in self.where or name in CALLS or not value["raw"]:
+        if "outputs" not in self._where or name in CALLS or not value["raw"]:
             return
         raw, snapshot = value["raw"], value["snapshot"]
         value.update(delta="", raw="", snapshot=None)
@@ -117,9 +127,9 @@ class Moderate(Configured):
         if name in CALLS:
             return {"skip": True} if id(ctx) in self._of(ctx).silenced else None
         if name in RESULTS:
-            blocked = "results" in self.where and await self._blocks(_words(value["result"]), ctx)
+            blocked = "results" in self._where and await self._blocks(_words(value["result"]), ctx)
             return {"result": WITHHELD} if blocked else None
-        if "outputs" not in self.where:
+        if "outputs" not in self._where:
             return None
         if name == "model_call" and ctx.modelReply is not None:  # the last moment before its turn is recorded
             for thought in thoughts(ctx.modelReply["provider_data"]):
@@ -137,14 +147,35 @@ class Moderate(Configured):
 
     async def onLLMEnd(self, response: dict[str, Any], ctx: Context) -> None:
         """Judge what was written for another middleware; a blocked text has ended as a filtered one does."""
-        if ctx.aside is not None and "outputs" in self.where and await self._blocks(response["text"], ctx):
+        if ctx.aside is not None and "outputs" in self._where and await self._blocks(response["text"], ctx):
             ctx.modelReply = {"text": "", "model": ctx.model, "finish_reason": "filtered"}
+
+    async def _judge_history(self, ctx: Context) -> None:
+        """Withhold from the request what is blocked of earlier runs. It stays in the store."""
+        stored = {turn.id for turn in ctx.session.turns if turn.run_id != ctx.runId}
+        sent: list[Turn] = []
+        for turn in ctx.messages:
+            is_meant = turn.id in stored and OF_ROLE[turn.role] in self._where
+            if is_meant and await self._blocked_before(turn.text, ctx):
+                turn = turn.model_copy(update={"content": WITHHELD, "provider_data": None})
+            sent.append(turn)
+        if any(new is not old for new, old in zip(sent, ctx.messages, strict=True)):
+            ctx.messages = sent
+
+    async def _blocked_before(self, text: str, ctx: Context) -> bool:
+        """Return whether a text of an earlier run is blocked; what this process has judged is not judged again."""
+        if text in (WITHHELD, self.refusal):
+            return False
+        known = _digest(text)
+        if known not in self._known:
+            return await self._blocks(text, ctx)
+        return self._known[known] is not None
 
     def _of(self, ctx: Context) -> Verdicts:
         found: Verdicts | None = ctx.get(self.run_key)
         if found is None:
             found = ctx[self.run_key] = Verdicts()
-            if "outputs" in self.where:
+            if "outputs" in self._where:
                 ctx.changeTurns(found.withhold)
         return found
 
@@ -152,7 +183,9 @@ class Moderate(Configured):
         """Return whether a text is blocked. Each is judged once in a run."""
         verdicts = self._of(ctx)
         if text.strip() and text not in verdicts.reasons:
-            reason = verdicts.reasons[text] = await self._reason(text, ctx)
+            reason = verdicts.reasons[text] = self._known[_digest(text)] = await self._reason(text, ctx)
+            if len(self._known) > KNOWN:
+                self._known.popitem(last=False)
             if reason is not None:
                 ctx["moderation"] = [*ctx.get("moderation", ()), reason]
         return verdicts.reasons.get(text) is not None
@@ -200,6 +233,10 @@ class Moderate(Configured):
             raise JudgeFailed(f"the judge answered neither ALLOW nor BLOCK, asked twice, but {answer[:80]!r}")
         word, reason = verdict
         return None if word == "ALLOW" else reason
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "replace")).digest()
 
 
 def understood(answer: str) -> tuple[str, str] | None:

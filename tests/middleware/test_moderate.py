@@ -12,6 +12,7 @@ from auwgent.errors import MiddlewareError
 from auwgent.middleware import Moderate, SQLModelSessions
 from auwgent.middleware.moderate import REFUSAL, WITHHELD
 from auwgent.models.base import ModelRequest
+from auwgent.session import Session, Turn
 from tests.middleware.conformance import Conformance, at_work, closing, over_http
 from tests.support.aimock import Aimock
 from tests.support.bench import Bench, Gate, Hook, bench, calls
@@ -250,3 +251,43 @@ async def test_arguments_of_calls_are_not_judged() -> None:
     await agent.ask("Go")
     assert done == ["an evil thing"]
     assert judged == ["Go", "Fine."]
+
+
+OLD = [
+    Turn(role="user", content="An evil question", run_id="old"),
+    Turn(
+        role="assistant", content="An evil answer", provider_data={"reasoning_content": "evil"}, run_id="old"
+    ),
+    Turn(role="user", content="And a good one", run_id="old"),
+    Turn(role="assistant", content="Good.", run_id="old"),
+]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_was_stored_before_is_judged_before_it_is_sent(stream: bool) -> None:
+    judged: list[str] = []
+
+    def judge(text: str) -> str | None:
+        judged.append(text)
+        return "evil" if "evil" in text else None
+
+    agent = bench(["Hello.", "Again."], middleware=[Moderate(judge)])
+    session = await agent.ask("Hi", session=Session(turns=OLD), stream=stream)
+    sent = [WITHHELD, WITHHELD, "And a good one", "Good.", "Hi"]
+    assert [turn.text for turn in agent.requests()[0].turns] == sent
+    assert "evil" not in str(agent.requests()[0])
+    assert session.turns[0].text == "An evil question"  # it stays in the store
+    await agent.ask("Bye", session=session, stream=stream)
+    assert [turn.text for turn in agent.requests()[1].turns] == [*sent, "Hello.", "Bye"]
+    assert len(judged) == len(set(judged)) == 8  # each text once in a process
+
+
+async def test_a_model_judges_what_was_stored_before_only_where_asked() -> None:
+    cases: list[tuple[Any, str]] = [(None, OLD[0].text), (["inputs", "history"], WITHHELD)]
+    for where, sent in cases:
+        guard = [{"when": "evil", "text": "BLOCK: evil"}, {"when": "", "text": "ALLOW"}]
+        moderate = Moderate(model="guard", where=where)
+        agent = bench({"main": ["Hello."], "guard": guard}, middleware=[moderate])
+        await agent.ask("Hi", session=Session(turns=OLD))
+        texts = [turn.text for turn in agent.requests()[0].turns]
+        assert texts == [sent, OLD[1].text, OLD[2].text, OLD[3].text, "Hi"]
