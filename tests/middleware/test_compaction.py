@@ -12,7 +12,7 @@ import pytest
 
 from auwgent import Runtime
 from auwgent.errors import LimitExceeded, ProviderError
-from auwgent.middleware import Compaction, SQLModelSessions
+from auwgent.middleware import Compaction, Redact, SQLModelSessions
 from auwgent.middleware.compaction.shortening import KEY, LEFT_OUT, SUMMARY
 from auwgent.session import Media, Session, Text, Turn, Usage
 from tests.middleware.conformance import Conformance, at_work, over_http
@@ -428,6 +428,38 @@ async def test_a_fork_goes_on_from_the_summary_that_held_there(tmp_path: Path, u
             assert texts_of(server.bodies[-1])[0].endswith("Second.")
             await agent.run("In the fork", session_id="t")
             assert texts_of(server.bodies[-1])[0].endswith("First.")
+
+
+@pytest.mark.parametrize("strategy", [("truncate", "drop"), ("summarise",)])
+async def test_what_it_makes_of_a_long_run_is_sent_with_redact_beside_it(strategy: Any) -> None:
+    """A turn, and the summary, may be sent in another form in each call of one run."""
+
+    def look(n: int) -> str:
+        """Look."""
+        return f"found {n} for [EMAIL_1] " * 60
+
+    async def sent(*beside: Redact) -> list[list[str]]:
+        summaries, steps = iter(range(1, 99)), iter(range(1, 99))
+
+        def reply(body: dict[str, Any]) -> Answer:
+            if "Sum it up" in texts_of(body)[-1]:
+                return Answer(f"Summary {next(summaries)}.", input_tokens=0)
+            number = next(steps)
+            return Answer("Done.", calls=[("look", {"n": number})] if number < 9 else [], input_tokens=0)
+
+        async with provider(reply) as server:
+            config = {
+                "middleware": [*beside, Compaction(tokens=1200, strategy=strategy)],
+                "agent": {"model": "main", "tools": [look]},
+                "models": {"main": server.model(via="direct")},
+            }
+            async with Runtime(config) as agent:
+                assert (await agent.run("Go")).text == "Done."
+            return [texts_of(body) for body in server.bodies]
+
+    with_redact, without = await sent(Redact()), await sent()
+    assert with_redact == without
+    assert any("left out" in text or "Summary 2." in text for texts in without for text in texts)
 
 
 async def test_a_file_that_the_provider_counts_as_long_is_known_to_be_long() -> None:

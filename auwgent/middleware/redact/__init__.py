@@ -207,7 +207,8 @@ class Redacting:
     _changed: dict[str, list[str]] = field(
         default_factory=dict
     )  # calls that were, with the names of arguments
-    _older: dict[str, Turn] = field(default_factory=dict)  # turns as they are sent, by their ids
+    # Turns and how they are sent, by their ids.
+    _older: dict[str, tuple[Turn, Turn]] = field(default_factory=dict)
 
     def text(self, text: str, spared: Collection[str] = ()) -> str:
         """Return a text without what is secret in it, but for what is `spared`."""
@@ -282,11 +283,12 @@ class Redacting:
 
     def older(self, turn: Turn) -> Turn:
         """Return a turn of the history as it is sent; it may be from a time when nothing was redacted."""
-        if turn.id not in self._older:
+        known = self._older.get(turn.id)
+        if known is None or known[0] is not turn:  # others may have shortened it since
             copy = turn.model_copy()
             self.turn(copy)
-            self._older[turn.id] = turn if copy == turn else copy
-        return self._older[turn.id]
+            known = self._older[turn.id] = turn, turn if copy == turn else copy
+        return known[1]
 
     def piece(self, name: str, value: dict[str, Any]) -> None:
         """A streamed piece: only as much of it as is sure to hold nothing secret."""
