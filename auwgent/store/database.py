@@ -76,6 +76,7 @@ class Database:
         self._file: disks.Identity | None = None
         self._wal: disks.Identity | None = None
         self._is_gone = False
+        self._content = disks.Content(self.path) if self.path and not self.is_read_only else None
         self._engine = self._make_engine(self._to_read(url) if self.is_read_only else url)
         self._writing = self._engine.execution_options(auwgent_begin="BEGIN IMMEDIATE")
         self._threads = ThreadPoolExecutor(self.dialect.threads, thread_name_prefix="auwgent-store")
@@ -197,10 +198,13 @@ class Database:
             self._check_place()
             try:
                 with engine.begin() as connection:
+                    self._check_content(connection)
                     done = work(connection)
                 self._answered = True
                 self._check_place()  # what was written to a file that is gone was not stored
                 self._note_place()
+                if self._content is not None and engine is not self._engine:
+                    self._content.note()
                 return done
             except SQLAlchemyError as error:
                 until = began + self._patience_with(error, patience)
@@ -228,6 +232,27 @@ class Database:
                 "stored there"
             )
 
+    def _check_content(self, connection: Connection) -> None:
+        if self._content is None or not connection.get_transaction():
+            return
+        version: int = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        if self._content.was_replaced(version):
+            self._is_gone = True
+            raise StoreError(
+                f"{self.shown}: something wrote over the database while it was open; what comes now is not stored there"
+            )
+
+    def examine(self) -> None:
+        """`StoreError` where a SQLite file is damaged, as one that was written over while it was open may be."""
+        if self.path is None or not self.path.exists():
+            return
+        found = self.read(lambda connection: connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
+        if found != "ok":
+            raise StoreError(
+                f"{self.shown}: the database is damaged ({' '.join(found.split())[:200]}), as after something wrote over it while it was open; "
+                "while nobody has it open, put a whole one there, without the old -wal and -shm"
+            )
+
     def _is_in_place(self) -> bool:
         """Return whether the file and its WAL are still those that were opened."""
         if self.path is None or self._file is None:
@@ -245,6 +270,8 @@ class Database:
     def _forget_wal(self, *_: object) -> None:
         """A connection is made: where it is the only one, SQLite makes a new WAL."""
         self._wal = None
+        if self.path is not None and self._content is not None:
+            self._content = disks.Content(self.path)
 
     def _to_read(self, url: URL) -> URL:
         """Return the URL of a SQLite file that cannot be written. A WAL can be read only with its index beside it."""

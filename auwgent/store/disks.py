@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from pathlib import Path
 
 Identity = tuple[int, int]  # device and number
@@ -15,6 +16,7 @@ NETWORKED = re.compile(
     r"|fuse\.(sshfs|glusterfs|ceph|s3fs|rclone|gcsfuse|davfs2?|smb\w*|nfs\w*)"
 )
 MOUNTS = Path("/proc/self/mounts")
+SETTLING = 5.0  # seconds in which the checkpoint behind a commit of somebody else ends
 
 
 def is_full(path: Path) -> bool:
@@ -66,6 +68,39 @@ def identity(path: Path) -> Identity | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+class Content:
+    """Notices that something that is no SQLite wrote over a file in place, as `cp` does.
+
+    In WAL mode a checkpoint alone writes to the file, and it comes with a commit. The file itself must not be opened to
+    look: to close it again would let go of SQLite's locks.
+    """
+
+    def __init__(self, path: Path, settling: float = SETTLING) -> None:
+        self._path = path
+        self._settling = settling
+        self._seen: tuple[int, int] | None = None
+        self._version: int | None = None
+        self._settled = 0.0
+
+    def note(self) -> None:
+        """Take the file as it is now for what it should be: this connection may have written to it."""
+        self._seen = self._stamp()
+
+    def was_replaced(self, version: int) -> bool:
+        """Return whether that happened since the last look. `version` is `PRAGMA data_version` of the one connection."""
+        before, self._seen = self._seen, self._stamp()
+        if version != self._version:  # somebody else has committed
+            self._version, self._settled = version, time.monotonic() + self._settling
+        return before not in (None, self._seen) and time.monotonic() > self._settled
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
 
 
 def _nearest(path: Path) -> Path:

@@ -86,6 +86,7 @@ class Sessions(RunStore):
         self._window = window
         self._opened: Journal | None = None
         self.companions = Companions()
+        self._is_suspect = False  # the file may have been written over
         self._forgotten: list[SessionKey] = []  # those that opening the store has deleted
 
     # Open and closed
@@ -106,10 +107,8 @@ class Sessions(RunStore):
         if journal is not None and not journal.database.is_lost:
             return journal
         if journal is not None:
-            self._opened = None
-            log.warning(
-                "%s: the file was removed, moved or replaced; opening it again", journal.database.shown
-            )
+            self._opened, self._is_suspect = None, True
+            log.warning("%s: the file is another one now; opening it again", journal.database.shown)
             await _close(journal)
         database = await asyncio.to_thread(self._database)  # what takes its time is SQLAlchemy's import
         try:
@@ -336,6 +335,9 @@ class Sessions(RunStore):
         )
 
     def _prepare(self, database: Database) -> Journal:
+        if self._is_suspect:
+            database.examine()
+            self._is_suspect = False
         store.migrations.prepare(database)
         if self._retention is not None and not database.is_read_only:
             self._forget_old(database, self._retention)

@@ -15,7 +15,7 @@ import pytest
 from auwgent import auwgent
 from auwgent.errors import StoreError
 from auwgent.middleware import SQLModelSessions
-from auwgent.store.disks import network_of, warning_of
+from auwgent.store.disks import SETTLING, Content, network_of, warning_of
 from auwgent.testing.runs import StoreRun, talk
 
 
@@ -107,6 +107,55 @@ async def test_what_is_acknowledged_after_a_file_was_overwritten_in_place_is_kep
     kept = {turn.text for turn in (await again.get("u1", "s1")).turns} if acknowledged else set()
     assert set(acknowledged) <= kept
     await again.close()
+
+
+def test_a_file_that_was_written_over_is_noticed_unless_somebody_committed(tmp_path: Path) -> None:
+    file = tmp_path / "x.db"
+    file.write_bytes(b"one")
+    content = Content(file, settling=0.0)
+    assert not content.was_replaced(1)
+    assert not content.was_replaced(1)
+    file.write_bytes(b"more")
+    assert content.was_replaced(1)
+    file.write_bytes(b"by this one")
+    content.note()
+    assert not content.was_replaced(1)
+    busy = Content(file)
+    assert not busy.was_replaced(1)
+    file.write_bytes(b"a checkpoint of somebody else, behind his commit")
+    assert not busy.was_replaced(2)
+    file.write_bytes(b"which goes on")
+    assert not busy.was_replaced(2)
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize("is_damaged", [True, False])
+async def test_an_older_copy_put_over_an_open_database_is_an_error_and_no_loss(
+    is_damaged: bool, tmp_path: Path
+) -> None:
+    """Also after all of the WAL was written back, when nothing of it would cover the copy any more."""
+    file, copy = tmp_path / "sessions.db", tmp_path / "copy.db"
+    store = SQLModelSessions(f"sqlite:///{file}")
+    await talk(store, "x" * 3_000_000, "s0")
+    shutil.copyfile(file, copy)
+    await talk(store, "y" * 3_000_000, "s0")  # each is more than the WAL keeps
+    await asyncio.sleep(SETTLING + 0.2)
+    if is_damaged:
+        copy.write_bytes(copy.read_bytes()[: 2**20])
+        shutil.copyfile(copy, file)
+    else:
+        file.touch()
+    with pytest.raises(StoreError, match="something wrote over the database while it was open"):
+        await talk(store, "one", "s1")
+    if is_damaged:
+        for _ in range(2):
+            with pytest.raises(StoreError, match=r"damaged|malformed"):
+                await talk(store, "two", "s1")
+    else:
+        await talk(store, "two", "s1")
+        assert "two" in [turn.text for turn in (await store.get("u1", "s1")).turns]
+    with contextlib.suppress(StoreError):
+        await store.close()
 
 
 @pytest.mark.parametrize("lose", LOSSES)
