@@ -235,7 +235,7 @@ class Database:
     def _check_content(self, connection: Connection) -> None:
         if self._content is None or not connection.get_transaction():
             return
-        version: int = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        [version] = connection.connection.cursor().execute("PRAGMA data_version").fetchone()
         if self._content.was_replaced(version):
             self._is_gone = True
             raise StoreError(
