@@ -249,8 +249,9 @@ class Database:
         found = self.read(lambda connection: connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
         if found != "ok":
             raise StoreError(
-                f"{self.shown}: the database is damaged ({' '.join(found.split())[:200]}), as after something wrote over it while it was open; "
-                "while nobody has it open, put a whole one there, without the old -wal and -shm"
+                f"{self.shown}: the database is damaged ({' '.join(found.split())[:200]}), as after something wrote "
+                "over it while it was open; while nobody has it open, put a whole one there, without the old -wal "
+                "and -shm"
             )
 
     def _is_in_place(self) -> bool:

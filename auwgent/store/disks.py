@@ -89,7 +89,7 @@ class Content:
         self._seen = self._stamp()
 
     def was_replaced(self, version: int) -> bool:
-        """Return whether that happened since the last look. `version` is `PRAGMA data_version` of the one connection."""
+        """Return whether that happened since the last look. `version`: `PRAGMA data_version` of the one connection."""
         before, self._seen = self._seen, self._stamp()
         if version != self._version:  # somebody else has committed
             self._version, self._settled = version, time.monotonic() + self._settling
