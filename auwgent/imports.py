@@ -21,6 +21,7 @@ _searching = RLock()  # sys.path belongs to the whole process
 _current: list[tuple[str, ...]] = []  # folders of the configs being built, the innermost last
 _added: set[str] = set()  # folders that configs of this process brought into sys.path
 _OFFERED = (f"{__package__}.middleware.", f"{__package__}.testing.")  # whose functions may be named
+_named: set[str] = set()  # packages that configs of this process named
 _first = sys.path[:1]  # as Python's start put it there
 
 
@@ -109,6 +110,7 @@ def resolve(path: str, *, allow: Sequence[str] = ()) -> Any:
     if modules[0] in sys.stdlib_module_names and not _covered(".".join(modules + names), allow):
         raise _standard_library(path, modules[0], "; a module of your own needs another name")
     _refuse_clash(modules[0])
+    _named.add(modules[0])
     module, names = _import(modules, names)
     found: Any = module
     for name in names:
@@ -123,6 +125,11 @@ def resolve(path: str, *, allow: Sequence[str] = ()) -> Any:
     if _top(module.__name__) not in sys.stdlib_module_names and _top(_home(found)) in sys.stdlib_module_names:
         raise _standard_library(path, _home(found))
     return found
+
+
+def runs_users_code() -> bool:
+    """Return whether a config of this process named anything outside of this package."""
+    return bool(_named - {__package__})
 
 
 def is_installed(module: str, *, outside: Path) -> bool:
