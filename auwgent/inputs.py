@@ -8,18 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from auwgent.errors import ArgumentError
 from auwgent.models.media import as_text, text_of, type_of
-from auwgent.session import Media, Part, Text
+from auwgent.session import PARTS, Media, Part, Text
 from auwgent.words import misfits
 
 Input = str | Sequence[Any] | None
 LARGEST = 50_000_000  # bytes of one attached file; no provider takes more at once
 MediaType = Literal["image", "file", "audio"]
-
-_PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
 
 
 def content_of(input: Input) -> str | list[Part] | None:
@@ -32,7 +30,7 @@ def content_of(input: Input) -> str | list[Part] | None:
             f"the input is neither a text nor a list of typed parts, but {type(parts).__name__}"
         )
     try:
-        return _PARTS.validate_python([_part(part) for part in parts])
+        return PARTS.validate_python([_part(part) for part in parts])
     except ValidationError as error:
         problems = misfits(error.errors(), inside="input")
         raise ArgumentError(f"the input is neither a text nor a list of typed parts: {problems}") from None

@@ -42,7 +42,7 @@ from auwgent.runs import (
     taken_up,
     with_output,
 )
-from auwgent.session import Answer_co, Session, new_id
+from auwgent.session import Answer_co, Session, complete, new_id
 from auwgent.store.base import RunInfo, SessionStore, is_store
 from auwgent.stream import Stream
 from auwgent.tape import Recorder, Tape
@@ -80,6 +80,7 @@ class Runtime(Generic[Answer_co]):
         """As `auwgent` takes it. For a `rehearsal` what is kept goes to that folder, and logs and meters sit out;
         a `tape` is asked in place of tools and persons; a `deck` changes what its runs are made with.
         """
+        complete()
         self._rehearsal, self._tape, self._deck = rehearsal, tape, deck
         self._source, self._overrides, self._approver = source, tuple(overrides), on_approval
         self._more = [Installed.of(one() if isclass(one) else one) for one in middleware]

@@ -20,15 +20,28 @@ MASK = "***"
 SHORTEST = 6  # characters; shorter values are words like "blue"
 PLACEHOLDERS = frozenset(("ollama", "lm-studio", "not-needed"))  # given as keys where none is wanted
 
+
+class _Pattern:
+    """A regular expression, compiled at its first use: a command uses few of them, and compiling all takes it 4 ms."""
+
+    def __init__(self, pattern: str, flags: re.RegexFlag = re.NOFLAG) -> None:
+        self._given = pattern, flags
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(re.compile(*self._given), name)
+        setattr(self, name, method)
+        return method
+
+
 # --- names -----------------------------------------------------------------------------------------------------
 
 _WORDS = (
     r"(?:api|access|account|auth|encryption|license|master|private|service|shared|signing|subscription)[_-]?key"
     r"|token(?!s)|secret|passw(?:or)?d|passphrase|credential|authori[sz]ation|cookie"
 )
-_IS_SECRET = re.compile(rf"(?:.*[^a-z])?(?:{_WORDS}|pwd)s?|pass", re.IGNORECASE)
-_IN_CAMELS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_MAY_BE_SECRET = re.compile(
+_IS_SECRET = _Pattern(rf"(?:.*[^a-z])?(?:{_WORDS}|pwd)s?|pass", re.IGNORECASE)
+_IN_CAMELS = _Pattern(r"(?<=[a-z0-9])(?=[A-Z])")
+_MAY_BE_SECRET = _Pattern(
     rf"{_WORDS}|passw|private|bearer|^key$|^pwd$|headers$|^env$|(?:^|_)auth$", re.IGNORECASE
 )
 _SECRET_TABLES = ("api_keys", "api_key", "encryption_key", "headers")
@@ -102,47 +115,47 @@ KEY_SHAPES = (
     r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}",  # SendGrid
     r"AGE-SECRET-KEY-1[A-Z0-9]{50,}+",
 )
-_KEY = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(KEY_SHAPES)})")
-_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}+(?:\.[\w-]*+){0,2}")
-_BEARER = re.compile(
+_KEY = _Pattern(rf"(?<![A-Za-z0-9])(?:{'|'.join(KEY_SHAPES)})")
+_JWT = _Pattern(r"(?<![\w-])eyJ[\w-]{8,}+(?:\.[\w-]*+){0,2}")
+_BEARER = _Pattern(
     r"(?P<before>\b(?:[Bb]earer|BEARER|Basic) )(?P<secret>(?=[^\s\"',;]*[\d._=+/-][^\s\"',;])[^\s\"',;]{6,})"
 )
-_LIKE_KEY = re.compile(  # shorter ones, and those that a provider has masked in its own way
+_LIKE_KEY = _Pattern(  # shorter ones, and those that a provider has masked in its own way
     r"\b(?:(?:sk|pk|rk|gsk|xai|csk|hf|fw|r8|gh[a-z]|xox[a-z])[-_]|AIza|AKIA)(?=[\w.-]*[\d*])[\w*.-]{8,}"
 )
-_RANDOM = re.compile(r"\b(?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[A-Za-z0-9_-]{40,}")
+_RANDOM = _Pattern(r"\b(?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[A-Za-z0-9_-]{40,}")
 
 # --- addresses -------------------------------------------------------------------------------------------------
 
-_URL_PASSWORD = re.compile(
+_URL_PASSWORD = _Pattern(
     # Up to the last @: some passwords hold one, or a slash, though they should not. A port is not a password.
     r"(?P<before>(?:(?:https?|wss?):/{1,3}[^\s/@:\"'<>]*:(?!\d{1,5}[/?#])"
     r"|(?!https?:|wss?:)\b[a-z][a-z0-9+.-]*:/{1,3}[^\s/@:\"'<>]*:))(?P<secret>[^\s\"'<>]+)(?=@)",
     re.IGNORECASE,
 )
-_URL_TOKEN = re.compile(r"(?P<before>https?://)(?P<secret>[^\s/@:\"'<>]+)(?=@)", re.IGNORECASE)
-_QUERY = re.compile(
+_URL_TOKEN = _Pattern(r"(?P<before>https?://)(?P<secret>[^\s/@:\"'<>]+)(?=@)", re.IGNORECASE)
+_QUERY = _Pattern(
     r"(?P<before>[?&;][^=&\s\"']*(?:key|token|secret|passw|pwd|sig|auth|credential)[^=&\s\"']*=)(?P<secret>[^&\s\"'<>]+)",
     re.IGNORECASE,
 )
-_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*:/{1,3}(?P<user>.*)@[^@]*", re.IGNORECASE | re.DOTALL)
-_URL_QUOTED = re.compile(  # or alone: then a space does not end it
+_URL = _Pattern(r"\s*[a-z][a-z0-9+.-]*:/{1,3}(?P<user>.*)@[^@]*", re.IGNORECASE | re.DOTALL)
+_URL_QUOTED = _Pattern(  # or alone: then a space does not end it
     r"(?P<before>(?:^|[\"'])[a-z][a-z0-9+.-]*:/{1,3}[^\s/@:\"'<>]*:)(?!\d{1,5}[/?#])(?P<secret>[^\"'<>\n]+)(?=@)",
     re.IGNORECASE,
 )
-_PIECES = re.compile(r"[@/:?#]")
+_PIECES = _Pattern(r"[@/:?#]")
 _IN_URLS = (_URL_PASSWORD, _URL_TOKEN, _QUERY)
 
 # --- arguments of programs -------------------------------------------------------------------------------------
 
 _ARGUMENTS = ("args", "arguments", "argv", "command")  # lists of a program's arguments
-_FLAG = re.compile(r"-{1,2}(?P<name>[A-Za-z][\w-]*)")
-_ASSIGNED = re.compile(  # --token …, --api-key=…, API_KEY=…, Authorization: Bearer …
+_FLAG = _Pattern(r"-{1,2}(?P<name>[A-Za-z][\w-]*)")
+_ASSIGNED = _Pattern(  # --token …, --api-key=…, API_KEY=…, Authorization: Bearer …
     rf"(?P<before>(?:(?<![\w-])--?[\w-]*(?:{_WORDS})[\w-]*\s+|\b[\w-]*(?:{_WORDS})[\w-]*\s*[=:]\s*)(?:(?:Bearer|Basic)\s+)?)"
     r"(?P<secret>[^\s\"',;]+)",
     re.IGNORECASE,
 )
-_VARIABLES_ONLY = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|\s)*")
+_VARIABLES_ONLY = _Pattern(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|\s)*")
 
 
 def is_argument(key: tuple[str | int, ...]) -> bool:
@@ -159,7 +172,7 @@ def follows_flag(arguments: Any, index: int) -> bool:
 
 # --- what goes over HTTP ---------------------------------------------------------------------------------------
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_NAME = _Pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def unsendable(text: str, *, is_name: bool = False) -> str:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SerializerFunctionWrapHandler,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     model_serializer,
@@ -71,7 +73,7 @@ Id = Annotated[String, Field(min_length=1)]
 class Plain(BaseModel):
     """Data that is stored and exported: unknown keys are refused, what does not apply is left out."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -123,6 +125,7 @@ def _no_words(content: Any) -> Any:
 
 
 Part = Annotated[Text | Media, Field(discriminator="type")]
+PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part], config=ConfigDict(defer_build=True))
 
 
 def _number(value: Any) -> Any:
@@ -139,7 +142,7 @@ Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MOST)]
 class Usage(BaseModel):
     """Tokens of one model call, or of several added up. `usd` is None where a price is not known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     input_tokens: Count = 0  # cached ones included
     output_tokens: Count = 0  # reasoning ones included
@@ -258,7 +261,7 @@ class Session(BaseModel, Generic[Answer_co]):
     in them. `output` is there after a run, `status` and `pending` after a run that is stored, or from the store.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     shown_as: ClassVar[Callable[[Any], str] | None] = None  # a session as HTML, for a notebook
 
@@ -332,6 +335,16 @@ class Session(BaseModel, Generic[Answer_co]):
     def _repr_html_(self) -> str | None:
         """The page of the conversation, for a notebook; None where nothing that draws pages is loaded."""
         return None if Session.shown_as is None else Session.shown_as(self)
+
+
+_building = Lock()
+
+
+def complete() -> None:
+    """Build the validators of sessions; a config does without. Older Pydantics must not in two threads at once."""
+    with _building:
+        for model in (Text, Media, Usage, ToolCall, Turn, Session):
+            model.model_rebuild()
 
 
 def _added(turns: Iterable[Turn]) -> Usage:

@@ -18,7 +18,6 @@ from auwgent.assembly import (
 )
 from auwgent.config import AgentConfig, Config, ToolEntry, WorkflowEntry
 from auwgent.engine.agent import Agent
-from auwgent.engine.ask import render_prompt
 from auwgent.errors import ConfigError, Problem, ProviderError
 from auwgent.imports import late
 from auwgent.models.base import ModelSpec
@@ -98,7 +97,7 @@ def _context(config: Config, agent: Agent, report: Report) -> Iterator[Inventory
     key: Key = ("agent", "prompt") if agent.name == config.agent.name else ("helpers", agent.name, "prompt")
     missing: Sequence[str] = ()
     try:
-        render_prompt(agent, config.context)
+        agent.system_prompt(config.context)
     except MissingValues as error:
         missing = error.names
     except ConfigError as error:

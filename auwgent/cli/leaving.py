@@ -24,8 +24,8 @@ C_FILE = IOBase.__base__  # what files of C and of Python have in common
 def leave(code: int) -> int:
     """End the process with this code; returns it where somebody goes on in this process.
 
-    Threads are waited for, what was registered with `atexit` is called (log handlers, exporters, temporary folders), and
-    what the user's code wrote to files it left open gets into them.
+    Threads are waited for, what was registered with `atexit` is called (log handlers, exporters, temporary folders),
+    and what the user's code wrote to files it left open gets into them.
     """
     if _goes_on():
         return code

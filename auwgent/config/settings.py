@@ -62,7 +62,7 @@ class Config(BaseSettings):
 
     agent: AgentConfig = Field(description="The root agent.")
     middleware: Many[MiddlewareEntry] = Field(
-        (MiddlewareEntry(use=DEFAULT_MIDDLEWARE),),
+        (MiddlewareEntry.model_construct(use=DEFAULT_MIDDLEWARE),),
         description=f"What hooks into every run, in this order; when absent, `{DEFAULT_MIDDLEWARE}`.",
     )
     api_keys: dict[str, Secret] = Field({}, description="API keys, one per provider.")
@@ -74,14 +74,14 @@ class Config(BaseSettings):
         {}, description="Values for `{{ ctx.… }}` in prompts; a run may override them."
     )
     embedding: EmbeddingConfig | None = Field(None, description="The model behind `ctx.embed`.")
-    limits: Limits = Field(Limits(), description="What one run may use.")
-    serve: ServeConfig = Field(ServeConfig(), description="How the agent is served over HTTP.")
+    limits: Limits = Field(Limits.model_construct(), description="What one run may use.")
+    serve: ServeConfig = Field(ServeConfig.model_construct(), description="How the agent is served over HTTP.")
     queue: QueueConfig | None = Field(
         None,
         description="Where runs are queued for workers; when absent, a run happens where it is asked for.",
     )
     schedules: Many[ScheduleConfig] = Field((), description="Runs that begin at times of their own.")
-    imports: Imports = Field(Imports(), description="Where dotted paths are looked up.")
+    imports: Imports = Field(Imports.model_construct(), description="Where dotted paths are looked up.")
     test: Many[TestTable] = Field((), description="Tests of the agent, for `auwgent test`.")
     env_file: EnvFile = Field(
         DEFAULT,

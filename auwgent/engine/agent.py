@@ -62,6 +62,10 @@ class Agent:
     inherit: bool | tuple[str, ...] = False  # which of its caller's tools a helper may use too
     handoff: Handoff = "return"
 
+    def system_prompt(self, values: Mapping[str, Any]) -> str:
+        """Return its system prompt with a run's context values."""
+        return self.prompt.render(values, output=self.output.spec.schema if self.output else None)
+
 
 @dataclass(frozen=True, slots=True)
 class BackOff:

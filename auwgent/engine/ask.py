@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from auwgent.engine import calllog
-from auwgent.engine.agent import Agent
 from auwgent.engine.capabilities import Capability, answers_as_text, with_answer
 from auwgent.engine.ends import ReadReply, finish_reason, read
 from auwgent.engine.failures import as_ours, no_answer, of_a_hook
@@ -126,7 +125,7 @@ async def may_restart(frame: Frame) -> bool:
 async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> ReadReply:
     run, agent = frame.run, frame.agent
     run.count_call()
-    frame.system_prompt = render_prompt(agent, run.values)
+    frame.system_prompt = agent.system_prompt(run.values)
     own, turns = with_reader(frame, own), history(frame, own)
     if frame.is_shortened:
         turns = shortened(turns) or turns
@@ -173,11 +172,6 @@ def _offer(frame: Frame, own: Mapping[str, Capability], settings: Mapping[str, A
     return offered
 
 
-def render_prompt(agent: Agent, values: Mapping[str, Any]) -> str:
-    """Return the agent's system prompt with the run's context values."""
-    return agent.prompt.render(values, output=agent.output.spec.schema if agent.output else None)
-
-
 async def _prepared(frame: Frame, turns: Sequence[Turn]) -> dict[str, Any]:
     """Fire `onLLMStart`, then the last changes to the request; gives the settings of this call."""
     run = frame.run
@@ -202,7 +196,7 @@ async def _prepared(frame: Frame, turns: Sequence[Turn]) -> dict[str, Any]:
         with frame.may_set("onLLMStart"):
             prompt = (await run.chain.fire("onLLMStart", frame.ctx, PromptText(asked), who="others")).prompt
         if run.values is not values and frame.system_prompt == rendered:
-            frame.system_prompt = render_prompt(frame.agent, run.values)
+            frame.system_prompt = frame.agent.system_prompt(run.values)
         if frame.messages is not turns:
             frame.messages = paired(frame.messages)
         if question is not None and prompt != asked:
@@ -217,7 +211,7 @@ async def _prepared(frame: Frame, turns: Sequence[Turn]) -> dict[str, Any]:
 def _own_prompt(frame: Frame) -> str:
     values = {**dict.fromkeys(frame.agent.prompt.names, ""), **frame.run.own_values}
     try:
-        return render_prompt(frame.agent, values)
+        return frame.agent.system_prompt(values)
     except ConfigError:  # it wants more of a value than that it is there
         return ""
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from auwgent.engine.aside import ask_aside, embed_aside
-from auwgent.engine.ask import FINAL, Reported, ask_hooks, may_overrule, may_restart, render_prompt
+from auwgent.engine.ask import FINAL, Reported, ask_hooks, may_overrule, may_restart
 from auwgent.engine.capabilities import Ending
 from auwgent.engine.failures import as_ours, deadline
 from auwgent.engine.loop import converse, finish_helper, make_open_calls, repeat_answer
@@ -278,7 +278,7 @@ def check_prompts(run: Run) -> None:
     missing: list[Problem] = []
     for name in reachable:
         try:
-            render_prompt(run.services.agents[name], run.values)
+            run.services.agents[name].system_prompt(run.values)
         except MissingValues as error:
             missing += [replace(problem, key=f"prompt of {name}") for problem in error.problems]
     if missing:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import TypeAdapter
@@ -316,7 +317,9 @@ class Context(TypedNames, MutableMapping[str, Any]):
         return await self._run.embed(self._agent, list(texts))
 
 
-_REPLY: TypeAdapter[Reply] = TypeAdapter(Reply)
+@cache
+def _replies() -> TypeAdapter[Reply]:
+    return TypeAdapter(Reply)
 
 
 def check_context(values: Mapping[str, Any]) -> None:
@@ -335,13 +338,13 @@ def _reply(value: Any, usage: Usage) -> Reply:
     if unknown:
         names = ", ".join(map(repr, unknown))
         raise ValueError(f"ctx.modelReply has no {names}; it has {', '.join(sorted(REPLY_KEYS))}")
-    return _REPLY.validate_python({"usage": usage, **value})
+    return _replies().validate_python({"usage": usage, **value})
 
 
 def _shown(reply: Reply | None) -> dict[str, Any] | None:
     if reply is None:
         return None
-    shown: dict[str, Any] = _REPLY.dump_python(reply, mode="json", include=REPLY_KEYS)
+    shown: dict[str, Any] = _replies().dump_python(reply, mode="json", include=REPLY_KEYS)
     return shown
 
 

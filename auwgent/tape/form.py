@@ -10,8 +10,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from auwgent.errors import ProviderError
 from auwgent.models.base import (
     CallPiece,
@@ -26,13 +24,12 @@ from auwgent.models.base import (
     ToolSpec,
 )
 from auwgent.secrecy import scrubbed, without_secrets
-from auwgent.session import Media, Part, Turn, Usage
+from auwgent.session import PARTS, Media, Part, Turn, Usage
 from auwgent.tools.function import media_in, result_text
 
 Form = dict[str, Any]
 
 READER = "read_result"  # the tool whose argument is the id of an earlier call
-_PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
 
 
 def clean(value: Any) -> Any:
@@ -313,4 +310,4 @@ def result_form(result: Any) -> Form:
 
 def result_of(form: Form) -> Any:
     """Return the result as a tool would give it."""
-    return _PARTS.validate_python(form["parts"]) if "parts" in form else form.get("result")
+    return PARTS.validate_python(form["parts"]) if "parts" in form else form.get("result")

@@ -14,17 +14,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from auwgent.config.tables import ToolOptions
 from auwgent.errors import AuwgentError, ToolError
 from auwgent.models.base import ToolSpec
-from auwgent.session import Media, Part, Text, encodable
+from auwgent.session import PARTS, Media, Part, Text, encodable
 from auwgent.tools import Tool
 from auwgent.tools.arguments import NAME, Arguments
-
-_PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Part])
 
 
 def function_tool(function: Callable[..., Any], options: ToolOptions | None = None) -> Tool:
@@ -74,7 +72,7 @@ def result_content(value: Any, parts: Sequence[Part] = ()) -> str | list[Part]:
     """
     if parts:
         with suppress(ValidationError):
-            left = _PARTS.validate_python(value)
+            left = PARTS.validate_python(value)
             if all(part in parts for part in left if isinstance(part, Media)):
                 return left
     return result_text(value)
