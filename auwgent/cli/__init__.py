@@ -124,19 +124,30 @@ def group() -> None:
 
 
 def _show_version(context: click.Context) -> None:
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
     click.echo(f"auwgent {__version__}")
-    click.echo(
-        f"Python {platform.python_version()}, {platform.system()} {platform.release()} {platform.machine()}"
-    )
-    found = []
-    for name in NAMED:
-        with contextlib.suppress(PackageNotFoundError):
-            found.append(f"{name} {version(name)}")
-    click.echo(", ".join(found))
+    click.echo(f"Python {sys.version.split()[0]}, {_system()}")
+    versions = _versions()
+    click.echo(", ".join(f"{name} {versions[name]}" for name in NAMED if name in versions))
     context.exit()
+
+
+def _system() -> str:
+    if hasattr(os, "uname"):
+        return "{0.sysname} {0.release} {0.machine}".format(os.uname())
+    import platform
+
+    return f"{platform.system()} {platform.release()} {platform.machine()}"
+
+
+def _versions() -> dict[str, str]:
+    """Return what is installed, by the names of folders: importlib.metadata takes as long to import as all the rest."""
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        with contextlib.suppress(OSError):
+            for entry in Path(folder or ".").glob("*.dist-info"):
+                name, _, version = entry.stem.partition("-")
+                found.setdefault(name.lower(), version)
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from auwgent.cli import approval, options
-from auwgent.cli.run import PAUSED, carried, options_of
+from auwgent.cli.request import PAUSED, carried, options_of
 from auwgent.cli.stores import find_run, source_of, with_queue, with_store
 from auwgent.questions import unanswered
 from auwgent.render.questions import paused

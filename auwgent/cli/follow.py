@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from auwgent.cli.interrupt import interruptible
-from auwgent.cli.run import PAUSED, options_of
+from auwgent.cli.request import PAUSED, options_of
 from auwgent.cli.stores import find_run, source_of, with_store
 from auwgent.config import Config, load
 from auwgent.errors import RunFailed, SessionNotFound

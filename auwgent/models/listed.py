@@ -6,13 +6,14 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from auwgent.imports import packaged_file
 from auwgent.models.base import ModelSpec
 
 LIST = "model_prices_and_context_window_backup.json"
+FIRST, BEFORE, BEHIND, END = b'{\n    "', b"\n    ", b": {\n", b"\n    }"  # how its entries are set
 ENUM = "types/utils.py"  # has the providers that are written in Python
 MORE = "llms/openai_like/providers.json"  # and this those that are a few settings
 ENDPOINTS = ("responses/", "converse/")  # they stand before a model's name, and not in the list
@@ -24,10 +25,10 @@ _MEMBER = re.compile(r"^    [A-Z0-9_]+ = \"(?P<name>[^\"]+)\"", re.MULTILINE)
 
 def listed(spec: ModelSpec) -> Mapping[str, Any]:
     """Return the entry of this model; empty where it is not listed."""
-    entries, model = _entries(), spec.model
+    model = spec.model
     for endpoint in ENDPOINTS:
         model = model.removeprefix(endpoint)
-    return entries.get(spec.name) or entries.get(model) or {}
+    return _entry(spec.name) or _entry(model)
 
 
 def model_names(provider: str) -> list[str]:
@@ -45,6 +46,30 @@ def _provider(entry: Mapping[str, Any]) -> str:
     return str(entry.get("litellm_provider")).partition("-")[0].removesuffix("_converse")
 
 
+def _entry(name: str) -> Mapping[str, Any]:
+    """Return the entry under this name, or of what it is another name of: `…-latest` is the latest now."""
+    entry, seen = _found(name), {name}
+    while (other := entry.get("alias_of", name)) not in seen and (meant := _found(other)):
+        entry = meant
+        seen.add(other)
+    return entry
+
+
+@lru_cache(1024)
+def _found(name: str) -> Mapping[str, Any]:
+    """Return the one entry: parsing all thousands of them takes 20 ms, and keeping them megabytes."""
+    file = packaged_file("litellm", LIST)
+    text = b"" if file is None else file.read_bytes()
+    if not text.startswith(FIRST):  # there is none, or it is written in another way
+        return _entries().get(name, {})
+    key = BEFORE + json.dumps(name).encode() + BEHIND
+    begin = text.rfind(key) + len(key)
+    if begin < len(key):
+        return {}
+    entry: dict[str, Any] = json.loads(b"{" + text[begin : text.index(END, begin) + len(END)])
+    return entry
+
+
 @cache
 def _entries() -> Mapping[str, Mapping[str, Any]]:
     """Return the list by model; empty where LiteLLM is not installed, or keeps it elsewhere."""
@@ -52,8 +77,7 @@ def _entries() -> Mapping[str, Mapping[str, Any]]:
     if file is None:
         return {}
     entries: dict[str, Mapping[str, Any]] = json.loads(file.read_bytes())
-    # `…-latest` stands there as another name of what is the latest now.
-    return {name: entries.get(entry.get("alias_of", name), entry) for name, entry in entries.items()}
+    return entries
 
 
 def provider_names() -> frozenset[str]:

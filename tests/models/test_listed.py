@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from auwgent.imports import packaged_file
 from auwgent.models.base import ModelSpec
 from auwgent.models.listed import LIST, listed, model_names
+
+
+def list_text() -> str:
+    file = packaged_file("litellm", LIST)
+    assert file is not None
+    return file.read_text()
 
 
 @pytest.mark.parametrize(
@@ -26,17 +33,27 @@ def test_models_are_listed_under_the_name_that_a_config_has_for_them(name: str) 
     assert name in model_names(name.partition("/")[0])
 
 
+def test_an_entry_that_is_looked_up_alone_is_that_of_the_whole_list() -> None:
+    whole = json.loads(list_text())
+    names = [*whole][::50]
+    assert names
+    assert [listed(ModelSpec(f"x/{name}")) for name in names] == [
+        whole.get(whole[name].get("alias_of"), whole[name]) for name in names
+    ]
+
+
 def test_only_models_to_talk_to_are_listed() -> None:
     assert listed(ModelSpec("openai/text-embedding-3-small"))
     assert "openai/text-embedding-3-small" not in model_names("openai")
 
 
 @pytest.mark.process
-def test_another_name_of_a_model_has_what_is_listed_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("indent", [None, 4])
+def test_another_name_of_a_model_has_what_is_listed_of_it(tmp_path: Path, indent: int | None) -> None:
     (tmp_path / "litellm").mkdir()
     (tmp_path / "litellm" / "__init__.py").touch()
     entries = {"m-1": {"mode": "chat"}, "m-latest": {"alias_of": "m-1"}, "lost": {"alias_of": "m-0"}}
-    (tmp_path / "litellm" / LIST).write_text(json.dumps(entries))
+    (tmp_path / "litellm" / LIST).write_text(json.dumps(entries, indent=indent))
     code = (
         "from auwgent.models.base import ModelSpec; from auwgent.models.listed import listed; "
         "print(*(listed(ModelSpec('openai/' + name)).get('mode') for name in ('m-latest', 'lost')))"

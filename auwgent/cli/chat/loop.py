@@ -11,7 +11,7 @@ from auwgent.cli.chat.keyboard import Keyboard
 from auwgent.cli.chat.slash import obey
 from auwgent.cli.chat.talk import Talk
 from auwgent.cli.interrupt import ENDS, interruptible
-from auwgent.cli.run import Request
+from auwgent.cli.request import Request
 from auwgent.keystore import data_folder
 from auwgent.render.terminal import one_line
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from auwgent.cli.approval import Approval
 from auwgent.cli.chat.view import View
 from auwgent.cli.interrupt import cancels
-from auwgent.cli.run import Request, build, newest, options_of, outcome, user
+from auwgent.cli.request import Request, build, newest, options_of, outcome, user
 from auwgent.cli.waiting import Waiting
 from auwgent.engine.agent import ApprovalRequest
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
