@@ -7,7 +7,10 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import NullableSchema, TaggedUnionSchema, WithDefaultSchema
 
+from auwgent.config.serve import ServeConfig
 from auwgent.config.settings import DEFAULT_MIDDLEWARE, Config
+from auwgent.config.tables import Imports, MiddlewareEntry
+from auwgent.limits import Limits
 
 _ENTRIES = ("MiddlewareEntry", "ToolEntry", "WorkflowEntry")
 _IN_PROFILE = "_in_profile"
@@ -15,6 +18,8 @@ _IN_PROFILE = "_in_profile"
 
 def schema() -> dict[str, Any]:
     """Return the schema of the file as users write it, draft 2020-12."""
+    for table in (Imports, Limits, MiddlewareEntry, ServeConfig):  # of which there are defaults
+        table.model_rebuild()
     root = Config.model_json_schema(schema_generator=_AsWritten)
     tables = root["$defs"]
     options = tables["MiddlewareEntry"]["properties"].pop("options")

@@ -144,17 +144,18 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> ReadReply:
     if frame is run.base:
         run.session.system_prompt = frame.system_prompt
     await frame.checkpoint("llm_start")
+    partials = Partials(frame, offered)
     request = ModelRequest(
         system=frame.system_prompt,
         turns=frame.messages,
         tools=frame.tool_specs,
         output=agent.output.spec if agent.output is not None and answers_as_text(offered) else None,
         stream=run.streams,
+        shown=partials.is_shown or run.order.record is not None,
         agent=agent.name,
         session_id=run.session.id,
         purse=run.paying(frame.ctx),
     )
-    partials = Partials(frame, offered)
     reply = await _listen(frame, _model(frame, settings), request, partials)
     answer = read(frame, reply, offered, partials)
     run.unfinished.pop(id(frame), None)

@@ -114,7 +114,7 @@ class Partials:
         self._calls: dict[int, Block] = {}
         # Nobody may want them: neither the hooks, nor those who see the last pieces of blocks and all others.
         self._has_hooks = frame.run.chain.listens("onIntentPartial")
-        self._is_shown = self._has_hooks or frame.run.shows_partials
+        self.is_shown = self._has_hooks or frame.run.shows_partials
 
     async def pass_on(self, piece: Any) -> None:
         """Show what a piece adds to the answer."""
@@ -170,7 +170,7 @@ class Partials:
 
     async def _add(self, block: Block, delta: str) -> None:
         block.pieces.append(delta)
-        if self._is_shown:
+        if self.is_shown:
             await self._show(block, delta)
 
     async def _show(self, block: Block, delta: str, *, is_last: bool = False) -> None:

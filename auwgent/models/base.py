@@ -44,6 +44,7 @@ class ModelRequest:
     tools: Sequence[ToolSpec] = ()
     output: OutputSpec | None = None
     stream: bool = True  # False: ask the provider for the whole answer at once
+    shown: bool = True  # False: nobody looks at the pieces of a stream, and they may be left out
     spec: ModelSpec | None = None  # for a model of the user's own: its table, as hooks have it for this call
     agent: str = ""  # who asks, and in which session; empty: a middleware
     session_id: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.imports import late
-from auwgent.models import prices, wire
+from auwgent.models import http, prices, wire
 from auwgent.models.base import ModelSpec, Route
 from auwgent.models.direct import DirectModel, is_direct, not_direct
 from auwgent.models.litellm import LiteLLMModel, preload
@@ -87,6 +87,8 @@ class Catalog:
         """Begin to load what this model needs, where that takes long; return at once."""
         if self.needs_litellm(name):
             preload()
+        elif is_direct(self.spec(name), self._environ):
+            http.preload()
 
     async def warm(self, names: Iterable[str]) -> None:
         """Wait until what these models and their fallbacks need is loaded. A failure is left to whoever asks them."""

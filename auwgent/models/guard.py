@@ -9,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from auwgent.models.answer import Answer
 from auwgent.models.events import ANSWER_BYTES, DONE, ERROR_BYTES, Unusable, events, redirected
 from auwgent.models.formats.anthropic import events_of
+from auwgent.models.gathered import all_of, around, as_whole
 from auwgent.models.received import APIError, BrokenOff, Json, answered, decoded, failure_in
 from auwgent.models.repairs import Repair, order_of, repair_of, response_events
-from auwgent.session import Usage
 
 OTHER_BYTES = 4 * ANSWER_BYTES  # of what holds no text of a model's, such as vectors
 INFLATED = 2**18  # bytes unpacked at a time
@@ -35,9 +33,11 @@ BESIDE = ("native_finish_reason", "content_filter_results", "error")  # said of 
 class Watch:
     """Tells the maker of a call what went wrong on the way, and that data arrives."""
 
-    def __init__(self, seconds: float, *, extends: bool) -> None:
+    def __init__(self, seconds: float, *, extends: bool, gathers: Callable[[Any], Any] | None = None) -> None:
         self.seconds = seconds  # of silence that are waited
         self.extends = extends  # False: they are for all of the answer
+        self.gathers = gathers  # makes of the request for a whole answer one for a stream
+        self.said: list[str] = []  # what was gathered of its text
         self.wrong: list[Exception] = []
         self.timer: asyncio.Timeout | None = None
 
@@ -143,7 +143,7 @@ async def repaired(chunks: AsyncGenerator[bytes, None], asked: Exchange) -> Asyn
         elif asked.status >= 300:
             body = _head(_inflated(chunks, asked.encoding))
         elif asked.is_chat:
-            body = _chat(_inflated(chunks, asked.encoding), streams=asked.streams)
+            body = _chat(_inflated(chunks, asked.encoding), asked)
         elif any(word in asked.kind for word in BY_LINES):
             body = _lines(_inflated(chunks, asked.encoding), asked.repair)
         elif asked.streams and "amazon" not in asked.kind:
@@ -215,38 +215,16 @@ async def _bounded(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     yield bytes(body)
 
 
-async def _chat(chunks: AsyncIterator[bytes], *, streams: bool) -> AsyncGenerator[bytes, None]:
+async def _chat(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerator[bytes, None]:
     """An answer in OpenAI's chat format, as a stream or as a whole, whichever was asked for and whichever came."""
     async with aclosing(answered(chunks)) as pieces:
-        if streams:
+        if asked.streams:
             async for piece in pieces:
                 yield _frame(_as_piece(piece))
             yield b"data: " + DONE + b"\n\n"
         else:
-            yield json.dumps(_as_whole(await _all(pieces))).encode()
-
-
-async def _all(pieces: AsyncIterator[Json]) -> list[Json]:
-    """Return the pieces of an answer to its end, which LiteLLM would not miss."""
-    found: list[Json] = []
-    has_ended = False
-    try:
-        async for piece in pieces:
-            found.append(piece)
-            has_ended |= any(choice.finish_reason for choice in piece["choices"])
-    except (APIError, Unusable):
-        raise
-    except Exception:
-        if _has_begun(found):
-            raise BrokenOff(begun=True) from None
-        raise
-    if not has_ended:
-        raise BrokenOff(begun=_has_begun(found))
-    return found
-
-
-def _has_begun(pieces: list[Json]) -> bool:
-    return any(one.delta.content or one.delta.tool_calls for piece in pieces for one in piece["choices"])
+            said = [] if asked.watch is None else asked.watch.said
+            yield json.dumps(as_whole(await all_of(pieces, said))).encode()
 
 
 def _as_piece(chunk: Json) -> Mapping[str, Any]:
@@ -258,48 +236,7 @@ def _as_piece(chunk: Json) -> Mapping[str, Any]:
                 call["index"] = number
         said = {name: choice[name] for name in BESIDE if choice.get(name) is not None}
         choices.append({"index": 0, "delta": delta, "finish_reason": choice.finish_reason, **said})
-    return {**_around(chunk), "object": "chat.completion.chunk", "choices": choices}
-
-
-def _as_whole(chunks: list[Json]) -> Mapping[str, Any]:
-    """Pieces as a whole answer."""
-    answer, ends, thoughts = Answer(), [], []
-    for chunk in chunks:
-        deque(answer.take(chunk), maxlen=0)
-        for choice in chunk["choices"]:
-            ends.append(choice.finish_reason)
-            thoughts.append(choice.delta.reasoning_content or choice.delta.reasoning or "")
-    last = next((end for end in reversed(ends) if end), None)
-    message = Json(chunks[0]["choices"][0].delta if len(chunks) == 1 and ends else {})
-    calls = answer.reply("", Usage()).calls
-    message |= {
-        "role": "assistant",
-        "content": answer.text or None,
-        "reasoning_content": "".join(thoughts) or None,
-    }
-    message["tool_calls"] = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for call in calls
-    ] or None
-    choice = {
-        "index": 0,
-        "finish_reason": last,
-        "message": {k: v for k, v in message.items() if v is not None},
-    }
-    around = _around(next((one for one in reversed(chunks) if one.usage), chunks[-1]))
-    return {**around, "object": "chat.completion", "choices": [choice]}
-
-
-def _around(chunk: Json) -> dict[str, Any]:
-    """What stands beside the choices; what LiteLLM wants to be there is."""
-    usual = {"id": "chatcmpl", "created": 0, "model": ""}
-    kept = {
-        name: value for name, value in chunk.items() if name not in ("choices", "usage") and value is not None
-    }
-    for name, value in usual.items():
-        if type(kept.get(name)) is not type(value):
-            kept[name] = value
-    return kept | ({"usage": {k: v for k, v in chunk.usage.items() if v is not None}} if chunk.usage else {})
+    return {**around(chunk), "object": "chat.completion.chunk", "choices": choices}
 
 
 async def _events(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerator[bytes, None]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from threading import Thread
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -38,6 +40,17 @@ async def head_of(response: aiohttp.ClientResponse) -> bytes:
         if len(body) >= ERROR_BYTES:
             break
     return body[:ERROR_BYTES]
+
+
+def preload() -> None:
+    """Begin to import the client in a thread. Half of it is reading certificates, which keeps no other thread back."""
+    if "aiohttp" not in sys.modules:
+        Thread(target=_load, name="auwgent-http", daemon=True).start()
+
+
+def _load() -> None:
+    with suppress(ImportError):  # told by whoever asks a model
+        import aiohttp  # noqa: F401
 
 
 async def session() -> aiohttp.ClientSession:

@@ -12,14 +12,16 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models import wire
 from auwgent.models.answer import Answer, answer_to, reported, unfinished
-from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply
+from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply, TextPiece
 from auwgent.models.faults import broken_off, explained
+from auwgent.models.gathered import gathers, streamed
 from auwgent.models.guard import Watch, checked, repaired, watch
 from auwgent.models.pauses import until_done
 from auwgent.models.prices import known_usd
@@ -164,9 +166,11 @@ def _checked(handle: Callable[..., Any]) -> Callable[..., Any]:
     async def handle_async_request(transport: Any, request: Any) -> Any:
         if not request.headers.get("authorization", "").startswith("AWS4"):  # those are signed
             request.headers["accept-encoding"] = "identity"
+        asked = request
         if (seen := watch.get()) is not None:
             seen.heard(sent=True)
-        return await checked(request, await handle(transport, request))
+            asked = seen.gathers(request) if seen.gathers else request
+        return await checked(request, await handle(transport, asked))
 
     return handle_async_request
 
@@ -188,7 +192,8 @@ def _heard(received: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 async def library() -> Any:
     """LiteLLM, ready to be used in the running loop and cleaned up at its end."""
-    litellm = await asyncio.shield(asyncio.wrap_future(preload()))
+    loading = preload()
+    litellm = loading.result() if loading.done() else await asyncio.shield(asyncio.wrap_future(loading))
     loop = asyncio.get_running_loop()
     if loop not in _closers:
         _closers[loop] = _at_end_of_loop(litellm)
@@ -236,9 +241,11 @@ class LiteLLMModel:
         litellm = await library()
         answer = answer_to(self.spec, request)
         failure: ProviderError | None = None
-        seen = Watch(self.spec.timeout, extends=request.stream)
+        is_gathered = request.stream and not request.shown and gathers(self.spec)
+        gather = partial(streamed, usage=provider(self.spec).stream_options) if is_gathered else None
+        seen = Watch(self.spec.timeout, extends=request.stream, gathers=gather)
         try:
-            call = litellm.acompletion(**self._arguments(litellm, request))
+            call = litellm.acompletion(**self._arguments(litellm, request, whole=is_gathered))
             response = await self._in_time(call, answer, seen, beforehand=MAKING)
             if hasattr(response, "__aiter__"):
                 async with _closed_at_last(response):
@@ -253,17 +260,20 @@ class LiteLLMModel:
             else:
                 failure = unfinished(self.spec, answer)
         except Exception as error:
-            failure = explained(seen.wrong[0] if seen.wrong else error, self.spec, begun=answer.begun)
+            begun = answer.begun or bool(seen.said)
+            failure = explained(seen.wrong[0] if seen.wrong else error, self.spec, begun=begun)
             if answer.ending.end == "broken":  # of some LiteLLM makes an exception, of some none
                 failure = unfinished(self.spec, answer)
         if failure is not None:
+            if is_gathered and seen.said:
+                yield TextPiece("".join(seen.said))
             raise failure  # not from its cause: that holds the request, and with it the key
         usage = reported(answer.usage) if answer.usage else Usage()
         if not usage.input_tokens and not usage.output_tokens:
             usage = self._counted(litellm, request, answer)
         elif not _was_reported(response):
             usage = usage.model_copy(update={"estimated": True})
-        usd = self._usd(litellm, usage, getattr(answer.usage, "cost", None))
+        usd = self._usd(litellm, usage, getattr(answer.usage, "cost", None), response)
         yield answer.reply(self.spec.name, usage.model_copy(update={"usd": usd}))
 
     async def aclose(self) -> None:
@@ -281,9 +291,9 @@ class LiteLLMModel:
             listener.reset(tokens[0])
             watch.reset(tokens[1])
 
-    def _arguments(self, litellm: Any, request: ModelRequest) -> dict[str, Any]:
+    def _arguments(self, litellm: Any, request: ModelRequest, *, whole: bool) -> dict[str, Any]:
         spec = self.spec
-        streams = request.stream or not provider(spec).whole_answers
+        streams = not whole and (request.stream or not provider(spec).whole_answers)
         arguments = wire.params(spec, self._known(litellm), request.most)
         arguments |= {
             "model": spec.name,
@@ -323,10 +333,16 @@ class LiteLLMModel:
             estimated=True,
         )
 
-    def _usd(self, litellm: Any, usage: Usage, charged: Any) -> float | None:
+    def _usd(self, litellm: Any, usage: Usage, charged: Any, response: Any) -> float | None:
         """Return what it cost, also by prices that LiteLLM knows rules for beyond its list."""
         if (usd := known_usd(self.spec, usage, charged)) is not None:
             return usd
+        told = getattr(response, "_hidden_params", {})
+        if (
+            "response_cost" in told and not usage.estimated
+        ):  # of a whole answer LiteLLM has looked it up already
+            cost: float | None = told["response_cost"]
+            return cost if cost or self._known(litellm) else None
         try:
             prices = litellm.cost_per_token(
                 model=self.spec.name.replace("/responses/", "/"),
