@@ -42,6 +42,9 @@ class Span(timedelta):
     def __str__(self) -> str:
         return self.words
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # a copy that timedelta makes has no words
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(

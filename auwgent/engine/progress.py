@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 
@@ -36,4 +37,5 @@ class Progress:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data of its own."""
-        return asdict(self)
+        values = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        return {name: deepcopy(value) if isinstance(value, dict) else value for name, value in values}

@@ -125,7 +125,9 @@ class SQLModelSessions(Sessions, InFolder):
             journal, hold = held
             ctx[f"{self._note} as it is"] = session
             note_progress(hold, ctx)
-            await journal.database.run(journal.append, hold, snapshot(session), mark_of(ctx))
+            mark = mark_of(ctx)
+            if store.entries.has_news(hold, session, mark):
+                await journal.database.run(journal.append, hold, snapshot(session), mark)
 
     async def onLLMEnd(self, response: dict[str, object], ctx: Context) -> None:
         """Store the answer at once: what other middleware does at the end of the run may take its time."""
@@ -133,7 +135,8 @@ class SQLModelSessions(Sessions, InFolder):
         session: Session | None = ctx.get(f"{self._note} as it is")
         if held is not None and session is not None:
             journal, hold = held
-            await journal.database.run(journal.append, hold, snapshot(session), None)
+            if store.entries.has_news(hold, session):
+                await journal.database.run(journal.append, hold, snapshot(session))
 
     async def onRunComplete(self, session: Session, ctx: Context) -> None:
         """Store the rest and how the run ended, and release the session."""

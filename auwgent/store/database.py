@@ -64,6 +64,7 @@ class Database:
         if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
             self.path = folder / Path(url.database).expanduser()
             url = url.set(database=str(self.path))
+        self._beside = None if self.path is None else disks.beside(self.path, "-wal")
         self.is_read_only = self.path is not None and self.path.exists() and not _is_writable(self.path)
         self.shown = str(self.path) if self.path else shown(url)
         self._secrets = KnownSecrets([url.password, quote(url.password)] if url.password else [])
@@ -259,7 +260,9 @@ class Database:
         if self.path is None or self._file is None:
             return True
         is_same = disks.identity(self.path) == self._file
-        if not is_same or self._wal not in (None, disks.identity(disks.beside(self.path, "-wal"))):
+        if not is_same or (
+            self._wal is not None and self._beside is not None and disks.identity(self._beside) != self._wal
+        ):
             self._is_gone = True  # for good: once it is closed, a new file may get its number
         return not self._is_gone
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -10,11 +11,36 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from auwgent.errors import RunTaken
-from auwgent.session import now
+from auwgent.session import Session, now
+from auwgent.store import plain
 from auwgent.store import statements as sql
 from auwgent.store.dialects import dialect_of
 from auwgent.store.hold import End, Hold, Mark, Resumed
 from auwgent.store.tables import micros, to_json
+
+
+FRESH = 0.5  # seconds; a process that gives no sign of life is taken for dead after some seconds
+
+
+def has_news(hold: Hold, session: Session, mark: Mark | None = None) -> bool:
+    """Return whether there is anything to store: something new, or that this run still has its session.
+
+    That was seen with what was stored a moment ago. It need not be looked for again before a model is asked: no process
+    is taken for dead so soon, and before a tool begins there is always something to store. That a model is about to be
+    asked is stored with what it answers.
+    """
+    if mark is not None or time.monotonic() - hold.passed > FRESH:
+        return True
+    if hold.usage != hold.told or head_of(session) != hold.head:
+        return True
+    if {**hold.noted, "llm_calls": 0} != {**hold.told_noted, "llm_calls": 0}:
+        return True
+    return any(turn.id not in hold.seats for turn in reversed(session.turns))
+
+
+def head_of(session: Session) -> tuple[str, str]:
+    """Return what a session's row says of it besides its turns."""
+    return to_json(session.system_prompt), to_json(session.stack)
 
 
 def resumed_of(run: Row[Any]) -> Resumed:
@@ -70,18 +96,18 @@ def new_run(connection: Connection, hold: Hold, session_no: int, worker: int, st
 
 
 def enter(connection: Connection, hold: Hold, mark: Mark) -> None:
-    time = micros(now())
+    at = micros(now())
     if mark.ends:
-        connection.execute(sql.CALL_ENDS, {"of_run": hold.run_no, "call": mark.call_id, "time": time})
+        plain.run(connection, sql.CALL_ENDS, {"of_run": hold.run_no, "call": mark.call_id, "time": at})
         return
     values = {
         "run_no": hold.run_no,
         "call_id": mark.call_id,
         "name": mark.name,
         "idempotent": mark.idempotent,
-        "started_at": time,
+        "started_at": at,
     }
-    connection.execute(sql.CALL_STARTS, values)
+    plain.run(connection, sql.CALL_STARTS, values)
 
 
 def write_end(connection: Connection, hold: Hold, end: End) -> None:

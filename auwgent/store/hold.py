@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,11 +35,13 @@ class Hold:
     progress: str | None = None  # JSON: what a later leg or attempt has to know of this one
     noted: dict[str, Any] = field(default_factory=dict)  # the same as data, but for its seconds
     told_progress: str | None = None  # what its row says of that
+    told_noted: dict[str, Any] = field(default_factory=dict)  # the same as data
     over: bool = False  # given up, or finished
     seats: dict[str, float] = field(default_factory=dict)  # of the turns that are stored, by their ids
     first_seat: float = 0.0  # of the last turn before those that were read
     last_seat: float = 0.0
     head: tuple[str, str] = ("", "")  # system prompt and stack, as they are stored
+    passed: float = -math.inf  # when the session was last seen to be this run's, by the clock of this process
     lock: threading.Lock = field(default_factory=threading.Lock)  # one thread at a time speaks for the run
 
     @property

@@ -7,6 +7,7 @@ there, and for its attempt in the run; one that was taken for dead and replaced 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, Row, update
 from auwgent.errors import RunPaused, RunTaken, SessionConflict, StoreError
 from auwgent.pairing import paired
 from auwgent.session import Session, ToolCall, Turn, Usage, now
-from auwgent.store import entries, pauses
+from auwgent.store import entries, pauses, plain
 from auwgent.store import statements as sql
 from auwgent.store.base import UsageRow
 from auwgent.store.database import Database
@@ -198,14 +199,14 @@ class Journal:
         new = seated(session.turns, hold.seats, hold.last_seat, hold.first_seat)
         rows = [turn_row(turn, seat, hold.session_no, hold.run_no, hold.run_id) for turn, seat in new]
         check_ids(hold.session_id, rows)
-        head = to_json(session.system_prompt), to_json(session.stack)
-        usage, progress = hold.usage, hold.progress
+        head = entries.head_of(session)
+        usage, progress, noted = hold.usage, hold.progress, hold.noted
         said = next((turn for turn, _ in new if turn.role == "user"), None) if hold.says else None
         recorded = None if said is None else input_json(said.content, is_said=True)
 
         def work(connection: Connection) -> None:
             place = {"of_session": hold.session_no, "of_run": hold.run_no, "of_attempt": hold.attempt}
-            if self._is_left or connection.execute(sql.FENCE, place).one_or_none() is None:
+            if self._is_left or plain.run(connection, sql.FENCE, place).fetchone() is None:
                 # Who gave the run its id waits for what comes of it; of any other run this is the end.
                 taken = SessionConflict if hold.asked is None else RunTaken
                 raise taken(
@@ -219,18 +220,18 @@ class Journal:
                     "prompt": head[0],
                     "names": head[1],
                 }
-                connection.execute(sql.NEW_HEAD, values)
-            if rows:
-                connection.execute(sql.new_turns(dialect_of(connection)), rows)
-                if hold.starts:
-                    connection.execute(sql.RUN_GOT_ON, {"of_run": hold.run_no})
+                plain.run(connection, sql.NEW_HEAD, values)
+            for row in rows:
+                plain.run(connection, sql.new_turns(dialect_of(connection)), row)
+            if rows and hold.starts:
+                connection.execute(sql.RUN_GOT_ON, {"of_run": hold.run_no})
             if recorded not in (None, hold.input):
                 connection.execute(sql.RUN_SAID, {"of_run": hold.run_no, "said": recorded})
             if mark:
                 entries.enter(connection, hold, mark)
             if (usage, progress) != (hold.told, hold.told_progress):
                 used = usage and to_json(usage.model_dump(mode="json", exclude_defaults=True))
-                connection.execute(sql.RUN_USED, {"of_run": hold.run_no, "used": used, "made": progress})
+                plain.run(connection, sql.RUN_USED, {"of_run": hold.run_no, "used": used, "made": progress})
             if end:
                 self._end(connection, hold, end)
 
@@ -239,7 +240,8 @@ class Journal:
         hold.seats.update((turn.id, seat) for turn, seat in new)
         hold.last_seat = max([hold.last_seat, *(seat for _, seat in new)])
         hold.says = hold.says and said is None
-        hold.head, hold.told, hold.told_progress = head, usage, progress
+        hold.head, hold.told, hold.told_progress, hold.told_noted = head, usage, progress, noted
+        hold.passed = time.monotonic()
 
     def _stored(self, hold: Hold, history: Sequence[Row[Any]]) -> Stored:
         session, history = self._windowed(hold, history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -307,6 +308,7 @@ def new_session(dialect: Dialect) -> Executable:
     return dialect.insert(sessions).on_conflict_do_nothing().returning(*HEAD)
 
 
+@cache
 def new_turns(dialect: Dialect) -> Executable:
     """Insert turns. A commit whose answer got lost is made again: they may be there already."""
     return dialect.insert(turns).on_conflict_do_nothing()

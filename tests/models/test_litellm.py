@@ -187,9 +187,10 @@ async def test_retry_after_is_passed_on(name: str) -> None:
     ],
     ids=["reset", "clean end", "half an event", "garbage", "an error event"],
 )
-async def test_what_breaks_off_in_the_middle_says_so(name: str, rest: list[Step]) -> None:
+@pytest.mark.parametrize("shown", [True, False])
+async def test_what_breaks_off_in_the_middle_says_so(name: str, rest: list[Step], shown: bool) -> None:
     async with raw_server([stream_head(), HELLO, 0.05, *rest]) as server:
-        stream = model_of(spec(name, server.url)).ask(asked(user("Hi")))
+        stream = model_of(spec(name, server.url)).ask(asked(user("Hi"), shown=shown))
         assert await anext(stream) == TextPiece("Hello")
         with pytest.raises(ProviderError) as caught:
             await anext(stream)
@@ -203,22 +204,32 @@ async def test_what_breaks_off_in_the_middle_says_so(name: str, rest: list[Step]
     [[0.0001, 30.0], [stream_head(), 30.0], [stream_head(), HELLO, 30.0]],
     ids=["before the first byte", "after the head", "in the middle"],
 )
-async def test_silence_ends_with_the_timeout(name: str, answer: list[Step]) -> None:
+@pytest.mark.parametrize("shown", [True, False])
+async def test_silence_ends_with_the_timeout(name: str, answer: list[Step], shown: bool) -> None:
     async with raw_server(answer) as server:
         began = time.monotonic()
         with pytest.raises(ProviderError) as caught:
-            await hear(model_of(spec(name, server.url, timeout=0.3)), asked(user("Hi")))
+            await hear(model_of(spec(name, server.url, timeout=0.3)), asked(user("Hi"), shown=shown))
         # The first call of a process has LiteLLM import more, for seconds; the server would be silent for 30.
         assert time.monotonic() - began < 20
     assert (caught.value.fault, caught.value.retryable) == ("timeout", True)
 
 
 @pytest.mark.parametrize("name", OPENAI)
-async def test_a_slow_drip_is_no_silence(name: str) -> None:
+@pytest.mark.parametrize("shown", [True, False])
+async def test_a_slow_drip_is_no_silence(name: str, shown: bool) -> None:
     drip: list[Step] = [step for _ in range(6) for step in (delta({"content": "a"}), 0.2)]
     async with raw_server([stream_head(), *drip, STOP, event("[DONE]"), STREAM_END]) as server:
-        heard = await hear(model_of(spec(name, server.url, timeout=0.6)), asked(user("Hi")))
+        heard = await hear(model_of(spec(name, server.url, timeout=0.6)), asked(user("Hi"), shown=shown))
     assert heard.reply.text == "aaaaaa"
+
+
+async def test_an_answer_that_nobody_watches_comes_as_a_stream_and_is_given_to_litellm_once() -> None:
+    async with raw_server(streamed(delta({"content": "Hel"}), delta({"content": "lo"}), STOP)) as server:
+        heard = await hear(model_of(spec(url=server.url)), asked(user("Hi"), shown=False))
+        body = server.requests[0].body
+    assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
+    assert (heard.pieces, heard.reply.text) == ([], "Hello")
 
 
 @pytest.mark.parametrize("name", OPENAI)

@@ -291,16 +291,20 @@ ANSWERS: dict[str, tuple[list[Step], Any]] = {
 }
 
 
-@pytest.mark.parametrize("streams", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize(
+    "how",
+    [{"stream": True}, {"stream": False}, {"stream": True, "shown": False}],
+    ids=["streamed", "whole", "unseen"],
+)
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_an_odd_answer_is_the_same_on_both_routes(name: str, route: str, streams: bool) -> None:
+async def test_an_odd_answer_is_the_same_on_both_routes(name: str, route: str, how: dict[str, bool]) -> None:
     answer, expected = ANSWERS[name]
     async with raw_server(answer) as server:
         model = ROUTES[route](
             ModelSpec("openai/m", api_key="sk-test-canary-key", base_url=server.url, timeout=10)
         )
-        request: ModelRequest = asked(user("Hi"), tools=[WEATHER], stream=streams)
+        request: ModelRequest = asked(user("Hi"), tools=[WEATHER], **how)
         if isinstance(expected, str):
             with pytest.raises(ProviderError) as caught:
                 await hear(model, request)
