@@ -37,7 +37,7 @@ def agent(model: str, url: str, via: str, middleware: list[Any]) -> Any:
     return Runtime({"middleware": middleware, "agent": root, "models": {"main": named}})
 
 
-def route(via: str, *, full: bool) -> Callable[[str, str], Awaitable[Operation]]:
+def route(via: str, *, full: bool, whole: bool = False) -> Callable[[str, str], Awaitable[Operation]]:
     """A contestant by this route."""
 
     async def made(model: str, url: str) -> Operation:
@@ -54,7 +54,7 @@ def route(via: str, *, full: bool) -> Callable[[str, str], Awaitable[Operation]]
                 async for _ in asked.stream("Hello"):
                     pass
             else:
-                await asked.run("Hello", whole=True)
+                await asked.run("Hello", whole=whole)
 
         return operation
 
@@ -65,5 +65,6 @@ CONTESTANTS = {
     "auwgent direct": route("direct", full=False),
     "auwgent direct, full": route("direct", full=True),
     "auwgent litellm": route("litellm", full=False),
+    "auwgent litellm, whole": route("litellm", full=False, whole=True),
     "auwgent litellm, full": route("litellm", full=True),
 }

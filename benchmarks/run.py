@@ -40,7 +40,13 @@ WITHOUT_BYTECODE = "PYTHONDONTWRITEBYTECODE"  # nobody measures this: what is in
 FLOORS = ("aiohttp", "openai", "litellm")
 LLM = "llm"  # a command, no framework: new processes only
 OWN = "auwgent run, direct"  # what others' new processes are compared with
-OURS = ("auwgent direct", "auwgent direct, full", "auwgent litellm", "auwgent litellm, full")
+OURS = (
+    "auwgent direct",
+    "auwgent direct, full",
+    "auwgent litellm",
+    "auwgent litellm, whole",
+    "auwgent litellm, full",
+)
 
 
 @dataclass(frozen=True, slots=True)

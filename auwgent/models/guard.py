@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -47,7 +47,12 @@ class Watch:
             self.timer.reschedule(asyncio.get_running_loop().time() + self.seconds)
 
 
-watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+watch: ContextVar[Sequence[Watch]] = ContextVar("watch", default=())  # in a list, as the listener is
+
+
+def watching() -> Watch | None:
+    """Return the watch of this call, if it has one."""
+    return next(iter(watch.get()), None)
 
 
 @dataclass(slots=True)
@@ -77,7 +82,7 @@ class Exchange:
             status=response.status_code,
             kind=response.headers.get("content-type", "").lower(),
             encoding=response.headers.get("content-encoding", "").lower(),
-            watch=watch.get(),
+            watch=watching(),
         )
 
     @property

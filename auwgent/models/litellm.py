@@ -22,7 +22,7 @@ from auwgent.models.answer import Answer, answer_to, reported, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply, TextPiece
 from auwgent.models.faults import broken_off, explained
 from auwgent.models.gathered import gathers, streamed
-from auwgent.models.guard import Watch, checked, repaired, watch
+from auwgent.models.guard import Watch, checked, repaired, watch, watching
 from auwgent.models.pauses import until_done
 from auwgent.models.prices import known_usd
 from auwgent.models.providers import base_url_for, provider, wants_placeholder
@@ -167,7 +167,7 @@ def _checked(handle: Callable[..., Any]) -> Callable[..., Any]:
         if not request.headers.get("authorization", "").startswith("AWS4"):  # those are signed
             request.headers["accept-encoding"] = "identity"
         asked = request
-        if (seen := watch.get()) is not None:
+        if (seen := watching()) is not None:
             seen.heard(sent=True)
             asked = seen.gathers(request) if seen.gathers else request
         return await checked(request, await handle(transport, asked))
@@ -282,7 +282,8 @@ class LiteLLMModel:
     async def _in_time(
         self, awaitable: Awaitable[T], answer: Answer, seen: Watch, beforehand: float = 0.0
     ) -> T:
-        tokens = listener.set(answer.hear), watch.set(seen)
+        hears, sees = [answer.hear], [seen]
+        tokens = listener.set(hears), watch.set(sees)
         try:
             async with asyncio.timeout(self.spec.timeout + beforehand) as seen.timer:
                 return await awaitable
@@ -290,6 +291,8 @@ class LiteLLMModel:
             seen.timer = None
             listener.reset(tokens[0])
             watch.reset(tokens[1])
+            hears.clear()
+            sees.clear()
 
     def _arguments(self, litellm: Any, request: ModelRequest, *, whole: bool) -> dict[str, Any]:
         spec = self.spec

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from typing import Any
@@ -18,7 +18,8 @@ from auwgent.models.events import Events
 
 Listener = Callable[[Any], None]  # takes each JSON value: an event, or a whole answer
 
-listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+# In a list, which is emptied behind the call: timers of its HTTP client keep the context for minutes.
+listener: ContextVar[Sequence[Listener]] = ContextVar("listener", default=())
 
 _STOP_REASON = re.compile(rb'"stopReason"\s*:\s*"(\w+)"')  # in the binary frames of Bedrock's streams
 
@@ -27,7 +28,7 @@ async def overheard(
     chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str]
 ) -> AsyncGenerator[bytes, None]:
     """Pass the body of a response on, and tell the listener of this call what is in it."""
-    hear = listener.get()
+    hear = next(iter(listener.get()), None)
     values = _Values(headers)
     async with aclosing(chunks):
         async for chunk in chunks:

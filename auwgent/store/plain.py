@@ -18,20 +18,27 @@ from sqlalchemy.sql.expression import ClauseElement
 def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> Any:
     """Execute a statement on the connection of a transaction; gives the driver's cursor.
 
-    `values` have their parameters by name, of plain types, and an `INSERT` has the columns that they name.
+    `values` have their parameters by name, of plain types, and an `INSERT` has the columns that they name. Who listens
+    to SQLAlchemy hears of it as of any other.
     """
     text = _text(statement, connection.dialect, tuple(values))
     driver: Any = connection.connection.dbapi_connection
     try:
-        return driver.execute(text, values)
+        cursor = driver.cursor()
+        for hear in connection.dispatch.before_cursor_execute:
+            hear(connection, cursor, text, values, None, False)
+        cursor.execute(text, values)
+        for hear in connection.dispatch.after_cursor_execute:
+            hear(connection, cursor, text, values, None, False)
+        return cursor
     except connection.dialect.loaded_dbapi.Error as error:
-        raise told(connection.dialect, error) from error
+        raise _told(connection.dialect, error, driver) from error
 
 
-def told(dialect: Dialect, error: Any) -> Exception:
+def _told(dialect: Dialect, error: Any, driver: Any) -> Exception:
     """Return a driver's error in the form that SQLAlchemy gives it, without the statement and its parameters."""
     base: Any = dialect.loaded_dbapi.Error
-    is_lost = dialect.is_disconnect(error, None, None)
+    is_lost = dialect.is_disconnect(error, driver, None)
     same: Exception = DBAPIError.instance(
         None, None, error, base, hide_parameters=True, connection_invalidated=is_lost, dialect=dialect
     )
