@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGES = {
-    "agno": ["agno==3.1.10", "openai==3.54.0"],
-    "google-adk": ["google-adk==2.13.0", "litellm==1.106.2", "mcp==2.3.0"],
-    "langchain": ["langchain==1.4.7", "langchain-openai==1.7.3"],
+    "agno": ["agno==3.1.10", "openai==3.57.0"],
+    "google-adk": ["google-adk==2.13.0", "litellm==1.110.2", "mcp==2.3.0"],
+    "langchain": ["langchain==1.5.2", "langchain-openai==1.7.3"],
     "llm": ["llm==0.36"],
     "openai-agents": ["openai-agents==0.24.0"],
     "pydantic-ai": ["pydantic-ai-slim[openai]==2.68.0"],

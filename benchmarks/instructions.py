@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import run
 from worker import contestant
 
+AT_ONCE = 2  # processes
 MORE = 4  # times that an operation is done besides the first
 WARM = {  # by model: what it is, the contestant, and the most that it may cost
     "text": ("a turn", "auwgent direct", 9.5),
@@ -77,14 +79,17 @@ def cold() -> Iterator[Ratio]:
         folder = Path(name)
         (folder / "auwgent.toml").write_text(CONFIG, encoding="utf-8")
 
-        def auwgent(*arguments: str) -> int:
-            return counted([sys.executable, "-m", "auwgent", *arguments], folder=folder)
+        def auwgent(words: str) -> int:
+            return counted([sys.executable, "-m", "auwgent", *words.split()], folder=folder)
 
-        click = python("import click")
-        yield Ratio("auwgent --help ÷ import click", auwgent("--help"), click, 1.6)
-        yield Ratio("auwgent run --help ÷ import click", auwgent("run", "--help"), click, 1.8)
-        settings = python("import click, pydantic_settings")
-        yield Ratio("auwgent check ÷ import click, …settings", auwgent("check"), settings, 2.1)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            own = pool.map(auwgent, ("check", "--help", "run --help"))
+            floors = pool.map(python, ("import click, pydantic_settings", "import click"))
+            check, help_, run_help = own
+            settings, click = floors
+        yield Ratio("auwgent --help ÷ import click", help_, click, 1.6)
+        yield Ratio("auwgent run --help ÷ import click", run_help, click, 1.8)
+        yield Ratio("auwgent check ÷ import click, pydantic_settings", check, settings, 2.1)
 
 
 def warm() -> Iterator[Ratio]:
@@ -96,8 +101,9 @@ def warm() -> Iterator[Ratio]:
                 work = [f"{name}={model}={1 + MORE * (model == more)}" for model, name in names.items()]
                 return counted([sys.executable, __file__, url, module, *work])
 
-            once = taken("")
-            return {model: (taken(model) - once) // MORE for model in names}
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                once, *more = pool.map(taken, ("", *names))
+            return {model: (count - once) // MORE for model, count in zip(names, more, strict=True)}
 
         floor = cost("floors", {"text": "aiohttp"})["text"]
         own = cost("ours", {model: name for model, (_, name, _) in WARM.items()})

@@ -123,8 +123,7 @@ async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
     """Fire `onRunStart`, then fit the session to this engine; return the calls still to be made."""
 
     def adopt(session: Session) -> Session:
-        if session is not run.session:  # else a hook has changed it in place, or not at all
-            run.session = session.model_copy(deep=True)
+        run.session = session
         _settle_in(run, root)
         return run.session
 

@@ -220,7 +220,11 @@ class Chain:
                     yield reserved
 
     async def start(self, session: Session, ctx: Context, adopt: Callable[[Session], Session]) -> Session:
-        """Fire `onRunStart`; `adopt` installs the session that a hook returned and gives back the installed copy."""
+        """Fire `onRunStart`; `adopt` installs the session that a hook returned, or a copy, and gives it back.
+
+        One that a class `hands_over` is nobody else's, and a long history is not copied again. A class of the user's
+        that is made of such a one may keep it.
+        """
         owner = session.user_id
         hooks = {id(one): method for one, method in self._pipeline.hooks["onRunStart"]}
         rewording = list(self._pipeline.rewording)
@@ -235,6 +239,8 @@ class Chain:
                     returned = await _call(one, "onRunStart", method, session, ctx, read=read)
                     if returned is None:
                         continue  # it failed, and may: it sits the run out
+                    if returned is not session and "hands_over" not in vars(type(one.instance)):
+                        returned = returned.model_copy(deep=True)
                     session = adopt(returned)
             self._sits_out.discard(id(one))
         return session

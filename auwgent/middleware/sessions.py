@@ -41,6 +41,7 @@ class SQLModelSessions(Sessions, InFolder):
     """
 
     name = "sessions"
+    hands_over = True  # what `onRunStart` returns was made for that run
 
     def __init__(
         self,
