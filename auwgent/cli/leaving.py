@@ -53,11 +53,12 @@ def _write_out() -> None:
     """Flush the files that are open; those that write an end of their own, as gzip's do, are closed."""
     files: list[Any] = [found for found in gc.get_objects() if C_FILE in type(found).__mro__]
     standard = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    for file in files:
-        if type(file).__module__ != "_io" and file not in standard:
-            with contextlib.suppress(Exception):
-                file.close()
-    # Text goes to a file of bytes, which may stand before it in the list.
-    for file in (*files, *files):
+    own = [file for file in files if type(file).__module__ != "_io" and file not in standard]
+    # A text is flushed into an archive, and that is closed into a file of bytes.
+    for done in (
+        *(file.flush for file in files),
+        *(file.close for file in own),
+        *(file.flush for file in files),
+    ):
         with contextlib.suppress(Exception):
-            file.flush()
+            done()

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from auwgent.cli import options
-from auwgent.cli.run import PAUSED, options_of
+from auwgent.cli.request import PAUSED, options_of
 from auwgent.errors import AuwgentError
 from auwgent.fleet.ticket import Ticket
 from auwgent.render.questions import paused

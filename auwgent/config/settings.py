@@ -75,7 +75,9 @@ class Config(BaseSettings):
     )
     embedding: EmbeddingConfig | None = Field(None, description="The model behind `ctx.embed`.")
     limits: Limits = Field(Limits.model_construct(), description="What one run may use.")
-    serve: ServeConfig = Field(ServeConfig.model_construct(), description="How the agent is served over HTTP.")
+    serve: ServeConfig = Field(
+        ServeConfig.model_construct(), description="How the agent is served over HTTP."
+    )
     queue: QueueConfig | None = Field(
         None,
         description="Where runs are queued for workers; when absent, a run happens where it is asked for.",

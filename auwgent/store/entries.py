@@ -18,7 +18,6 @@ from auwgent.store.dialects import dialect_of
 from auwgent.store.hold import End, Hold, Mark, Resumed
 from auwgent.store.tables import micros, to_json
 
-
 FRESH = 0.5  # seconds; a process that gives no sign of life is taken for dead after some seconds
 
 
