@@ -71,6 +71,12 @@ def test_code_addresses_and_numbers_of_works_stay(text: str) -> None:
     [
         ("phone (1234567), ext. 1", "1234567"),
         ("Tel.089/12345678", "089/12345678"),
+        *(
+            (f"Reach me at {number}, please", number)
+            for number in ("9876543210", "13812345678", "08031234567")
+        ),
+        ("My number is 9876543210.", "9876543210"),
+        *((f"Write to {number}.", number) for number in ("612 34 56 78", "91 123 45 67", "(55) 1234 5678")),
         ('{"phones": ["5551234"]}', "5551234"),
         ("https://a.blob.example.net/x?sv=1&sig=a1B2c3D4e5f6g7H8%3D&se=2", "a1B2c3D4e5f6g7H8%3D&se=2"),
         ("Endpoint=x;SharedAccessKey=a1B2c3D4e5f6g7H8=", "a1B2c3D4e5f6g7H8="),

@@ -33,6 +33,7 @@ VALUE = rf"[^\s{QUOTES},;]{{5,}}[^\s{QUOTES},;.:)\]}}>]"
 
 PHONE_WORDS = (
     r"phones?|tel(?:efon|ephone|éfono|efono|efone|éphone)?|mobile?|cell(?:phone|ular)?|handy|call|fax|whatsapp|sms|portable"
+    r"|(?:reach|text|ring|call|contact) (?:me|us|him|her|them) (?:at|on|under)|(?:my|his|her|our) number(?: is)?"
     r"|celular|móvil|cellulare|手机|手機|电话|電話|携帯|전화|휴대폰|тел(?:ефон)?|फोन|मोबाइल|هاتف|جوال"
 )
 
@@ -41,7 +42,8 @@ HOME = r"\(?0[1-9]\d{0,4}\)?(?:(?: ?[-./] ?| |(?<=\)))\d{1,8}){1,5}|0[1-9]\d{8,9
 NORTH_AMERICA = r"(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])\d{3}[ .-]\d{4}"
 CHINA = r"1[3-9]\d(?:[ -]\d{4}[ -]\d{4}|\d{8})"
 INDIA = r"[6-9]\d{4}[ -]\d{5}"
-BRAZIL = r"(?:\(\d{2}\) ?|\d{2} )9?\d{4}-\d{4}"
+BRAZIL = r"\(\d{2}\) ?9?\d{4}[ -]\d{4}|\d{2} 9?\d{4}-\d{4}"  # in brackets in Mexico, too
+SPAIN = r"[6789]\d{2} \d{2} \d{2} \d{2}|9\d \d{3} \d{2} \d{2}"
 RUSSIA = r"8[ -]?\(?[3489]\d{2}\)?[ -]?\d{3}[ -]?\d{2}[ -]?\d{2}"
 ABROAD = r"(?:\+|00)[1-9]\d{0,2}(?:[ .\-/()]{0,3}\d){6,12}"
 
@@ -70,7 +72,7 @@ PATTERNS: Mapping[str, str] = {
     "iban": r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}(?![A-Za-z0-9])",
     "ssn": r"(?<![A-Za-z0-9_-])\d{3}-\d{2}-\d{4}(?![A-Za-z0-9_-])",
     "phone": (
-        rf"(?<![A-Za-z0-9_+.:/-])(?:{ABROAD}|(?P<home>{HOME})|{NORTH_AMERICA}|{CHINA}|{INDIA}|{BRAZIL}|(?P<russia>{RUSSIA}))"
+        rf"(?<![A-Za-z0-9_+.:/-])(?:{ABROAD}|(?P<home>{HOME})|{NORTH_AMERICA}|{CHINA}|{INDIA}|{BRAZIL}|{SPAIN}|(?P<russia>{RUSSIA}))"
         r"(?![A-Za-z0-9_:]|[.,/-]\d)"
         rf"|(?i:(?<![a-z])(?:{PHONE_WORDS}))(?![\[/-]\d)[^\w+(\n]{{0,6}}"
         r"(?P<secret>[+(]?\d(?:[ ().\-/]{0,2}\d){6,13})"
