@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from auwgent import ConfigError, auwgent
+from auwgent.errors import MiddlewareError
 from auwgent.middleware import Redact
 from tests.support.bench import bench, calls
 
@@ -74,6 +75,27 @@ async def test_patterns_and_placeholders_come_first(text: str, shown: str) -> No
     agent = bench(["ok"], middleware=[Redact(presidio={"analyzer": lambda: analyzer})])
     await agent.ask(text)
     assert agent.requests()[0].turns[-1].text == shown
+
+
+async def test_data_that_is_streamed_shows_no_part_of_a_name() -> None:
+    text = json.dumps({"who": "Ada Lovelace", "at": ["London", 1]})
+    agent = bench([text], output={"type": "object"}, middleware=[Redact(presidio={"analyzer": Analyzer()})])
+    agent.model().script = agent.model().script.model_copy(update={"chunk": 3})
+    session = await agent.ask("Who?", stream=True)
+    assert json.loads(session.text) == {"who": "[PERSON_1]", "at": ["[LOCATION_1]", 1]}
+    assert "Ada" not in json.dumps([piece.as_json() for piece in agent.partials])
+    assert "Lon" not in json.dumps([piece.as_json() for piece in agent.partials])
+
+
+async def test_an_analyzer_that_fails_lets_nothing_pass() -> None:
+    class Broken:
+        def analyze(self, **_: Any) -> Any:
+            raise OSError("no model")
+
+    agent = bench(["ok"], middleware=[Redact(presidio={"analyzer": Broken()})])
+    with pytest.raises(MiddlewareError, match="no model"):
+        await agent.ask("I am Ada")
+    assert agent.requests() == []
 
 
 async def test_what_to_keep_stays() -> None:
