@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from auwgent.assembly import Parts
@@ -58,7 +59,7 @@ class Variant:
         self._lines = KeyedLock()  # of those who want it opened or closed
         self._is_open = False
 
-    @property
+    @cached_property
     def store(self) -> RunStore | None:
         """The store that tells of its runs: the first middleware that has all the verbs of one."""
         return next((one.instance for one in self.parts.installed if is_run_store(one.instance)), None)

@@ -14,8 +14,9 @@ from auwgent.cli import approval, options
 from auwgent.cli.answer import command as answer
 from auwgent.cli.follow import follow
 from auwgent.cli.request import carried, options_of
-from auwgent.cli.stores import end_of, find_run, local, plain, source_of, with_queue, with_store
+from auwgent.cli.stores import find_run, local, plain, source_of, with_queue, with_store
 from auwgent.errors import AuwgentError, ConfigError
+from auwgent.render.conversation import end_of
 from auwgent.render.money import dollars
 from auwgent.render.recalled import recalled
 from auwgent.render.sent import Requests

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from auwgent import elsewhere
 from auwgent.cli import options
 from auwgent.cli.progress import Bar, Progress
-from auwgent.cli.stores import SINCE, end_of, local, of_session, plain, with_store
+from auwgent.cli.stores import SINCE, local, of_session, plain, with_store
 from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.files import write_new
 from auwgent.imports import late
@@ -104,7 +104,7 @@ def show(session_id: str | None, config: Path, user: str | None, as_json: bool, 
     if as_json and html is not None:
         raise click.UsageError("--json and --html are two forms: give one of them")
     session, runs = _with_runs(config, user, session_id)
-    ends = _ends(runs)
+    ends = conversation.ends_of(reversed(runs))
     if html is not None:
         _write_new(html, page(session, ends))
         return
@@ -197,7 +197,7 @@ def export(
     elif form == "json":
         text = json.dumps(session.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
     else:
-        text = conversation.markdown(session, _ends(runs))
+        text = conversation.markdown(session, conversation.ends_of(reversed(runs)))
     if output is None:
         click.echo(for_output(text), nl=False)
         return
@@ -324,10 +324,6 @@ def _told(config: Path, label: str, work: Callable[[SQLModelSessions], Awaitable
             return await work(store)
 
         return with_store(config, watched)
-
-
-def _ends(runs: list[RunInfo]) -> dict[str, str]:
-    return {run.run_id: end for run in reversed(runs) if (end := end_of(run)) is not None}
 
 
 def _with_runs(config: Path, user: str | None, session_id: str | None) -> tuple[Session, list[RunInfo]]:

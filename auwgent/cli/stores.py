@@ -187,20 +187,3 @@ def plain(row: Any) -> dict[str, Any]:
 def local(time: datetime) -> str:
     """Return a time as people read it, in their own time zone."""
     return time.astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def end_of(run: RunInfo) -> str | None:
-    """How a run stands, in words; None where it was completed, which goes without saying."""
-    match run.status:
-        case "completed":
-            return None
-        case "failed" | "dead":
-            return f"[the run failed: {run.error['message']}]" if run.error else "[the run failed]"
-        case "running":
-            return "[the run is under way]"
-        case "queued":
-            return "[the run waits for its turn]"
-        case "paused":
-            return f"[the run waits for answers to {len(run.calls)} calls]"
-        case _:
-            return f"[the run was {run.status}]"

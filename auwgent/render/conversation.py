@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from auwgent.render.page import speakers
 from auwgent.render.terminal import harmless, one_line, paint
 from auwgent.session import Media, Session, ToolCall, Turn
+from auwgent.store.base import RunInfo
 
 FOLDED = 100  # characters of a line that stands for a call and its result
 MARKS = {"ok": "✓", "error": "✗", "skipped": "–", "denied": "–", "unknown": "?"}
@@ -64,6 +65,28 @@ def markdown(session: Session, ends: Mapping[str, str] | None = None) -> str:
         blocks.append(f"*{one_line(ending)}*" if ending else "")
     blocks += [f"*{one_line(ending)}*" for ending in untold.values()]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def ends_of(runs: Iterable[RunInfo]) -> dict[str, str]:
+    """Return how runs stand, in words, by their ids: but for those that were completed."""
+    return {run.run_id: end for run in runs if (end := end_of(run)) is not None}
+
+
+def end_of(run: RunInfo) -> str | None:
+    """How a run stands, in words; None where it was completed, which goes without saying."""
+    match run.status:
+        case "completed":
+            return None
+        case "failed" | "dead":
+            return f"[the run failed: {run.error['message']}]" if run.error else "[the run failed]"
+        case "running":
+            return "[the run is under way]"
+        case "queued":
+            return "[the run waits for its turn]"
+        case "paused":
+            return f"[the run waits for answers to {len(run.calls)} calls]"
+        case _:
+            return f"[the run was {run.status}]"
 
 
 def _results(session: Session) -> Mapping[str, Turn]:

@@ -27,6 +27,7 @@ from auwgent.store.base import OVER, RunInfo, RunStore, SessionStore, is_run_sto
 from auwgent.stream import Stream
 
 HELD = 300.0  # seconds that what happened in a run is held behind its end
+SWEEP = 1.0  # seconds between two looks for them
 MOST_HELD = 1_000  # runs whose intents are held behind their end
 
 
@@ -47,6 +48,7 @@ class House:
         self.metrics = Metrics()
         self.is_draining = False
         self.hidden: set[tuple[str, str]] = set()  # responses that their users have deleted
+        self._swept = 0.0  # when those that were over long ago were last looked for
         self._legs: dict[tuple[str, str], list[Live]] = {}  # by user and run id, the newest leg last
 
     def under_way(self) -> list[Live]:
@@ -68,6 +70,9 @@ class House:
 
     def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()
+        if now - self._swept < SWEEP:
+            return
+        self._swept = now
         over = [(key, live) for key, legs in self._legs.items() for live in legs if live.is_over]
         for number, (key, live) in enumerate(over):
             if now - live.ended_at > HELD or len(over) - number > MOST_HELD:

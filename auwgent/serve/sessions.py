@@ -18,8 +18,8 @@ from auwgent.serve.faults import Refusal, bad_request
 from auwgent.serve.openapi import answer, body_of, path_text, query, refused
 from auwgent.serve.paths import number_of, one_of
 from auwgent.serve.protocol import Protocol
-from auwgent.session import encodable, new_id
-from auwgent.store.base import Hit, SessionStore, UsageBy
+from auwgent.session import Session, encodable, new_id
+from auwgent.store.base import Hit, SessionStore, UsageBy, is_run_store
 
 _AS_FILE = {"content-disposition": "attachment", "content-security-policy": "sandbox"}
 SHOWN = 100  # sessions, runs or hits of one list, unless it is asked for another number
@@ -100,9 +100,18 @@ class Sessions:
             case "json":
                 return JSONResponse(session.model_dump(mode="json"))
             case "markdown":
-                return Response(conversation.markdown(session), media_type="text/markdown; charset=utf-8")
+                text = conversation.markdown(session, await self._ends(session))
+                return Response(text, media_type="text/markdown; charset=utf-8")
             case _:
-                return Response(page(session), media_type="text/html; charset=utf-8", headers=_AS_FILE)
+                shown = page(session, await self._ends(session))
+                return Response(shown, media_type="text/html; charset=utf-8", headers=_AS_FILE)
+
+    async def _ends(self, session: Session) -> dict[str, str]:
+        """Return how the runs of a session stand, where the store tells of runs."""
+        if not is_run_store(self._store):
+            return {}
+        runs = await self._store.runs(session.user_id, session_id=session.id)
+        return conversation.ends_of(reversed(runs))
 
     async def delete(self, request: Request) -> Response:
         """Delete a session and all that was stored of it."""
@@ -126,7 +135,8 @@ class Sessions:
 
     async def usage(self, request: Request) -> Response:
         """Tell the tokens and money of the user's runs."""
-        rows = await self._store.usage(one_of(request, "by", _BY, "day"), user_id=who(request).user)
+        by, model = one_of(request, "by", _BY, "day"), request.query_params.get("model")
+        rows = await self._store.usage(by, user_id=who(request).user, model=model)
         data = [
             {
                 "key": row.key,
@@ -257,7 +267,10 @@ PATHS: dict[str, Any] = {
     "/v1/usage": {
         "get": {
             "summary": "Tell the tokens and money of the user's runs",
-            "parameters": [query("by", {"enum": list(_BY)}, "What is added up; by day unless it is given.")],
+            "parameters": [
+                query("by", {"enum": list(_BY)}, "What is added up; by day unless it is given."),
+                query("model", {"type": "string"}, "Of that model alone."),
+            ],
             "responses": {"200": answer("List", "A row for each."), **refused(404)},
         }
     },

@@ -168,9 +168,14 @@ class SessionStore(Protocol):
         """
 
     async def usage(
-        self, by: UsageBy, *, user_id: str | None = None, since: datetime | None = None
+        self,
+        by: UsageBy,
+        *,
+        user_id: str | None = None,
+        since: datetime | None = None,
+        model: str | None = None,
     ) -> list[UsageRow]:
-        """Return tokens and money, the most tokens first, days in their order. None as user: of all users."""
+        """Return tokens and money, the most tokens first, days in their order. None as user, or model: of all."""
 
 
 @runtime_checkable

@@ -224,9 +224,14 @@ class Sessions(RunStore):
                 yield hit
 
     async def usage(
-        self, by: UsageBy, *, user_id: str | None = None, since: datetime | None = None
+        self,
+        by: UsageBy,
+        *,
+        user_id: str | None = None,
+        since: datetime | None = None,
+        model: str | None = None,
     ) -> list[UsageRow]:
-        statement = store.statements.usage(by, user_id, _micros(since))
+        statement = store.statements.usage(by, user_id, _micros(since), model)
         rows = await self._read(lambda connection: connection.execute(statement).all())
         found = [
             UsageRow(

@@ -387,7 +387,7 @@ def listed_runs(user_id: str | None, statuses: Sequence[str], session_id: str | 
     )
 
 
-def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:
+def usage(by: UsageBy, user_id: str | None, since: int | None, model: str | None) -> Select[Any]:
     """Return what was used by runs of this store, the most tokens first."""
     key = {"model": turns.c.model, "agent": turns.c.agent, "session": sessions.c.id, "day": DAYS}[by]
     return (
@@ -403,6 +403,7 @@ def usage(by: UsageBy, user_id: str | None, since: int | None) -> Select[Any]:
         .where(turns.c.input_tokens.is_not(None), turns.c.run_no.is_not(None))
         .where(true() if user_id is None else sessions.c.user_id == user_id)
         .where(true() if since is None else turns.c.created_at >= since)
+        .where(true() if model is None else turns.c.model == model)
         .group_by(key)
         .order_by(_sum(turns.c.input_tokens + turns.c.output_tokens).desc())
     )

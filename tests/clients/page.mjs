@@ -107,6 +107,25 @@ const scenarios = {
     await shot(page, "answered");
     return { asked, audit: found, log: await page.innerText("#log"), waiting: await page.innerText("#waiting-count") };
   },
+  async asked() {
+    const page = await tab();
+    await say(page, "refund");
+    await page.waitForSelector(".question");
+    return {};
+  },
+  async later() {
+    const page = await tab();
+    await page.click("#show-waiting");
+    await shot(page, "waiting");
+    await page.click("#other >> text=refund");
+    await page.waitForSelector(".question");
+    const asked = await page.innerText(".question");
+    await page.click(".question .primary");
+    await page.waitForFunction(() => /It is refunded/.test(document.getElementById("log").innerText));
+    await idle(page);
+    await shot(page, "later");
+    return { asked, log: await page.innerText("#log") };
+  },
   async fork() {
     const page = await tab();
     for (const words of ["one", "two"]) { await say(page, words); await idle(page); await page.waitForSelector(`text=You said: ${words}`); }
@@ -127,7 +146,11 @@ const scenarios = {
     await page.click("#show-usage");
     await page.waitForSelector("#other svg");
     await shot(page, "usage");
-    return { said, rows: await page.$$eval("#other table", (all) => all.length), audit: await audit(page) };
+    const legend = await page.innerText("#other .key >> xpath=..");
+    await page.selectOption("#other select", "tokens kind");
+    await page.waitForSelector("#other >> text=received");
+    await page.selectOption("#other select", "tokens model");
+    return { legend, said, rows: await page.$$eval("#other table", (all) => all.length), audit: await audit(page) };
   },
   async token() {
     const page = await tab();

@@ -103,6 +103,7 @@ async def test_a_message_is_edited_in_a_fork_and_use_is_drawn(made: dict[str, An
         seen = await browse(server, "fork")
     assert seen["said"] == ["one", "You said: one", "three", "You said: three"]
     assert seen["rows"] == 4
+    assert seen["legend"].split() == ["scripted/main"]
 
 
 async def test_a_token_is_asked_for_once_and_kept_in_the_tab(made: dict[str, Any]) -> None:
@@ -126,3 +127,14 @@ async def test_questions_are_answered_also_after_a_reload(made: dict[str, Any]) 
     assert "It is refunded 5." in seen["log"]
     assert "⊘ refund" in seen["log"]
     assert seen["waiting"] == "0"
+
+
+async def test_a_question_is_answered_after_a_restart(made: dict[str, Any]) -> None:
+    async with served(made) as server:
+        await browse(server, "asked")
+    async with served(made) as server:
+        seen = await browse(server, "later")
+        _, told, _ = await server.ask("GET", "/v1/runs")
+    assert "Main wants to call refund" in seen["asked"]
+    assert seen["log"].count("It is refunded 5.") == 1
+    assert [run["status"] for run in told["data"]] == ["completed"]

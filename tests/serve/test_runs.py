@@ -223,3 +223,16 @@ async def test_an_admin_sees_the_runs_of_all(config: Config) -> None:
         assert (await server.ask("GET", "/v1/runs", headers=as_bob))[1]["data"] == []
         assert len((await server.ask("GET", "/v1/runs", headers=of("alices-own-token")))[1]["data"]) == 1
         assert (await server.ask("GET", "/v1/runs", headers=of("bobs-own-token")))[1]["data"] == []
+
+
+async def test_exports_say_how_runs_ended(config: Config) -> None:
+    async with served(config()) as server:
+        body = {"messages": [{"role": "user", "content": "fail"}]}
+        await server.ask("POST", "/v1/chat/completions", json=body, headers={"X-Session-Id": "s"})
+        for form in ("html", "markdown"):
+            status, text, _ = await server.ask("GET", f"/v1/sessions/s?format={form}")
+            assert (status, "the run failed" in text) == (200, True), form
+        await said(server, "Hello")
+        for model, calls in (("scripted/main", 1), ("scripted/other", 0)):
+            _, told, _ = await server.ask("GET", "/v1/usage", params={"by": "day", "model": model})
+            assert sum(row["calls"] for row in told["data"]) == calls
