@@ -47,7 +47,7 @@ class House:
         self.name = new_id()[:8]  # of this process, in the ids of events
         self.metrics = Metrics()
         self.is_draining = False
-        self.hidden: set[tuple[str, str]] = set()  # responses that their users have deleted
+        self.hidden: set[tuple[str, str]] = set()  # responses that users deleted here
         self._swept = 0.0  # when those that were over long ago were last looked for
         self._legs: dict[tuple[str, str], list[Live]] = {}  # by user and run id, the newest leg last
 

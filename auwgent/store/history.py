@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, null, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, null, or_, select, true, update
 
 from auwgent.errors import ArgumentError, SessionConflict, SessionNotFound
 from auwgent.pairing import closed, denied_result, paired, skipped_result, unknown_result
 from auwgent.session import Session, ToolCall, Turn, Usage, now
 from auwgent.store import statements as sql
-from auwgent.store.base import RunInfo, RunStatus
+from auwgent.store.base import RunInfo, RunStatus, UsageBy, UsageRow
 from auwgent.store.companions import SessionKey
 from auwgent.store.heart import is_gone
 from auwgent.store.pauses import close_calls, is_late, waits_for
 from auwgent.store.tables import (
+    COUNTS,
     as_key,
     check_ids,
     damaged,
@@ -25,6 +26,7 @@ from auwgent.store.tables import (
     moment,
     runs,
     sessions,
+    text_of,
     to_json,
     turn_row,
     turns,
@@ -33,6 +35,7 @@ from auwgent.store.tables import (
 
 AT_ONCE = 2000  # turns that are stored by one statement
 REMOVED = 50  # sessions that are deleted by one statement
+PREVIEW = 80  # characters
 Told = Callable[[int, int], None]  # how much is done, and of how much
 
 
@@ -303,3 +306,30 @@ def _begins(turn: Turn, before: Turn) -> bool:
     if turn.role != "user" or before.tool_calls:
         return False
     return turn.run_id is None or turn.run_id != before.run_id
+
+
+def used(by: UsageBy, row: Row[Any]) -> UsageRow:
+    """Return what a row of the usage tells."""
+    key = str(datetime.fromtimestamp(row.key * 86400, UTC).date()) if by == "day" else row.key or ""
+    counts = {name: getattr(row, name) for name in COUNTS}
+    usage = Usage.summed(counts, estimated=bool(row.estimated))
+    return UsageRow(key, row.calls, row.calls - row.priced, usage)
+
+
+def hide(connection: Connection, user_id: str, run_id: str, name: str) -> None:
+    """Note with a run that its user has taken a response of that name from view."""
+    mine = (runs.c.user_id == user_id, runs.c.id == run_id)
+    row = connection.execute(select(runs.c.no, runs.c.settings).where(*mine).with_for_update()).one_or_none()
+    if row is None:
+        raise SessionNotFound(f"there is no run {run_id!r}")
+    settings = json.loads(row.settings or "{}")
+    settings["hidden"] = sorted({*settings.get("hidden", ()), name})
+    connection.execute(update(runs).where(runs.c.no == row.no).values(settings=to_json(settings)))
+
+
+def preview(body: str | None) -> str:
+    """Return the beginning of what a user said, in a line."""
+    if body is None:
+        return ""
+    line = " ".join(text_of("user", body).split())
+    return line if len(line) <= PREVIEW else line[: PREVIEW - 1] + "…"

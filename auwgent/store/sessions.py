@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from auwgent import store
 from auwgent.errors import ConfigError, SessionConflict, SessionNotFound, StoreError
-from auwgent.session import Session, Usage, now
+from auwgent.session import Session, now
 from auwgent.store.base import (
     Hit,
     RunInfo,
@@ -44,7 +44,6 @@ class Equips(Protocol):
 
 
 SEARCHED = 50  # sessions that are searched at once
-PREVIEW = 80  # characters
 LOOK = 0.25  # seconds between two looks at a process that may be dead
 
 log = logging.getLogger("auwgent.store")
@@ -160,7 +159,7 @@ class Sessions(RunStore):
                 updated_at=moment(row.updated_at),
                 turns=row.turns,
                 status=status_of(row),
-                preview=_preview(row.said),
+                preview=store.history.preview(row.said),
                 forked_from=row.forked_from,
             )
             for row in rows
@@ -233,19 +232,7 @@ class Sessions(RunStore):
     ) -> list[UsageRow]:
         statement = store.statements.usage(by, user_id, _micros(since), model)
         rows = await self._read(lambda connection: connection.execute(statement).all())
-        found = [
-            UsageRow(
-                key=str(datetime.fromtimestamp(row.key * 86400, UTC).date())
-                if by == "day"
-                else row.key or "",
-                calls=row.calls,
-                unpriced=row.calls - row.priced,
-                usage=Usage.summed(
-                    {name: getattr(row, name) for name in store.tables.COUNTS}, estimated=bool(row.estimated)
-                ),
-            )
-            for row in rows
-        ]
+        found = [store.history.used(by, row) for row in rows]
         return sorted(found, key=lambda row: row.key) if by == "day" else found
 
     # Changed
@@ -257,6 +244,10 @@ class Sessions(RunStore):
         if not await self._write(work):
             raise store.pauses.late(run_id)
         return await self.run(user_id, run_id)
+
+    async def hide(self, user_id: str, run_id: str, name: str) -> None:
+        """Note with a run that its user has taken a response of that name from view; its words stay."""
+        await self._write(lambda connection: store.history.hide(connection, user_id, run_id, name))
 
     async def put(self, session: Session) -> None:
         await self._write(lambda connection: store.history.put(connection, session, self.told))
@@ -394,13 +385,6 @@ def _unheld(connection: Connection, user_id: str, session_id: str) -> int:
     if connection.execute(store.statements.HELD, {"of_session": number}).first():
         raise SessionConflict(f"session {session_id!r} is held by a run")
     return number
-
-
-def _preview(body: str | None) -> str:
-    if body is None:
-        return ""
-    line = " ".join(store.tables.text_of("user", body).split())
-    return line if len(line) <= PREVIEW else line[: PREVIEW - 1] + "…"
 
 
 def _micros(time: datetime | None) -> int | None:

@@ -30,12 +30,14 @@ async function audit(page) {
 const shot = async (page, name) => { if (pictures) await page.screenshot({ path: `${pictures}/${name}.png` }); };
 
 async function say(page, words) {
+  const before = await page.evaluate(() => document.querySelectorAll("#log .message.user").length);
   await page.fill("#words", words);
   await page.press("#words", "Enter");
+  await page.waitForFunction((count) => document.querySelectorAll("#log .message.user").length > count, before);
 }
 
 const idle = (page) => page.waitForFunction(() => document.getElementById("send").textContent === "Send" && !document.querySelector(".caret"));
-const texts = (page, selector) => page.$$eval(selector, (nodes) => nodes.map((node) => node.innerText.trim()));
+const texts = (page, selector) => page.evaluate((of) => [...document.querySelectorAll(of)].map((node) => node.innerText.trim()), selector);
 
 const scenarios = {
   async talk() {
@@ -96,7 +98,8 @@ const scenarios = {
     await page.waitForSelector(".question");
     await page.click(".question .primary");
     await idle(page);
-    await page.waitForFunction(() => /refunded/.test(document.getElementById("log").innerText));
+    await page.waitForFunction(() => /It is refunded 5\./.test(document.getElementById("log").innerText));
+    await idle(page);
     await say(page, "refund");
     await page.waitForSelector(".question");
     await page.fill(".question input", "too much");
@@ -115,6 +118,8 @@ const scenarios = {
   },
   async later() {
     const page = await tab();
+    await page.waitForSelector(".session");
+    await page.waitForSelector(".starters");
     await page.click("#show-waiting");
     await shot(page, "waiting");
     await page.click("#other >> text=refund");
@@ -148,7 +153,7 @@ const scenarios = {
     await shot(page, "usage");
     const legend = await page.innerText("#other .key >> xpath=..");
     await page.selectOption("#other select", "tokens kind");
-    await page.waitForSelector("#other >> text=received");
+    await page.waitForSelector("#other p >> text=received");
     await page.selectOption("#other select", "tokens model");
     return { legend, said, rows: await page.$$eval("#other table", (all) => all.length), audit: await audit(page) };
   },

@@ -177,6 +177,21 @@ async def test_items_of_the_input_are_listed_and_a_response_is_deleted(config: C
                 await call
 
 
+async def test_a_deleted_response_is_gone_in_other_processes_and_its_words_stay(config: Config) -> None:
+    async with served(config()) as one, served(config()) as other:
+        _, made, _ = await one.ask("POST", "/v1/responses", json={"input": "Hello", "conversation": "s"})
+        path = f"/v1/responses/{made['id']}"
+        assert (await other.ask("GET", path))[0] == 200
+        assert (await one.ask("DELETE", path))[0] == 200
+        for server in (one, other):
+            for method, more in (("GET", ""), ("GET", "/input_items"), ("DELETE", ""), ("POST", "/cancel")):
+                assert (await server.ask(method, path + more))[0] == 404
+        status, session, _ = await other.ask("GET", "/v1/sessions/s")
+        assert (status, session["turns"][0]["content"]) == (200, "Hello")
+    async with served(config()) as later:
+        assert (await later.ask("GET", path))[0] == 404
+
+
 async def test_a_background_response_is_taken_up_wherever_it_was_cut(config: Config) -> None:
     async with served(config()) as server, client(server) as ai:
         stream = await ai.responses.create(model="Main", input="slow", background=True, stream=True)

@@ -463,6 +463,7 @@ const keys = () => [h("h2", {}, "Keys"), h("dl", {}, ...Object.entries(KEYS).fla
 function grow() {
   const box = $("words");
   box.style.height = "auto";
+  if (!box.scrollHeight) return; // it is not shown
   box.style.height = `${Math.min(box.scrollHeight + 2, 248)}px`;
 }
 

@@ -27,6 +27,7 @@ from auwgent.serve.responses.stored import Stored, find, parse
 from auwgent.serve.responses.stream import Output
 from auwgent.serve.responses.threads import Threads
 from auwgent.serve.sse import Answer, EventStream
+from auwgent.store.sessions import Sessions
 
 
 class ResponseBody(BaseModel):
@@ -122,8 +123,10 @@ class Responses:
     async def delete(self, request: Request) -> Response:
         """Take a response from these routes."""
         name = request.path_params["id"]
-        await self._stored(request)
+        stored = await self._stored(request)
         self._desk.house.hidden.add((who(request).user, name))
+        if isinstance(store := self._desk.store, Sessions):  # another store knows no such verb
+            await store.hide(who(request).user, stored.run.run_id, name)
         return JSONResponse({"id": name, "object": "response.deleted", "deleted": True})
 
     async def input_items(self, request: Request) -> Response:

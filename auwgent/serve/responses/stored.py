@@ -39,16 +39,17 @@ def parse(name: str) -> Iterator[tuple[str, int]]:
 
 async def find(desk: Desk, user: str, name: str) -> Stored:
     """Return the response of that id; `SessionNotFound` where the user has none."""
-    if (user, name) not in desk.house.hidden:
-        store = desk.run_store()
-        for run_id, leg in parse(name):
-            try:
-                run = await store.run(user, run_id)
-                session = await store.get(user, run.session_id) if run.session_id is not None else None
-            except SessionNotFound:
-                continue
-            if session is not None and leg <= run.leg:
-                return Stored(run, leg, session)
+    store = desk.run_store()
+    for run_id, leg in parse(name):
+        try:
+            run = await store.run(user, run_id)
+            session = await store.get(user, run.session_id) if run.session_id is not None else None
+        except SessionNotFound:
+            continue
+        if session is not None and leg <= run.leg:
+            if name in run.settings.get("hidden", ()) or (user, name) in desk.house.hidden:
+                break
+            return Stored(run, leg, session)
     raise SessionNotFound(f"there is no response {name!r}")
 
 
