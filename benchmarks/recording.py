@@ -36,7 +36,7 @@ def config(replies: list[Any]) -> dict[str, Any]:
     }
 
 
-SCENES = {
+SCENES: dict[str, tuple[list[Any], int]] = {
     "a piece": (["word " * PIECES], PIECES),
     "a tool call and the model call with it": (
         [{"tool_calls": [{"name": "add", "args": {"a": 1, "b": number}}]} for number in range(CALLS)]

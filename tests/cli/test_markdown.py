@@ -118,6 +118,15 @@ async def test_html_is_text_and_a_link_shows_where_it_leads() -> None:
     assert "Done <b>now</b>, here (https://example.org)." in shown
 
 
+def test_numbers_of_a_table_are_not_broken() -> None:
+    head = "| city | people in all | share of them |\n|---|---|---|\n"
+    rows = "| Bad Neuenahr-Ahrweiler | 1,234,567 | 12.5 % |\n| Freudenstadt | -100'000 | $3.20 |\n"
+    narrow = Console(file=io.StringIO(), width=34, height=24, force_terminal=True)
+    shown = "\n".join("".join(piece.text for piece in line) for line in rendered(narrow, head + rows))
+    assert all(number in shown for number in ("1,234,567", "12.5 %", "-100'000", "$3.20"))
+    assert all(word in shown for word in ("city", "Bad", "Freuden", "people", "share"))
+
+
 async def test_lines_stay_lines() -> None:
     assert await told("roses are red\nviolets are blue\n", console()) == [
         "roses are red",

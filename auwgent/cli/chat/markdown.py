@@ -12,8 +12,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
-from rich.markdown import Markdown
+from rich.markdown import Markdown, TableElement
 from rich.segment import Segment
+from rich.table import Column, Table
 
 REDRAW = 0.06  # seconds at least between two drawings
 SHARE = 4  # times what the last drawing took, at least: the model's words are read in the same loop
@@ -22,9 +23,43 @@ MARGIN = (
 )
 
 
+NUMBER = re.compile(r"[^\w\s]*\d[\d.,'’]*\s?[^\w\s]*")  # with a sign or a currency on either side
+
+
+WIDE = 10_000  # columns that any table has room in
+
+
+class AnswerTable(TableElement):
+    """A table whose numbers are not broken, as far as there is room for its words, too."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for item in super().__rich_console__(console, options):
+            if isinstance(item, Table) and not _fits(item, console, options):
+                widths = [(column, _width(column)) for column in item.columns if _has_numbers(column)]
+                if sum(width for _, width in widths) <= options.max_width / 2:
+                    for column, width in widths:
+                        column.width = width
+            yield item
+
+
+def _fits(table: Table, console: Console, options: ConsoleOptions) -> bool:
+    return table.__rich_measure__(console, options.update(max_width=WIDE)).maximum <= options.max_width
+
+
+def _width(column: Column) -> int:
+    """Return the room that its numbers need, and each word of its head."""
+    return max(map(len, [*map(str, column.cells), *str(column.header).split()]))
+
+
+def _has_numbers(column: Column) -> bool:
+    cells = [str(cell).strip() for cell in column.cells]
+    return any(cells) and all(NUMBER.fullmatch(cell) for cell in cells if cell)
+
+
 class AnswerMarkdown(Markdown):
     """Markdown as models write it: HTML is text like any other, and a line break is meant."""
 
+    elements: ClassVar = {**Markdown.elements, "table_open": AnswerTable}
     parser: ClassVar = MarkdownIt("commonmark", {"html": False}).enable("table").enable("strikethrough")
 
     def __init__(self, text: str) -> None:
