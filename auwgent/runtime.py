@@ -17,9 +17,9 @@ from auwgent.config import Config, examine
 from auwgent.deck import recording
 from auwgent.engine.agent import Agent, Approver
 from auwgent.engine.cancel import Cancel
-from auwgent.engine.order import Order, Services
+from auwgent.engine.order import Order, Services, Sink
 from auwgent.engine.run import attach, carry_out
-from auwgent.engine.state import Run, Sink
+from auwgent.engine.state import Run
 from auwgent.errors import AuwgentError, ConfigError, RunFailed, RunTaken, SessionNotFound
 from auwgent.hooks.context import EMBED_OFF, check_context
 from auwgent.hooks.pipeline import Installed
@@ -30,6 +30,9 @@ from auwgent.locks import KeyedLock
 from auwgent.loops import finished
 from auwgent.options import RunOptions, check_goes_together, check_options, tape_of, user_of
 from auwgent.rehearsal import rehearsing
+from auwgent.relay.follow import said_before
+from auwgent.relay.outlet import outlet
+from auwgent.relay.stored import Seen
 from auwgent.render.page import notebook
 from auwgent.runs import (
     asked_of,
@@ -171,8 +174,15 @@ class Runtime(Generic[Answer_co]):
         """Queue a run, and read it as `stream` does one that happens here. In an event loop."""
         run_id = options.get("run_id") or new_id()
         given: RunOptions = {**options, "run_id": run_id}
+
+        async def before() -> Seen:
+            if options.get("answers") is None:
+                return 0, 0, 0, 0
+            user = user_of(self.config.context, options.get("user_id"))
+            return await said_before(self.queue.store, user, run_id)
+
         following: Following = late("auwgent.fleet.following:Following")(
-            lambda: self.submit(input, asks=asks, **given), run_id
+            lambda: self.submit(input, asks=asks, **given), run_id, before
         )
         return following
 
@@ -414,7 +424,8 @@ class Runtime(Generic[Answer_co]):
         under_way = self._cancels.setdefault((order.user_id, order.run_id), [])
         under_way.append(cancel)
         services = replace(variant.services, root=order.agent or variant.parts.root)
-        run = Run(self._recorded(services, order.record), order, sink, cancel)
+        out = await outlet(variant.store, order, sink)
+        run = Run(self._recorded(services, order.record), order, out or sink, cancel)
         try:
             with cancel.reaching():
                 async with self._at_work(variant, order):
@@ -424,6 +435,8 @@ class Runtime(Generic[Answer_co]):
         except RunFailed as error:  # it was cancelled
             raise attach(error, run.session) from None
         finally:
+            if out is not None:
+                out.over()
             under_way.remove(cancel)
             if not under_way:
                 self._cancels.pop((order.user_id, order.run_id), None)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol
 
-from auwgent.engine.state import Run, Sink
+from auwgent.engine.order import Sink
+from auwgent.engine.state import Run
 from auwgent.intents import Intent
 from auwgent.session import Answer_co, Session, Usage
 
@@ -34,9 +35,16 @@ class Stream(Generic[Answer_co]):
         self._room = asyncio.Semaphore(1)  # in the queue: the run waits for a slow reader
         self._left = asyncio.Event()  # nobody reads on, and what comes is dropped
         self._task: asyncio.Task[None] | None = None
+        self._begun: list[Run] = []
 
     def __aiter__(self) -> AsyncIterator[Intent]:
         return self._intents()
+
+    @property
+    def earlier(self) -> Sequence[str]:
+        """The ids of the turns that the run had before, from earlier legs and attempts; known once it has begun."""
+        start = self._begun[-1].start if self._begun else None
+        return () if start is None else start.earlier
 
     def cancel(self) -> asyncio.Future[None]:
         """End the run, from any task: it is saved as `cancelled`, and whoever reads comes to the end.
@@ -82,7 +90,7 @@ class Stream(Generic[Answer_co]):
             self._queue.put_nowait(intent)
 
     async def _run(self) -> None:
-        begun: list[Run] = []
+        begun = self._begun
         try:
             self.session = await self._carry(self._sink, begun.append)
         finally:

@@ -1,10 +1,9 @@
-"""Prints a run of another process, as its store tells of it."""
+"""Prints a run of another process: as that one tells of it, where the store lets it, else as it is stored."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +11,15 @@ from auwgent.cli.interrupt import interruptible
 from auwgent.cli.request import PAUSED, options_of
 from auwgent.cli.stores import find_run, source_of, with_store
 from auwgent.config import Config, load
-from auwgent.errors import RunFailed, SessionNotFound
+from auwgent.errors import RunFailed
 from auwgent.intents import Intent
 from auwgent.questions import unanswered
+from auwgent.relay.follow import Began, Ended, Item, Step
+from auwgent.relay.follow import follow as following
+from auwgent.relay.stored import Seen, counted, unseen
 from auwgent.render.run import JsonLines, Outcome, PlainText, Printer
-from auwgent.serve.told import intents_of
-from auwgent.session import Session, Usage
+from auwgent.session import Usage
 from auwgent.store.base import RunInfo, RunStore
-
-LOOK = 0.5  # seconds between two looks
 
 
 def follow(config: Path, user: str, run_id: str, *, as_json: bool, quiet: bool) -> int:
@@ -51,48 +50,58 @@ def follow(config: Path, user: str, run_id: str, *, as_json: bool, quiet: bool) 
 
 async def _follow(store: RunStore, user: str, given: str, config: Config, printer: Printer) -> RunInfo:
     run_id = (await find_run(store, user, given)).run_id
-    shown, before = 0, set[str]()
-    while True:
-        run = await store.run(user, run_id)
-        session = await _session(store, run)
-        is_live = run.status in ("queued", "running")
-        if session is not None:
-            known = before if is_live else None
-            for intent in list(_told(session, run_id, known, config))[shown:]:
-                printer.show(intent)
-                shown += 1
-            before = {turn.id for turn in session.turns}
-        if not is_live:
-            break
-        await asyncio.sleep(LOOK)
-    failure = None
+    shown = Shown(config, printer)
+    ended: Ended | None = None
+    goes_on = getattr(config, "queue", None) is not None
+    async with aclosing(following(store, user, run_id, goes_on=goes_on)) as batches:
+        async for items in batches:
+            for item in items:
+                if isinstance(item, Ended):
+                    ended = item
+                else:
+                    shown.take(item)
+    assert ended is not None
+    run, failure = ended.run, None
     if run.status not in ("completed", "paused"):
         told = run.error or {"message": f"the run was {run.status}", "kind": run.status}
         failure = RunFailed(told["message"], kind=told["kind"] if run.status == "failed" else run.status)
     calls = unanswered(run.calls, run.answers) if run.status == "paused" else ()
     is_paused = run.status == "paused"
-    printer.over(Outcome(session, run.usage or Usage(), failure, run.run_id, calls, is_paused))
+    printer.over(Outcome(ended.session, run.usage or Usage(), failure, run.run_id, calls, is_paused))
     if failure is not None:
         raise failure
     return run
 
 
-async def _session(store: RunStore, run: RunInfo) -> Session | None:
-    if run.session_id is None:
-        return None
-    try:
-        return await store.get(run.user_id, run.session_id)
-    except SessionNotFound:  # it is not written yet
-        return None
+class Shown:
+    """Shows each intent of a run once, whoever tells of it."""
 
+    def __init__(self, config: Config, printer: Printer) -> None:
+        self._config, self._printer = config, printer
+        self._seen: Seen = (0, 0, 0, 0)
+        self._stored = False  # what comes is what the store has
+        self._segments = self._next = 0  # of who told before; the next one that is free
 
-def _told(session: Session, run_id: str, known: set[str] | None, config: Config) -> Iterator[Intent]:
-    """Yield the intents that the turns tell of. A result stands for a call under way until its turn is `known`."""
-    turns = [turn for turn in session.turns if turn.run_id == run_id]
-    if known is not None:
-        fresh = (place for place, turn in enumerate(turns) if turn.role == "tool" and turn.id not in known)
-        turns = turns[: next(fresh, len(turns))]
-    for intent in intents_of(turns, run_id):
+    def take(self, item: Item) -> None:
+        """Take the next item."""
+        if isinstance(item, Began):
+            for intent in unseen(item.earlier, self._seen):
+                self._show(intent)
+            self._stored, self._segments = not item.process, self._next
+        elif isinstance(item, Step):
+            self._show(self._named(item.intent) if self._stored else item.intent)
+
+    def _show(self, intent: Intent) -> None:
+        if intent.partial:
+            segment = self._segments + intent.value["segment"]
+            self._next = max(self._next, segment + 1)
+            intent = replace(intent, value={**intent.value, "segment": segment})
+        else:
+            self._seen = counted(intent, self._seen)
+        self._printer.show(intent)
+
+    def _named(self, intent: Intent) -> Intent:
+        """Name a call of a helper so: the turns do not tell."""
         called = intent.value.get("type") or intent.value.get("name")
-        is_helper = intent.name.startswith("tool_") and called in config.helpers
-        yield replace(intent, name=intent.name.replace("tool_", "helper_")) if is_helper else intent
+        is_helper = intent.name.startswith("tool_") and called in self._config.helpers
+        return replace(intent, name=intent.name.replace("tool_", "helper_")) if is_helper else intent

@@ -136,9 +136,9 @@ def cancel(run_id: str, config: Path, user: str | None, as_json: bool) -> None:
 @options.as_json
 @click.option("-q", "--quiet", is_flag=True, help="Print only the answer and errors.")
 def follow_(run_id: str, config: Path, user: str | None, as_json: bool, quiet: bool) -> int:
-    """Print a run of another process as it is stored, until it is over. Exit codes are those of `run`.
+    """Print a run of another process until it is over. Exit codes are those of `run`.
 
-    Ctrl-C ends only the looking on.
+    It comes as it is said where the sessions are in PostgreSQL, else as it is stored. Ctrl-C ends only the looking on.
     """
     return follow(config, user or "", run_id, as_json=as_json, quiet=quiet)
 

@@ -151,7 +151,7 @@ async def _ask_once(frame: Frame, own: Mapping[str, Capability]) -> ReadReply:
         tools=frame.tool_specs,
         output=agent.output.spec if agent.output is not None and answers_as_text(offered) else None,
         stream=run.streams,
-        shown=partials.is_shown or run.order.record is not None,
+        shown=partials.may_be_shown or run.order.record is not None,
         agent=agent.name,
         session_id=run.session.id,
         purse=run.paying(frame.ctx),
@@ -246,7 +246,8 @@ async def _listen(frame: Frame, model: Route, request: ModelRequest, partials: P
     """Read the model's stream, passing pieces on, to its reply."""
     began = time.monotonic()
     try:
-        reply = await _reply(frame, model, request, partials)
+        with partials.under_way():
+            reply = await _reply(frame, model, request, partials)
     except BaseException as error:
         calllog.model_failed(frame.run, frame.agent.name, model.spec.name, error, began)
         raise

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from auwgent.engine.agent import Agent, Approver, BackOff
 from auwgent.hooks.context import Embed
 from auwgent.hooks.pipeline import Pipeline
-from auwgent.intents import Handlers
+from auwgent.intents import Handlers, Intent
 from auwgent.limits import Limits
 from auwgent.models.base import ModelSpec, Route
 from auwgent.questions import Question
@@ -33,6 +34,27 @@ class ModelSource(Protocol):
     def keeps_schema(self, name: str, has_tools: bool, /, **settings: Any) -> bool:
         """Return whether the model and its fallbacks make answers fit a schema by themselves, also beside tools."""
         ...
+
+
+@runtime_checkable
+class Followed(Protocol):
+    """A sink that also tells of the run elsewhere, as long as somebody reads it there."""
+
+    @property
+    def wants_pieces(self) -> bool: ...
+
+    def starts(self, attempt: int, earlier: Sequence[str], /) -> None:
+        """The run has its session, in which it had the turns of these ids already."""
+        ...
+
+    def saying(self, again: Callable[[], Awaitable[None]], /) -> AbstractContextManager[None]:
+        """An answer is under way, whose pieces nobody wanted so far: `again` shows what has come of it."""
+        ...
+
+    async def __call__(self, intent: Intent, /) -> None: ...
+
+
+Sink = Followed | Callable[[Intent], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +125,4 @@ class Start:
     stack: tuple[str, ...]
     turns: int
     system_prompt: str
+    earlier: tuple[str, ...] = ()  # the ids of the turns that the run had already

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, ValuesView
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from auwgent.engine.capabilities import Capability, answers_as_text
+from auwgent.engine.order import Followed
 from auwgent.engine.state import Frame
 from auwgent.hooks.answers import Piece
 from auwgent.models.base import CallPiece, ReasoningPiece, TextPiece
@@ -114,7 +116,9 @@ class Partials:
         self._calls: dict[int, Block] = {}
         # Nobody may want them: neither the hooks, nor those who see the last pieces of blocks and all others.
         self._has_hooks = frame.run.chain.listens("onIntentPartial")
-        self.is_shown = self._has_hooks or frame.run.shows_partials
+        self._is_shown = self._has_hooks or frame.run.shows_partials
+        self._followed = frame.run.sink if isinstance(frame.run.sink, Followed) else None
+        self.may_be_shown = self._is_shown or self._followed is not None
 
     async def pass_on(self, piece: Any) -> None:
         """Show what a piece adds to the answer."""
@@ -134,6 +138,11 @@ class Partials:
                 block.id = self.frame.run.call_id(piece.id)
             block.name = piece.name or block.name
             await self._add(block, piece.arguments)
+
+    def under_way(self) -> AbstractContextManager[None]:
+        """While the answer comes: who begins to read it elsewhere is shown what has come."""
+        is_silent = self._followed is not None and not self._is_shown
+        return self._followed.saying(self._again) if self._followed and is_silent else nullcontext()
 
     async def close(self) -> None:
         """End the answer, so that hooks that held something back let it go."""
@@ -170,7 +179,7 @@ class Partials:
 
     async def _add(self, block: Block, delta: str) -> None:
         block.pieces.append(delta)
-        if self.is_shown:
+        if self._is_shown or (self._followed is not None and self._followed.wants_pieces):
             await self._show(block, delta)
 
     async def _show(self, block: Block, delta: str, *, is_last: bool = False) -> None:
@@ -200,6 +209,11 @@ class Partials:
         if capability.kind == "answer":
             return "response_schema"
         return capability.name if capability.kind == "intent" else f"{capability.kind}_call"
+
+    async def _again(self) -> None:
+        for block in (self._thought, self._text, *self._calls.values()):
+            if block is not None:
+                await self._show(block, "")
 
     def _block(self, name: str = "") -> Block:
         self.frame.run.segments += 1

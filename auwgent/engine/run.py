@@ -13,7 +13,7 @@ from auwgent.engine.ask import FINAL, Reported, ask_hooks, may_overrule, may_res
 from auwgent.engine.capabilities import Ending
 from auwgent.engine.failures import as_ours, deadline
 from auwgent.engine.loop import converse, finish_helper, make_open_calls, repeat_answer
-from auwgent.engine.order import Pause, Services, Start
+from auwgent.engine.order import Followed, Pause, Services, Start
 from auwgent.engine.reentry import take_up
 from auwgent.engine.state import Frame, Run
 from auwgent.errors import (
@@ -136,9 +136,12 @@ async def _start(run: Run, root: Frame) -> tuple[Start, list[ToolCall]]:
         turn.run_id == run.run_id and turn.role == "user" for turn in session.turns
     ):
         run.input = None  # it was said before the process died that had the run
+    earlier = tuple(turn.id for turn in session.turns if turn.run_id == run.run_id)
+    if isinstance(run.sink, Followed) and (attempt := run.notes.get("runAttempt")):
+        run.sink.starts(attempt, earlier)
     still_open = take_up(run)
     run.call_ids.update(call.id for turn in session.turns for call in turn.tool_calls or ())
-    return Start(tuple(session.stack), len(session.turns), session.system_prompt), still_open
+    return Start(tuple(session.stack), len(session.turns), session.system_prompt, earlier), still_open
 
 
 def _settle_in(run: Run, root: Frame) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from auwgent.engine.agent import Agent, ApprovalRequest, Remote
 from auwgent.engine.failures import limit, of_a_hook
-from auwgent.engine.order import Left, Order, Services, Start
+from auwgent.engine.order import Left, Order, Services, Sink, Start
 from auwgent.engine.progress import Progress
 from auwgent.engine.purse import CallPurse, RunPurse
 from auwgent.errors import LimitExceeded, MiddlewareError, goes_through
@@ -31,8 +31,6 @@ from auwgent.tools import Tool
 from auwgent.words import describe
 
 log = logging.getLogger("auwgent.engine")
-
-Sink = Callable[[Intent], Awaitable[None]]
 
 
 class Run(RunState):
@@ -95,7 +93,9 @@ class Run(RunState):
     @property
     def shows_partials(self) -> bool:
         """Whether anybody but the hooks wants to see pieces."""
-        return self.sink is not None or bool(self.services.partial_handlers)
+        return getattr(self.sink, "wants_pieces", self.sink is not None) or bool(
+            self.services.partial_handlers
+        )
 
     def frame(self, agent: Agent, stack: tuple[str, ...], caller: Frame | None = None) -> Frame:
         """Put an agent to work, under its caller where it has one."""

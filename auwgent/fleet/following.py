@@ -6,20 +6,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from auwgent.engine.state import Run, Sink
+from auwgent.engine.order import Sink
+from auwgent.engine.state import Run
 from auwgent.fleet.ticket import Ticket
+from auwgent.relay.stored import Seen
 from auwgent.session import Session
 from auwgent.stream import Stream
 
 Submit = Callable[[], Awaitable[Ticket[Any]]]
+SaidBefore = Callable[[], Awaitable[Seen]]
 
 
 class Following(Stream[Any]):
     """The intents of a queued run. Cancelling it ends the run, `leave` only the looking on."""
 
-    def __init__(self, submit: Submit, run_id: str) -> None:
+    def __init__(self, submit: Submit, run_id: str, said_before: SaidBefore) -> None:
+        """`said_before` tells, before it is submitted, how much of it a later leg need not tell again."""
         super().__init__(self._follow, run_id)
-        self._submit = submit
+        self._submit, self._said_before = submit, said_before
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leaves = False
 
@@ -34,6 +38,7 @@ class Following(Stream[Any]):
 
     async def _follow(self, sink: Sink, began: Callable[[Run], None]) -> Session[Any]:
         try:
+            seen = await self._said_before()
             ticket = await self._submit()
         except BaseException as error:
             if not self._accepted.done():
@@ -41,7 +46,10 @@ class Following(Stream[Any]):
                 self._accepted.exception()  # whoever reads hears of it, too
             raise
         self._accepted.set_result(None)
+        far = await ticket.leg(seen)
         try:
+            async for intent in far:
+                await sink(intent)
             return await ticket.result()
         except asyncio.CancelledError:
             if not self._leaves:
@@ -49,4 +57,4 @@ class Following(Stream[Any]):
             raise
         finally:
             if not self._leaves:
-                self.usage = (await ticket.info()).usage
+                self.session, self.usage = far.session, (await ticket.info()).usage

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from auwgent.config import Config, QueueConfig
 from auwgent.config.queue import WHY
-from auwgent.engine.state import Sink
+from auwgent.engine.order import Sink
 from auwgent.errors import ConfigError, Overloaded
 from auwgent.fleet.engine import Engine, make
 from auwgent.store.base import RunInfo

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
+from auwgent.intents import Intent
+from auwgent.relay.stored import Seen
+from auwgent.relay.stream import FarStream
 from auwgent.session import Answer_co, Session
 from auwgent.store.base import RunInfo
 
@@ -34,6 +38,21 @@ class Ticket(Generic[Answer_co]):
     async def result(self) -> Session[Answer_co]:
         """Wait until the run is over, or paused; its session then. `RunFailed` where it did not complete."""
         return await self._outcome()
+
+    async def events(self, after: int = 0) -> AsyncGenerator[Intent, None]:
+        """Yield what happens in the run, pieces too, until it is over or paused; `RunFailed` where it did not complete.
+
+        Those up to the `seq` given are left out. Leaving the loop does not end the run. Where another worker took
+        it up, what was stored before is told by whole intents alone.
+        """
+        async for intent in FarStream(self._queue.store, self.user_id, self.id, leg=sys.maxsize):
+            if intent.seq > after:
+                yield intent
+
+    async def leg(self, seen: Seen) -> FarStream:
+        """Return the stream of its newest leg; `seen` are the whole intents of those before."""
+        leg = (await self.info()).leg
+        return FarStream(self._queue.store, self.user_id, self.id, leg=leg, seen=seen)
 
     async def cancel(self) -> None:
         """End the run, whichever machine has it: it is saved as cancelled."""

@@ -14,6 +14,7 @@ from auwgent.errors import ProviderError, RunFailed, RunTaken, SessionConflict, 
 from auwgent.fleet.lookout import Lookout
 from auwgent.fleet.queue import MAIN, OTHER, Carrier
 from auwgent.fleet.schedules import Schedules
+from auwgent.relay.follow import relay_of
 from auwgent.secrecy import scrubbed
 from auwgent.store.base import RunInfo
 from auwgent.store.line import JOURNAL, queue_named
@@ -57,6 +58,8 @@ class Worker:
         database = await queue.database()
         database.patience = PATIENCE
         journal = await queue.store.journal()
+        if (relay := await relay_of(queue.store)) is not None:
+            relay.listens()
         self.number = await database.run(journal.heart.keep, self.concurrency)
         most = await queue.read(lambda connection: queue.line.most_at_once(connection, self.concurrency))
         queue.engine.take(f"{self.number}", self._queues(), most, self._work)

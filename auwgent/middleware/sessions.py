@@ -22,6 +22,7 @@ from auwgent.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from auwgent.store.journal import Journal
+    from auwgent.store.notices import Board
 
     Held = tuple[Journal, Hold]  # what a run writes with, and its right to write
 
@@ -68,6 +69,10 @@ class SQLModelSessions(Sessions, InFolder):
     def elsewhere(self, url: str) -> SQLModelSessions:
         """Return one that keeps sessions in another database, and reads them as this one does."""
         return SQLModelSessions(url, on_busy=self.on_busy, window=self._window)
+
+    async def board(self) -> Board | None:
+        """Where processes tell one another of runs under way; None where the database cannot carry that."""
+        return (await self.journal()).database.board
 
     @leaves_input
     async def onRunStart(self, session: Session, ctx: Context) -> Session | None:

@@ -65,7 +65,8 @@ from auwgent.serve.a2a_tasks import JSON, STATES, Tasks, Updates, answers_of, ch
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.events import LOOK
 from auwgent.serve.faults import bad_request, refusal_of
-from auwgent.serve.live import CutOff, Live
+from auwgent.serve.leg import CutOff
+from auwgent.serve.live import Live
 from auwgent.serve.paths import MOST
 from auwgent.serve.protocol import Protocol
 from auwgent.serve.runs import open_calls

@@ -23,12 +23,13 @@ from a2a.types import (
 )
 
 from auwgent.intents import Intent
+from auwgent.relay.stored import intents_of
 from auwgent.serve.desk import Desk
 from auwgent.serve.faults import bad_request
 from auwgent.serve.live import Live
 from auwgent.serve.responses.stored import Stored
 from auwgent.serve.runs import open_calls
-from auwgent.serve.told import intents_of, question, told_of
+from auwgent.serve.told import question, told_of
 from auwgent.serve.words import Words
 from auwgent.session import Session, now
 from auwgent.store.base import RunInfo

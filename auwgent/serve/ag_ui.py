@@ -48,7 +48,8 @@ from auwgent.serve.callers import caller_tools
 from auwgent.serve.chatlog import asked_of
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.faults import Refusal, bad_request, refusal_of
-from auwgent.serve.live import CutOff, Live
+from auwgent.serve.leg import CutOff
+from auwgent.serve.live import Live
 from auwgent.serve.openapi import refused
 from auwgent.serve.protocol import Protocol
 from auwgent.serve.sse import EventStream, event
@@ -125,6 +126,7 @@ class AgUi:
             live = await self._goes_on(user, given)
         else:
             live = self._begins(user, given, agent)
+        await live.accepted()
         events = Events(live, given, self._desk.speaks(live.agent))
         return EventStream(lambda cut: self._streamed(live, events, cut), self._desk.metrics)
 

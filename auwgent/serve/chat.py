@@ -20,7 +20,8 @@ from auwgent.serve.chatdocs import PATHS, SCHEMAS
 from auwgent.serve.chatlog import Asked, asked_of
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.faults import bad_request, refusal_of
-from auwgent.serve.live import CutOff, Live
+from auwgent.serve.leg import CutOff
+from auwgent.serve.live import Live
 from auwgent.serve.protocol import Protocol
 from auwgent.serve.sse import Answer, EventStream, dumps, event
 from auwgent.serve.told import finish_of
@@ -88,6 +89,7 @@ class Chat:
         body = await read_as(request, ChatBody)
         _check(body)
         live, pending = await self._begun(request, body)
+        await live.accepted()
         speaks = self._desk.speaks(live.agent)
         headers = {"X-Run-Id": _sendable(live.run_id)}
         if live.session_id is not None and not pending:

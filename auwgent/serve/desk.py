@@ -15,12 +15,16 @@ from auwgent.engine.agent import ApprovalRequest
 from auwgent.errors import RunConflict
 from auwgent.inputs import Input, content_of
 from auwgent.intents import Intent
+from auwgent.relay.form import process_name
+from auwgent.relay.stored import Seen, intents_of
+from auwgent.relay.stream import FarStream
 from auwgent.runs import asked_of
 from auwgent.runtime import Runtime
+from auwgent.serve.far import Far
 from auwgent.serve.faults import Refusal
 from auwgent.serve.live import Live
 from auwgent.serve.metrics import Metrics
-from auwgent.serve.told import Told, intents_of, told_of
+from auwgent.serve.told import Told, told_of
 from auwgent.serve.users import Who
 from auwgent.session import Session, new_id
 from auwgent.store.base import OVER, RunInfo, RunStore, SessionStore, is_run_store
@@ -44,11 +48,12 @@ class House:
     """What outlives a change of the config: the runs under way, the figures, and whether it is closing."""
 
     def __init__(self) -> None:
-        self.name = new_id()[:8]  # of this process, in the ids of events
+        self.name = process_name()
         self.metrics = Metrics()
         self.is_draining = False
         self.hidden: set[tuple[str, str]] = set()  # responses that users deleted here
         self._swept = 0.0  # when those that were over long ago were last looked for
+        self._far: dict[tuple[str, str], Far] = {}  # runs of other processes that are read here
         self._legs: dict[tuple[str, str], list[Live]] = {}  # by user and run id, the newest leg last
 
     def under_way(self) -> list[Live]:
@@ -62,6 +67,13 @@ class House:
     def newest(self, user: str, run_id: str) -> Live | None:
         """Return the newest leg of a run that is held here."""
         return next(reversed(self.legs(user, run_id)), None)
+
+    def far(self, store: RunStore, user: str, run_id: str, *, goes_on: bool) -> Far:
+        """Return a run of another process as it is heard from here; all who read it share what comes."""
+        self._far = {key: far for key, far in self._far.items() if not far.is_over}
+        if (user, run_id) not in self._far:
+            self._far[user, run_id] = Far(store, user, run_id, goes_on=goes_on)
+        return self._far[user, run_id]
 
     def add(self, live: Live) -> None:
         """Hold a leg; let go of those that were over long ago."""
@@ -171,6 +183,22 @@ class Desk:
         live.leg, live.session_id = run.leg + 1, run.session_id
         return live
 
+    def follows(self, run: RunInfo, leg: int, seen: Seen) -> Live:
+        """Return what holds a leg of a run that another process has at work, as it is heard here.
+
+        `seen` are the whole intents of its earlier legs.
+        """
+        known = self.house.newest(run.user_id, run.run_id)
+        if known is not None and known.leg == leg:
+            return known
+        stream = FarStream(
+            self.run_store(), run.user_id, run.run_id, leg=leg, seen=seen, goes_on=self.goes_on_by_itself
+        )
+        live = Live(stream, self.metrics, user=run.user_id, session_id=run.session_id, agent=run.agent)
+        live.leg, live.is_background, live.created = leg, True, int(run.made_at.timestamp())
+        self.house.add(live)
+        return live
+
     async def cancel(self, run: RunInfo) -> RunInfo:
         """End a run, wherever it is carried out, and return it as it stands then; one that is over stays as it is."""
         if run.status in OVER:
@@ -181,6 +209,15 @@ class Desk:
         else:
             await self.agent.cancel(run.run_id, user_id=run.user_id)
         return await self.run_store().run(run.user_id, run.run_id)
+
+    @property
+    def goes_on_by_itself(self) -> bool:
+        """Whether a run whose process died is taken up by another one."""
+        return self.agent.config.queue is not None
+
+    def far(self, user: str, run_id: str) -> Far:
+        """Return a run of another process, as it is heard from here."""
+        return self.house.far(self.run_store(), user, run_id, goes_on=self.goes_on_by_itself)
 
     def speaks(self, agent: str) -> Callable[[str], bool]:
         """Return whether what an agent says is meant for the user, where that one was asked."""

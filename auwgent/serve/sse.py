@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from auwgent.serve.live import CutOff
+from auwgent.serve.leg import CutOff
 from auwgent.serve.metrics import Metrics
 
 PING = 15.0  # seconds of silence, then a comment shows proxies that the line is alive

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,47 +52,6 @@ def finish_of(intent: Intent, speaks: Callable[[str], bool]) -> str | None:
         return None
     reason = str(intent.value.get("finish_reason"))
     return "stop" if reason == "tool_calls" else reason
-
-
-def intents_of(turns: Sequence[Turn], run_id: str) -> Iterator[Intent]:
-    """Yield the whole intents of a run as its turns tell of them: for one that did not happen here."""
-    seq = 0
-    names: dict[str, tuple[str, dict[str, Any]]] = {}
-    for turn in turns:
-        if turn.run_id != run_id:
-            continue
-        for name, value in _intents_of(turn, names):
-            seq += 1
-            yield Intent(name, value, turn.agent or "", run_id, seq, turn.created_at)
-
-
-def _intents_of(
-    turn: Turn, calls: dict[str, tuple[str, dict[str, Any]]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    if turn.role == "assistant":
-        if turn.finish_reason is not None or turn.usage is not None:
-            usage = turn.usage.model_dump(mode="json") if turn.usage else None
-            yield (
-                "model_call",
-                {"model": turn.model, "usage": usage, "finish_reason": turn.finish_reason, "seconds": None},
-            )
-        if turn.text:
-            yield "response_text", {"text": turn.text}
-        for call in turn.tool_calls or ():
-            calls[call.id] = (call.name, call.args)
-            yield "tool_call", {"type": call.name, "args": call.args, "id": call.id}
-    elif turn.role == "tool":
-        name, args = calls.get(turn.tool_call_id or "", (turn.name or "", {}))
-        match turn.outcome:
-            case "error" | "unknown":
-                yield "tool_error", {"tool": name, "message": turn.text, "id": turn.tool_call_id}
-            case "skipped" | "denied":
-                yield "tool_skipped", {"type": name, "args": args, "id": turn.tool_call_id}
-            case _:
-                yield (
-                    "tool_result",
-                    {"name": name, "args": args, "result": turn.text, "id": turn.tool_call_id},
-                )
 
 
 def question(call: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from auwgent.secrecy import KnownSecrets, scrubbed
 from auwgent.store import cipher, disks
 from auwgent.store.base import writing
 from auwgent.store.dialects import dialect_of, is_unreadable, shown
+from auwgent.store.notices import Board
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,6 +82,8 @@ class Database:
         self._engine = self._make_engine(self._to_read(url) if self.is_read_only else url)
         self._writing = self._engine.execution_options(auwgent_begin="BEGIN IMMEDIATE")
         self._threads = ThreadPoolExecutor(self.dialect.threads, thread_name_prefix="auwgent-store")
+        # Where its processes tell one another of runs under way, where it can do that.
+        self.board = Board(self._connect) if self.dialect.has_notes else None
 
     @property
     def is_foreign(self) -> bool:
@@ -184,6 +187,8 @@ class Database:
 
     async def close(self) -> None:
         """Wait for what is under way, then let go of threads and connections."""
+        if self.board is not None and not self.is_foreign:
+            await asyncio.to_thread(self.board.close)
         await asyncio.to_thread(self._threads.shutdown)
         self._engine.dispose()
 
@@ -287,6 +292,14 @@ class Database:
             )
         how = {"mode": "ro"} if index.exists() else {"immutable": "1"}
         return url.set(database=f"file:{quote(str(self.path))}", query={"uri": "true", **how})
+
+    def _connect(self) -> Any:
+        """Return a connection of the driver's own, outside the pool, that commits by itself."""
+        made = self._engine.raw_connection()
+        connection: Any = made.driver_connection
+        made.detach()
+        connection.autocommit = True
+        return connection
 
     def _explain(self, error: SQLAlchemyError) -> str:
         if self.path is not None and self._key is not None and is_unreadable(error):

@@ -90,6 +90,7 @@ class SQLite:
     driver = "sqlite+pysqlite"
     is_server = False
     threads = 1
+    has_notes = False
 
     def options(self, path: Path | None, key: SecretStr | None) -> dict[str, Any]:
         """Return what SQLAlchemy's engine is made with."""
@@ -174,6 +175,7 @@ class PostgreSQL:
     driver = "postgresql+psycopg"
     is_server = True
     threads = 4
+    has_notes = True
 
     # Conditions that pass: connections lost or refused for now, serialization failures and deadlocks.
     PASSING = ("08", "40001", "40P01", "53300", "57P01", "57P02", "57P03")

@@ -7,6 +7,7 @@ from auwgent.testing.store_suite import forked
 forked.set_forkserver_preload(
     [
         "auwgent.testing.store_suite",
+        "tests.support.far",
         "tests.support.killed",
         "tests.support.worker",
         # What the store imports only when it is opened.

@@ -45,8 +45,8 @@ class Served:
 
 
 @asynccontextmanager
-async def served(config: Mapping[str, Any]) -> AsyncIterator[Served]:
-    """The agent of a config, which names no port, served until the block is left."""
+async def served(config: Mapping[str, Any] | Path) -> AsyncIterator[Served]:
+    """The agent of a config, or of its file, served until the block is left."""
     lines: list[str] = []
     said = asyncio.Event()
 
@@ -54,8 +54,7 @@ async def served(config: Mapping[str, Any]) -> AsyncIterator[Served]:
         lines.append(line)
         said.set()
 
-    whole = {**config, "serve": {"port": 0, **config.get("serve", {})}}
-    server = Server(lambda **more: Runtime(whole, **more), say)
+    server = Server(lambda **more: Runtime(config, overrides=_any_port(config), **more), say)
     running = asyncio.create_task(server.run())
     waiting = asyncio.create_task(said.wait())
     await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -70,6 +69,11 @@ async def served(config: Mapping[str, Any]) -> AsyncIterator[Served]:
     finally:
         server.stop()
         await running
+
+
+def _any_port(config: Mapping[str, Any] | Path) -> tuple[str, ...]:
+    names_port = isinstance(config, Mapping) and "port" in config.get("serve", {})
+    return () if names_port else ("serve.port=0",)
 
 
 @contextmanager

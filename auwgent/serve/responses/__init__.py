@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from auwgent.errors import SessionNotFound
+from auwgent.relay.follow import is_under_way
 from auwgent.serve.bodies import header, read_as, text_of
 from auwgent.serve.callers import Pending, caller_tools
 from auwgent.serve.chatlog import Asked, asked_of
@@ -79,9 +80,8 @@ class Responses:
             if body.store is False:
                 raise bad_request("a background response is kept: `store` may not be false", "store")
         live = await self._begun(request, body)
+        await live.accepted()
         live.given = {**await request.json(), "is_stored": body.store is not False}
-        if body.background:
-            await live.accepted()
         if body.stream:
             return EventStream(lambda cut: self._streamed(live, -1, cut), self._desk.metrics)
         if not body.background:
@@ -101,6 +101,11 @@ class Responses:
                     lambda cut: self._streamed(held, int(after), cut, owns=False), self._desk.metrics
                 )
             stored = await self._stored(request)
+            if stored.is_last and is_under_way(stored.run, goes_on=self._desk.goes_on_by_itself):
+                far = self._desk.follows(stored.run, stored.leg, stored.seen_before())
+                return EventStream(
+                    lambda cut: self._streamed(far, int(after), cut, owns=False), self._desk.metrics
+                )
             texts = stored.events(self._desk, request.path_params["id"], int(after))
             return EventStream(lambda cut: texts, self._desk.metrics)
         live = self._held(request)

@@ -8,12 +8,12 @@ from typing import Any
 
 from auwgent.errors import SessionNotFound
 from auwgent.intents import Intent
+from auwgent.relay.stored import Seen, count_of, intents_of
 from auwgent.serve.callers import call_id
 from auwgent.serve.desk import Desk
 from auwgent.serve.responses.items import item_of
 from auwgent.serve.responses.resource import Facts
 from auwgent.serve.responses.stream import Output
-from auwgent.serve.told import intents_of
 from auwgent.session import Session, Turn
 from auwgent.store.base import RunInfo
 
@@ -77,6 +77,15 @@ class Stored:
 
     def turns(self) -> list[Turn]:
         """The turns of the leg, those of the user and the answers to its calls first."""
+        legs = self._legs()
+        return legs[self.leg - 1] if self.leg <= len(legs) else []
+
+    def seen_before(self) -> Seen:
+        """How many whole intents the legs before have had."""
+        turns = [turn for leg in self._legs()[: self.leg - 1] for turn in leg]
+        return count_of(intents_of(turns, self.run.run_id))
+
+    def _legs(self) -> list[list[Turn]]:
         asked = {call["id"] for call in self.run.calls} | set(self.run.answers)
         legs: list[list[Turn]] = [[]]
         is_open: set[str] = set()
@@ -88,7 +97,7 @@ class Stored:
                 is_open = set()
             legs[-1].append(turn)
             is_open |= {call.id for call in turn.tool_calls or ()} & asked
-        return legs[self.leg - 1] if self.leg <= len(legs) else []
+        return legs
 
     def last_turn(self) -> str | None:
         """The id of its last turn."""
