@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from tests.support.databases import database
 from tests.support.served import Served, served
 
 Config = Callable[..., dict[str, Any]]
@@ -144,7 +146,14 @@ def filled(value: Any, ids: dict[str, str]) -> Any:
     return json.loads(text)
 
 
-async def test_every_route_by_owner_other_and_nobody(made: dict[str, Any]) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_every_route_by_owner_other_and_nobody(made: dict[str, Any], kind: str, tmp_path: Path) -> None:
+    with database(kind, tmp_path) as url:
+        made["middleware"][0]["url"] = url
+        await every_route(made)
+
+
+async def every_route(made: dict[str, Any]) -> None:
     async with served(made) as server:
         ids = await owned(server)
         document = json.loads((await ask(server, "GET", "/openapi.json", None, OWNER))[1])

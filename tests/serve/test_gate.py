@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 
+from auwgent import ConfigError
 from tests.support.served import served
 
 JSON = {"Content-Type": "application/json"}
@@ -221,3 +222,15 @@ async def test_a_route_names_its_methods_and_its_words(tmp_path: Path) -> None:
         for path in ("/v1/usage?by=x", "/v1/runs?status=x", "/v1/responses/r?stream=1"):
             status, body, _ = await server.ask("GET", path)
             assert (status, server.fails(body)) == (400, "invalid_value"), path
+
+
+async def test_a_server_that_is_open_answers_everybody_on_any_host(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="open = true"):
+        async with served(config(tmp_path, host="0.0.0.0")):
+            pass
+    async with served(config(tmp_path, host="0.0.0.0", open=True, hosts=["agent.example"])) as server:
+        for host, expected in (("agent.example", 200), ("127.0.0.1", 200), ("other.example", 421)):
+            status, answer, _ = await server.ask("GET", "/v1/models", headers={"Host": host})
+            assert status == expected, (host, answer)
+        status, _, _ = await server.ask("GET", "/openapi.json", headers={"Authorization": "Bearer whatever"})
+        assert status == 200
