@@ -132,9 +132,11 @@ def runs_users_code() -> bool:
     return bool(_named - {__package__})
 
 
-def is_installed(module: str, *, outside: Path) -> bool:
+def is_installed(module: str, *, outside: Path | None = None) -> bool:
     """Return whether a top-level module of that name can be found in another folder than `outside`. Imports nothing."""
-    elsewhere = [entry for entry in sys.path if os.path.realpath(entry) != os.path.realpath(outside)]
+    elsewhere = [
+        entry for entry in sys.path if outside is None or os.path.realpath(entry) != os.path.realpath(outside)
+    ]
     finder = importlib.import_module("importlib.machinery").PathFinder
     return finder.find_spec(module, elsewhere) is not None
 

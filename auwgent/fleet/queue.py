@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from auwgent.config import Config, QueueConfig
@@ -13,6 +12,7 @@ from auwgent.config.queue import WHY
 from auwgent.engine.order import Sink
 from auwgent.errors import ConfigError, Overloaded
 from auwgent.fleet.engine import Engine, make
+from auwgent.imports import is_installed
 from auwgent.store.base import RunInfo
 from auwgent.store.database import Database
 from auwgent.store.line import WAITING, Asked, Connection, Job, Line, queue_named, waiting
@@ -53,7 +53,7 @@ class Queue:
     def equip(self, journal: Journal) -> None:
         """Have whoever ends a run here tell the engine of the next."""
         journal.watch.lease = self.config.lease.total_seconds()
-        if find_spec(self.config.use) is not None:  # else a worker finds what is to come
+        if is_installed(self.config.use):  # else a worker finds what is to come
             journal.line = self.line
 
     async def database(self) -> Database:
