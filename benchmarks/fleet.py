@@ -252,7 +252,7 @@ def _taken(engine: Any, jobs: list[str]) -> None:
 
 def withstood(bench: Bench, args: argparse.Namespace) -> None:
     """What comes of the runs where workers die, stop and are drained."""
-    for name in ("kill -9", "stopped for 12 s", "drained"):
+    for name in ("stopped for 12 s", "kill -9", "drained"):
         for turn in range(args.repeat):
             prefix = f"{name[:4].strip()}{turn}-"
             workers = [bench.start() for _ in range(args.workers)]

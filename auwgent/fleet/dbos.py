@@ -18,6 +18,7 @@ NAME = "auwgent"
 WORKFLOW = "auwgent.run"
 VERSION = "auwgent"  # to DBOS all programs are of one version: which run is for whom is told by its queue
 MIDDLE = 1_000_000_000  # DBOS takes the smallest priority first
+IDLE = 4.0  # seconds that a transaction may do nothing, in a process that was stopped or cut off
 OVER = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 SWEPT, SWEEP = (
     30.0,
@@ -76,6 +77,7 @@ class Dbos:
                 "log_level": "ERROR",
                 "run_migrations": False,
                 "sys_db_pool_size": 4,
+                "sys_db_idle_transaction_timeout_sec": IDLE,
                 "max_executor_threads": 4,
             }
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.functions import FunctionElement
@@ -43,6 +45,12 @@ Address = str | URL
 
 KNOWN = "sqlite:///file.db or postgresql://user@host/name"
 SYNCHRONOUS = {"normal": "NORMAL", "full": "FULL"}
+
+IDLE = 4_000  # milliseconds that a transaction may do nothing: less than any process is silent for, and dead
+RESTED, LIVELY = (
+    "auwgent_rested",
+    1.0,
+)  # since when a connection rests, and for how many seconds it is lively still
 
 # Column types that each database has in a form of its own.
 Big = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's row number
@@ -178,7 +186,7 @@ class PostgreSQL:
     has_notes = True
 
     # Conditions that pass: connections lost or refused for now, serialization failures and deadlocks.
-    PASSING = ("08", "40001", "40P01", "53300", "57P01", "57P02", "57P03")
+    PASSING = ("08", "25P03", "40001", "40P01", "53300", "57P01", "57P02", "57P03")
     # A server gives no code to one who is not connected yet: these are its words, and those of the socket.
     STARTING = re.compile(r"starting up|shutting down|not yet accepting|recovery mode", re.IGNORECASE)
     SILENT = re.compile(
@@ -187,16 +195,39 @@ class PostgreSQL:
 
     def options(self, path: Path | None, key: SecretStr | None) -> dict[str, Any]:
         """Return what SQLAlchemy's engine is made with."""
-        # A connection may have died while the model was thinking, or come through a pooler.
+        # A connection may come through a pooler.
         return {
-            "pool_pre_ping": True,
             "connect_args": {"prepare_threshold": None, "connect_timeout": 10, "client_encoding": "utf8"},
         }
 
     def set_up(
         self, engine: Engine, path: Path | None, *, key: SecretStr | None, durability: str, writes: bool
     ) -> None:
-        """Prepare each new connection: there is nothing to prepare."""
+        """Try a connection before it is used that has rested: it may have died while the model was thinking.
+
+        A process that is stopped, or cut off, in the middle of a transaction keeps nobody from what it has locked.
+        """
+
+        def connected(connection: Any, _record: object) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE}")
+            connection.commit()
+
+        event.listen(engine, "connect", connected)
+
+        def rests(_connection: object, record: Any) -> None:
+            record.info[RESTED] = time.monotonic()
+
+        def is_wanted(connection: Any, record: Any, _proxy: object) -> None:
+            if time.monotonic() - record.info.get(RESTED, math.inf) < LIVELY:  # also where it is new
+                return
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise InvalidatePoolError from error
+
+        event.listen(engine, "checkin", rests)
+        event.listen(engine, "checkout", is_wanted)
 
     def passes(self, error: DBAPIError) -> bool:
         """Return whether the same transaction may succeed in a moment."""
