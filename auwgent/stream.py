@@ -21,7 +21,7 @@ class Carry(Protocol):
 class Stream(Generic[Answer_co]):
     """A run as an asynchronous iterator of intents. `session`, `usage` and `status` are there once it is over.
 
-    `calls` are those that it waits for, where it has paused.
+    `usage` is that of all its legs and attempts. `calls` are those that it waits for, where it has paused.
     """
 
     def __init__(self, carry: Carry, run_id: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from auwgent.hooks.context import AgentState, Context, RunState
 from auwgent.pairing import paired
-from auwgent.session import Session, ToolCall, Turn, new_id
+from auwgent.questions import question
+from auwgent.session import Session, ToolCall, Turn, new_id, now
 
 
 class StoreRun:
@@ -17,11 +19,26 @@ class StoreRun:
     The store is a middleware: some of the hooks, `async` or plain.
     """
 
-    def __init__(self, store: Any, session_id: str | None = None, user_id: str = "u1") -> None:
+    def __init__(
+        self,
+        store: Any,
+        session_id: str | None = None,
+        user_id: str = "u1",
+        *,
+        run_id: str | None = None,
+        leg: int = 1,
+    ) -> None:
+        """With a `run_id` it is known by it; its later legs say nothing new."""
         self.store = store
         session = Session(id=session_id or new_id(), user_id=user_id)
         self.state = RunState(
-            run_id=new_id(), root_agent="Main", user_id=user_id, session=session, input="Hello"
+            run_id=run_id or new_id(),
+            root_agent="Main",
+            user_id=user_id,
+            session=session,
+            input="Hello" if leg == 1 else None,
+            leg=leg,
+            asked=None if run_id is None else "",
         )
         self.ctx = Context(self.state, AgentState("Main", ("Main",)))
 
@@ -35,7 +52,8 @@ class StoreRun:
         if isinstance(stored, Mapping):
             stored = Session.model_validate(dict(stored))
         if stored is not None:
-            self.state.session = stored.model_copy(update={"turns": paired(stored.turns, where_said=True)})
+            healed = stored.turns if self.state.leg > 1 else paired(stored.turns, where_said=True)
+            self.state.session = stored.model_copy(update={"turns": list(healed)})
         self.session.stack = ["Main"]
         return self
 
@@ -56,6 +74,12 @@ class StoreRun:
         if point:
             self.ctx["checkpoint"] = point
         await self._call("onCheckpoint")
+
+    async def pause(self, *calls: ToolCall, until: datetime | None = None) -> Session:
+        """End this leg: the run waits for a yes or a no to these calls, for an hour unless it is told how long."""
+        expires = until or now() + timedelta(hours=1)
+        self.state.pending = [question(call, "Main", "approval", expires) for call in calls]
+        return await self.end("paused")
 
     async def end(self, status: str = "completed", error: BaseException | None = None) -> Session:
         self.state.status = status

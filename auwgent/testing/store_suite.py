@@ -18,16 +18,18 @@ import inspect
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from auwgent.errors import SessionConflict, SessionNotFound, ToolError
-from auwgent.session import Session, ToolCall
+from auwgent.errors import ConfigError, RunConflict, RunPaused, SessionConflict, SessionNotFound, ToolError
+from auwgent.session import Session, ToolCall, now
 from auwgent.store.base import is_run_store
 from auwgent.testing.runs import StoreRun, talk
 
@@ -213,6 +215,130 @@ class RunStoreSuite(StoreSuite):
             assert (await store.run("u1", done.state.run_id)).input == "Hi"
             with pytest.raises(SessionNotFound):
                 await store.run("u2", done.state.run_id)
+
+    async def test_a_run_is_done_once(self, place: str) -> None:
+        async with opened(self.make, place) as store, opened(self.make, place) as other:
+            await (await StoreRun(store, "s1", run_id="r1").start()).end()
+            with pytest.raises(SessionConflict):
+                await StoreRun(other, "s1", run_id="r1").start()
+            await (await StoreRun(other, "s1", "u2", run_id="r1").start()).end()  # another user's
+            assert len(await store.runs("u1")) == 1
+
+    # A run that waits for answers
+
+    async def test_a_paused_run_says_what_it_waits_for_and_takes_no_new_input(self, place: str) -> None:
+        async with opened(self.make, place) as store, opened(self.make, place) as other:
+            calls = await paused(store, "r1")
+            run = await other.run("u1", "r1")
+            assert (run.status, run.leg, run.ended_at) == ("paused", 1, None)
+            assert [(one["id"], one["args"]) for one in run.calls] == [(one.id, one.args) for one in calls]
+            session = await other.get("u1", "s1")
+            assert (session.status, [one["id"] for one in session.pending]) == ("paused", ["c1", "c2"])
+            assert not [turn for turn in session.turns if turn.role == "tool"]
+            with pytest.raises(RunPaused) as refused:
+                await StoreRun(other, "s1").start()
+            assert (refused.value.run_id, len(refused.value.calls)) == ("r1", 2)
+            await (await StoreRun(other, "s2").start()).end()
+
+    async def test_answers_are_written_one_by_one_and_never_changed(self, place: str) -> None:
+        async with opened(self.make, place) as store, opened(self.make, place) as other:
+            await paused(store, "r1")
+            for _ in range(2):
+                assert (await other.answer("u1", "r1", {"c1": True})).answers == {"c1": True}
+            with pytest.raises(RunConflict) as refused:
+                await store.answer("u1", "r1", {"c1": False, "c2": True})
+            assert refused.value.code == "already_answered"
+            for wrong in ({"c2": 1}, {"c2": True, "c3": True}, {"c2": {"result": 1}}):
+                with pytest.raises(ConfigError):
+                    await store.answer("u1", "r1", wrong)
+            assert (await store.run("u1", "r1")).answers == {"c1": True}
+            for user, run_id in (("u2", "r1"), ("u1", "r2")):
+                with pytest.raises(SessionNotFound):
+                    await store.answer(user, run_id, {"c2": True})
+
+    async def test_the_next_leg_finds_the_answers_and_has_the_run_alone(self, place: str) -> None:
+        async with opened(self.make, place) as store, opened(self.make, place) as other:
+            calls = await paused(store, "r1")
+            with pytest.raises(SessionConflict):  # there is an answer still missing
+                await StoreRun(other, "s1", run_id="r1", leg=2).start()
+            await store.answer("u1", "r1", {"c1": True, "c2": "too dear"})
+            leg = await StoreRun(other, "s1", run_id="r1", leg=2).start()
+            assert leg.ctx["resumed"]["answers"] == {"c1": True, "c2": "too dear"}
+            assert [one["id"] for one in leg.ctx["resumed"]["pending"]] == ["c1", "c2"]
+            for call in calls:
+                leg.answer(call, "done")
+            await leg.end()
+            with pytest.raises(SessionConflict):
+                await StoreRun(store, "s1", run_id="r1", leg=2).start()
+            run = await store.run("u1", "r1")
+            assert (run.status, run.leg, run.input) == ("completed", 2, "Please pay")
+            assert [turn.role for turn in (await store.get("u1", "s1")).turns] == [
+                *("user", "assistant", "tool", "tool")
+            ]
+            with pytest.raises(RunConflict):
+                await store.answer("u1", "r1", {"c2": True})
+
+    async def test_a_question_is_denied_when_its_time_is_over(self, place: str) -> None:
+        async with opened(self.make, place) as store:
+            await paused(store, "r1", until=now() - timedelta(seconds=1))
+            with pytest.raises(RunConflict) as refused:
+                await store.answer("u1", "r1", {"c1": True})
+            assert refused.value.code == "expired"
+            assert (await store.run("u1", "r1")).status == "cancelled"
+            await (await StoreRun(store, "s1").start()).end()
+            assert await outcomes(store) == ["denied", "denied"]
+
+    async def test_a_paused_run_is_cancelled_at_once(self, place: str) -> None:
+        async with opened(self.make, place) as store, opened(self.make, place) as other:
+            await paused(store, "r1")
+            await other.cancel("u1", "r1")
+            assert (await store.run("u1", "r1")).status == "cancelled"
+            assert await outcomes(store) == ["skipped", "skipped"]
+            with pytest.raises(RunConflict) as refused:
+                await store.answer("u1", "r1", {"c1": True})
+            assert refused.value.code == "not_paused"
+            await (await StoreRun(store, "s1").start()).end()
+
+    async def test_a_run_under_way_hears_that_it_is_cancelled(self, place: str) -> None:
+        async with opened(self.make, place) as store, opened(self.make, place) as other:
+            run, heard = StoreRun(store, "s1", run_id="r1"), threading.Event()
+            run.state.cancel = heard.set
+            await run.start()
+            await other.cancel("u1", "r1")
+            assert await asyncio.to_thread(heard.wait, PATIENCE)
+            await run.end("cancelled")
+            await other.cancel("u1", "r1")  # it is over already
+            assert (await other.run("u1", "r1")).status == "cancelled"
+            with pytest.raises(SessionNotFound):
+                await other.cancel("u2", "r1")
+
+    async def test_what_waits_is_not_pruned_and_only_the_original_can_be_answered(self, place: str) -> None:
+        async with opened(self.make, place) as store:
+            await paused(store, "r1")
+            assert await store.prune("u1", before=now() + timedelta(days=1)) == 0
+            await store.fork("u1", "s1", "s2")
+            assert await outcomes(store, "s2") == ["skipped", "skipped"]
+            assert (await store.get("u1", "s2")).pending == []
+            assert len(await store.runs("u1", "paused")) == 1
+            await store.delete("u1", "s1")
+            run = await store.run("u1", "r1")
+            assert (run.status, run.session_id, run.calls, run.answers) == ("cancelled", None, (), {})
+
+
+async def paused(store: Any, run_id: str, until: datetime | None = None) -> list[ToolCall]:
+    """Have a run of session s1 wait for answers to two calls; gives these."""
+    run = await StoreRun(store, "s1", run_id=run_id).start()
+    run.say("Please pay")
+    calls = [ToolCall(id=f"c{number}", name="pay", args={"euro": number}) for number in (1, 2)]
+    run.ask(*calls)
+    await run.save()
+    await run.pause(*calls, until=until)
+    return calls
+
+
+async def outcomes(store: Any, session_id: str = "s1") -> list[str | None]:
+    """How the calls of a session have ended."""
+    return [turn.outcome for turn in (await store.get("u1", session_id)).turns if turn.role == "tool"]
 
 
 @asynccontextmanager

@@ -330,6 +330,19 @@ def test_a_single_question_asks_for_approval_on_the_terminal_too(folder: Path, a
         assert "So: refunded 5" in terminal.unread
 
 
+def test_what_a_session_waits_for_is_asked_before_anything_can_be_typed(
+    folder: Path, auwgent: Command
+) -> None:
+    (folder / "auwgent.toml").write_text(CONFIG.replace("middleware = []", ""))
+    waits = auwgent("run", "-q", "-s", "s1", "refund me")
+    assert waits.returncode == 3, waits.stderr
+    with auwgent.on_terminal("run", "-s", "s1") as chat:
+        assert '"amount": 5' in chat.until("or why not:")
+        chat.type("y\r")
+        chat.until("So: refunded 5")
+        ask(chat, "four", "main heard: four")
+
+
 def test_ctrl_c_at_the_question_ends_the_run(folder: Path, auwgent: Command) -> None:
     with auwgent.on_terminal("run", "refund me") as terminal:
         terminal.until_prompt()

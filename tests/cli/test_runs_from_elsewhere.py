@@ -118,6 +118,20 @@ def test_a_run_of_another_process_is_followed(shop: Command) -> None:
 
 
 @pytest.mark.process
+def test_ctrl_c_ends_the_looking_on_and_not_the_run(shop: Command) -> None:
+    process = shop.start("run", "-q", "-s", "s", "Please pay")
+    run_id = until(shop, "running")
+    with shop.on_terminal("runs", "follow", run_id) as following:
+        following.until("One moment.", 60)  # it has the run, and looks on
+        following.type("\x03")
+        assert following.ended(60) == 130
+    assert runs(shop)[0]["status"] == "running"
+    (shop.folder / "go").touch()
+    assert process.wait(60) == 0
+    assert runs(shop)[0]["status"] == "completed"
+
+
+@pytest.mark.process
 def test_the_last_run_of_a_session_is_tried_again(shop: Command) -> None:
     (shop.folder / "go").touch()
     assert shop("run", "-s", "s", "--set", "limits.llm_calls=1", "Please pay").returncode == 1

@@ -8,8 +8,21 @@ from typing import Any
 
 import pytest
 
-from auwgent import ConfigError, auwgent
-from auwgent.middleware import Audit, Cache, Redact, Remember, SQLModelSessions
+from auwgent import ConfigError, LimitExceeded, auwgent
+from auwgent.middleware import (
+    Audit,
+    Budget,
+    Cache,
+    RateLimit,
+    Redact,
+    Remember,
+    Retrieve,
+    SQLModelSessions,
+    Trace,
+)
+from auwgent.models.base import ModelSpec
+from auwgent.models.embedding import embed
+from tests.support.collector import collector
 
 SECRET = "tea-drinker@example.com"
 
@@ -105,6 +118,46 @@ async def test_bundled_middleware_keeps_no_words(url: str, tmp_path: Path) -> No
     async with agent:
         await agent.run(f"Write to {SECRET}, says the parrot", session_id="s", keep=False)
     assert held_by(tmp_path, "tea-drinker", "parrot") == []
+
+
+async def test_what_is_retrieved_for_it_leaves_no_word_of_the_question(url: str, tmp_path: Path) -> None:
+    async def by_words(texts: Any) -> list[list[float]]:
+        return await embed(ModelSpec("scripted/words"), texts)
+
+    retrieve = Retrieve(url=f"sqlite:///{tmp_path}/index.db")
+    await retrieve.add("tea.md", "Green tea is made with hot water.", by_words)
+    given: Any = {
+        "middleware": [SQLModelSessions(url), retrieve],
+        "agent": {"model": "scripted/echo", "prompt": "Know: {{ ctx.knowledge }}"},
+        "embedding": {"model": "scripted/words"},
+    }
+    async with auwgent(given) as agent:
+        session = await agent.run("Green tea, says the parrot", keep=False)
+    assert "hot water" in session.system_prompt
+    assert held_by(tmp_path, "parrot") == []
+
+
+async def test_a_trace_of_it_has_no_words_even_where_it_has_those_of_others(url: str) -> None:
+    with collector() as there:
+        async with agent_on(url, Trace(endpoint=there.url, content=True)) as agent:
+            await agent.run("Hello, says the cat", session_id="s")
+            await agent.run("Hello, says the parrot", session_id="s", keep=False)
+        told = str(there.spans)
+    assert len([span for span in there.spans if span.name == "invoke_agent Main"]) == 2
+    assert "says the cat" in told
+    assert "parrot" not in told
+
+
+@pytest.mark.parametrize("by", ["budget", "rate"])
+async def test_budgets_and_rates_count_it(url: str, tmp_path: Path, by: str) -> None:
+    limits = f"sqlite:///{tmp_path}/limits.db"
+    one = Budget(user={"calls": 1}, url=limits) if by == "budget" else RateLimit(runs=1, per="1h", url=limits)
+    async with agent_on(url, one) as agent:
+        await agent.run("Between us", session_id="s", keep=False)
+        with pytest.raises(LimitExceeded):
+            await agent.run("And again", session_id="s", keep=False)
+        with pytest.raises(LimitExceeded):
+            await agent.run("And again", session_id="s")
 
 
 def held_by(folder: Path, *words: str) -> list[Path]:

@@ -427,3 +427,17 @@ async def test_another_users_run_cannot_be_answered(url: str) -> None:
             await till.agent.run(None, session_id="s1", user_id="bob", answers={"p1": True})
         await till.agent.run(None, session_id="s1", user_id="ada", answers={"p1": True})
         assert till.done == [7]
+
+
+async def test_what_a_run_used_is_told_of_all_its_legs(url: str) -> None:
+    async with Till(url) as till:
+        used = []
+        for options in ({}, {"answers": {"p1": True}}):
+            stream = till.agent.stream(None if options else "Please pay", session_id="s1", **options)
+            async for _ in stream:
+                pass
+            used.append(stream.usage)
+        run = await till.store.run("", stream.run_id)
+        session = await till.store.get("", "s1")
+    assert used[0].output_tokens < used[1].output_tokens
+    assert used[1] == run.usage == session.usage_of(run.run_id)
