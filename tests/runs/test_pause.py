@@ -431,9 +431,9 @@ async def test_another_users_run_cannot_be_answered(url: str) -> None:
 
 async def test_what_a_run_used_is_told_of_all_its_legs(url: str) -> None:
     async with Till(url) as till:
-        used = []
-        for options in ({}, {"answers": {"p1": True}}):
-            stream = till.agent.stream(None if options else "Please pay", session_id="s1", **options)
+        used: list[Any] = []
+        for said, answers in (("Please pay", None), (None, {"p1": True})):
+            stream = till.agent.stream(said, session_id="s1", answers=answers)
             async for _ in stream:
                 pass
             used.append(stream.usage)
