@@ -71,6 +71,7 @@ def work(url: str, runs: list[str], rate: float, seconds: float, pipe: Any) -> N
 async def read(url: str, runs: list[str]) -> tuple[list[float], int, float]:
     """Read all; gives how late each piece came, how many words, and the CPU seconds."""
     store = SQLModelSessions(url)
+    await store.open()
     late: list[float] = []
     words = 0
 
