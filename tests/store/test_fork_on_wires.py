@@ -128,7 +128,7 @@ async def test_each_point_of_a_session_may_be_forked_for_each_provider(tmp_path:
                 forks.append((await store.get("", f"f{number}-{place}"), f"turn {place + 1} of {turns}"))
     finally:
         await store.close()
-    assert len(forks) > 60
+    assert len(forks) >= 36
     for peer in PEERS:
         async with asking(peer) as (agent, server):
             for fork, where in forks:
