@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from auwgent.store.side import SideDatabase, vault
 from auwgent.testing.runs import StoreRun
 
 PATIENCE = 30  # seconds
+PROGRAM = Path(__file__).parent.parent / "support" / "mcp_server.py"
 context = multiprocessing.get_context("fork")
 pytestmark = [pytest.mark.process, pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")]
 
@@ -117,6 +119,34 @@ async def test_a_child_opens_what_the_parent_was_opening(url: str) -> None:
     with side._opening:  # another thread is about to
         read = in_child(lambda: asyncio.run(side.run(None, vault.read, "", "s1")))
     assert read == {}
+
+
+def test_a_child_starts_mcp_servers_of_its_own_and_leaves_those_of_its_parent() -> None:
+    replies = [{"tool_calls": [{"name": "process"}]}, {"text": "This one."}]
+    agent: Any = auwgent(
+        {
+            "middleware": [],
+            "agent": {"model": "main", "tools": ["mcp:test"]},
+            "models": {"main": {"use": "scripted/main", "params": {"replies": replies}}},
+            "mcp": {"test": {"command": sys.executable, "args": [str(PROGRAM)]}},
+        }
+    )
+
+    async def ask() -> str:
+        return str((await agent.run("who")).turns[2].text)
+
+    async def leave() -> bool:
+        await agent.close()
+        return True
+
+    loop = asyncio.new_event_loop()
+    mine = loop.run_until_complete(ask())
+    assert mine.isdecimal()
+    assert in_child(lambda: asyncio.run(ask())) not in (mine, "")
+    assert in_child(lambda: asyncio.run(leave()))
+    assert loop.run_until_complete(ask()) == mine
+    loop.run_until_complete(agent.close())
+    loop.close()
 
 
 def test_a_run_of_a_child_shows_that_it_is_alive(url: str, tmp_path: Path) -> None:

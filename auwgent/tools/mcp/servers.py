@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from auwgent.config.tables import ToolOptions
 from auwgent.errors import ToolError
+from auwgent.locks import ProcessLock
 from auwgent.models.base import ToolSpec
 from auwgent.models.fits import checker
 from auwgent.models.reading import read_json
@@ -82,7 +82,10 @@ class McpServers:
         self._connections: dict[
             asyncio.AbstractEventLoop, dict[str, Connection]
         ] = {}  # a loop's serve no other
-        self._lock = threading.Lock()
+        self._inherited: Any = (
+            None  # those of the process that this one was forked from: its programs are not ours to end
+        )
+        self._lock = ProcessLock()
         self._pins = Pins(pins)
         self._report = report
 
@@ -210,7 +213,9 @@ class McpServers:
     def _of_this_loop(self) -> dict[str, Connection]:
         """Return the connections by the names of their servers. Those of loops that were closed ended with them."""
         loop = asyncio.get_running_loop()
-        with self._lock:
+        with self._lock as is_forked:
+            if is_forked:
+                self._inherited, self._connections = self._connections, {}
             for over in [one for one in self._connections if one.is_closed()]:
                 del self._connections[over]
             return self._connections.setdefault(loop, {})
