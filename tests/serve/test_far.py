@@ -78,7 +78,6 @@ async def test_a_reader_that_was_cut_goes_on_in_any_server(url: str) -> None:
         await other.says(3)
         again = Reading(server, "r", after=first.events[-1].id)
         await again.until("word5")
-        assert "word2" not in text_of(again.events)  # nothing of what it had
         moved = Reading(third, "r", after=first.events[-1].id)
         await moved.until("word5")
         await other.says()
