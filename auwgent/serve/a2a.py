@@ -19,21 +19,14 @@ from a2a.server.request_handlers.response_helpers import agent_card_to_dict
 from a2a.server.routes.common import DefaultServerCallContextBuilder
 from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher
 from a2a.types import (
-    AgentCapabilities,
     AgentCard,
-    AgentInterface,
-    AgentSkill,
     CancelTaskRequest,
     GetExtendedAgentCardRequest,
     GetTaskRequest,
-    HTTPAuthSecurityScheme,
     ListTasksRequest,
     ListTasksResponse,
     Message,
-    SecurityRequirement,
-    SecurityScheme,
     SendMessageRequest,
-    StringList,
     SubscribeToTaskRequest,
     Task,
     TaskArtifactUpdateEvent,
@@ -59,9 +52,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-import auwgent
 from auwgent.errors import SessionNotFound
-from auwgent.serve.a2a_tasks import JSON, STATES, Tasks, Updates, answers_of, changed, input_of, over
+from auwgent.serve.a2a_card import card_of
+from auwgent.serve.a2a_tasks import STATES, Tasks, Updates, answers_of, changed, input_of, over
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.events import LOOK
 from auwgent.serve.faults import bad_request, refusal_of
@@ -76,7 +69,7 @@ from auwgent.serve.words import Words
 from auwgent.session import Session, new_id
 from auwgent.store.base import OVER, RunInfo, is_run_store
 
-VERSION = "1.0"
+SOON = 0.01  # seconds between two looks for the row of a run that begins
 # The SDK logs what clients do wrong with a traceback, and what they are told of it stands in the answer.
 logging.getLogger("a2a").setLevel(logging.CRITICAL)
 
@@ -110,36 +103,7 @@ class A2A:
         proxied = request.headers.get("x-forwarded-proto", "")
         scheme = proxied if proxied in ("http", "https") else request.url.scheme
         url = f"{scheme}://{request.headers['host']}/a2a"
-        return JSONResponse(agent_card_to_dict(self._card(url)))
-
-    def _card(self, url: str) -> AgentCard:
-        agents, config = self._desk.agent.agents, self._desk.config
-        default, *others = self._desk.agents
-        told = {name: agents[name].description or f"The agent {name}." for name in self._desk.agents}
-        modes = ["text/plain", JSON]
-        card = AgentCard(
-            name=default,
-            description=told[default],
-            version=auwgent.__version__,
-            supported_interfaces=[
-                AgentInterface(url=url, protocol_binding="JSONRPC", protocol_version=VERSION, tenant=tenant)
-                for tenant in ("", *others)
-            ],
-            capabilities=AgentCapabilities(
-                streaming=True, push_notifications=False, extended_agent_card=False
-            ),
-            default_input_modes=[*modes, "image/*", "audio/*", "application/pdf"],
-            default_output_modes=modes,
-            skills=[
-                AgentSkill(id=name, name=name, description=words, tags=["agent"])
-                for name, words in told.items()
-            ],
-        )
-        if config.tokens or config.auth is not None:
-            bearer = HTTPAuthSecurityScheme(scheme="Bearer")
-            card.security_schemes["token"].CopyFrom(SecurityScheme(http_auth_security_scheme=bearer))
-            card.security_requirements.append(SecurityRequirement(schemes={"token": StringList()}))
-        return card
+        return JSONResponse(agent_card_to_dict(card_of(self._desk, url)))
 
 
 class _Calls(DefaultServerCallContextBuilder):
@@ -330,12 +294,16 @@ class Handler(RequestHandler):
         return await self._of_run(run, given.history_length if given.HasField("history_length") else None)
 
     async def _begun_run(self, live: Live) -> RunInfo | None:
-        """Return the row of a leg's run, None where it has none yet; raise what refused it before it began."""
-        with suppress(SessionNotFound):
-            return await self._desk.run_store().run(live.user, live.run_id)
-        if live.error is not None:
-            raise live.error
-        return None
+        """Return the row of a leg's run, once it has one; None where it never gets one. Raise what refused it."""
+        while True:
+            was_over = live.is_over
+            with suppress(SessionNotFound):
+                return await self._desk.run_store().run(live.user, live.run_id)
+            if was_over and live.error is not None:
+                raise live.error
+            if was_over:
+                return None
+            await asyncio.sleep(SOON)
 
     def _asked(self, live: Live, params: SendMessageRequest) -> Message:
         """Return the message of a request as it is told again."""
@@ -348,7 +316,10 @@ class Handler(RequestHandler):
     async def _run(self, context: ServerCallContext, name: str) -> RunInfo:
         if not is_run_store(self._desk.store):
             raise TaskNotFoundError("nothing is kept here, so there are no tasks to ask for")
-        return await self._desk.run_store().run(_user(context).user, name)
+        user = _user(context).user
+        live = self._desk.house.newest(user, name)
+        run = None if live is None or live.is_over else await self._begun_run(live)  # it may have just begun
+        return run or await self._desk.run_store().run(user, name)
 
     async def _runs(self, params: ListTasksRequest, context: ServerCallContext) -> list[RunInfo]:
         store = self._desk.run_store()
