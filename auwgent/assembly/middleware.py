@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from auwgent import middleware as ours
 from auwgent.assembly.workbench import Key, Workbench, name_of
 from auwgent.config import Config, MiddlewareEntry
+from auwgent.config.queue import WHY
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import HOOKS, METHODS, misspelt_hooks
 from auwgent.hooks.pipeline import Installed
@@ -33,7 +34,19 @@ def middleware(bench: Workbench, more: Sequence[Installed]) -> list[Installed]:
     for store in instances:
         if isinstance(store, Sessions):
             store.companions.add(instances)
+    _check_queue(bench, [one for one in instances if isinstance(one, Sessions)])
     return installed
+
+
+def _check_queue(bench: Workbench, stores: Sequence[Sessions]) -> None:
+    """Refuse a queue where the sessions are not in a database that many machines share."""
+    if bench.config.queue is None or bench.problems or bench.known:
+        return
+    hint = 'give auwgent.middleware.SQLModelSessions the url "postgresql://…"'
+    if not stores:
+        bench.problem(("queue",), "[queue] needs a store of sessions, which keeps what is queued", hint)
+    elif stores[0].is_of_one_machine:
+        bench.problem(("queue",), f"[queue] needs PostgreSQL as the store of the sessions: {WHY}", hint)
 
 
 def companions(config: Config) -> list[Redact]:

@@ -88,6 +88,11 @@ class Sessions(RunStore):
         self._is_suspect = False  # the file may have been written over
         self._forgotten: list[SessionKey] = []  # those that opening the store has deleted
 
+    @property
+    def is_of_one_machine(self) -> bool:
+        """Whether no other machine can use the database."""
+        return self._file is not None or str(self._url).startswith("sqlite")
+
     # Open and closed
 
     async def open(self) -> None:
