@@ -21,7 +21,7 @@ from auwgent.models.base import (
 )
 from auwgent.models.ends import End, ProviderEnd, end_of
 from auwgent.models.faults import broken_off, garbled
-from auwgent.models.received import encrypted_thoughts
+from auwgent.models.received import count_of, encrypted_thoughts
 from auwgent.models.spoken import Kind, Spoken, Tools
 from auwgent.models.wire import ECHOED, ENCRYPTED, SERVER_CALLS, SERVER_RESULTS, THOUGHTS
 from auwgent.session import Turn, Usage, new_id
@@ -313,7 +313,9 @@ _WRITTEN = ("cache_creation_tokens", "cache_write_tokens", "cache_creation_input
 
 
 def reported(usage: Any) -> Usage:
-    """LiteLLM's usage as ours."""
+    """LiteLLM's usage as ours; without counts where those that were sent cannot be."""
+    if None in (count_of(usage.prompt_tokens), count_of(usage.completion_tokens)):
+        return Usage()
     prompt = getattr(usage, "prompt_tokens_details", None)
     return Usage(
         input_tokens=usage.prompt_tokens or 0,

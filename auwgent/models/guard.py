@@ -278,6 +278,8 @@ def _as_events(sent: Any, repair: Repair | None) -> Iterator[bytes]:
         yield from map(_frame, events_of(sent))
     elif isinstance(sent, Json) and sent.object == "response":
         yield from map(_frame, response_events(sent))
+    elif not isinstance(sent, Json):
+        raise Unusable("sent JSON that is not an answer")
     else:
         yield _raw_frame(_repaired(json.dumps(sent).encode(), repair))
 
@@ -337,5 +339,8 @@ def _frame(sent: Any) -> bytes:
 
 
 def _raw_frame(data: bytes, name: str = "") -> bytes:
-    head = f"event: {name}\n".encode() if name else b""
-    return head + b"".join(b"data: " + line + b"\n" for line in data.split(b"\n")) + b"\n"
+    return (
+        (f"event: {name}\n".encode() if name else b"")
+        + b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
+        + b"\n"
+    )

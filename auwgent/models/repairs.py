@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from auwgent.models.ends import end_of
 from auwgent.models.formats.anthropic import InARow
-from auwgent.models.received import Json
+from auwgent.models.received import Json, count_of
 
 Repair = Callable[[Json], Mapping[str, Any]]
 
@@ -51,6 +51,8 @@ class _Pieces:
 
     def take(self, event: Json) -> Iterator[Json]:
         kind = str(event.type)
+        if isinstance(event.response, Json) and isinstance(event.response.usage, Json):
+            event.response["usage"] = _believable(event.response.usage)
         if kind.endswith(".delta"):
             self._written.add(event.output_index)
         self._has_items |= "output_" in kind
@@ -80,6 +82,8 @@ def _gemini_answer(answer: Json) -> Mapping[str, Any]:
 
     Gemini's own word for the end is kept beside.
     """
+    if isinstance(answer.usageMetadata, Json):
+        answer["usageMetadata"] = _believable(answer.usageMetadata)
     for candidate in answer.candidates if isinstance(answer.candidates, list) else ():
         parts = _at(candidate, "content", "parts")
         found = [part for part in parts if isinstance(part, Json)] if isinstance(parts, list) else []
@@ -92,7 +96,9 @@ def _gemini_answer(answer: Json) -> Mapping[str, Any]:
 
 
 def _response(answer: Json) -> Mapping[str, Any]:
-    """LiteLLM takes a response without a word in it for an error."""
+    """LiteLLM takes a response without a word in it for an error, and one with odd counts, too."""
+    if isinstance(answer.usage, Json):
+        answer["usage"] = _believable(answer.usage)
     items = answer.output if isinstance(answer.output, list) else None
     is_silent = items is not None and not any(isinstance(one, Json) and one.type in _SPOKEN for one in items)
     if not is_silent or answer.status != "completed":
@@ -104,6 +110,8 @@ def _response(answer: Json) -> Mapping[str, Any]:
 
 def response_events(answer: Json) -> Iterator[Mapping[str, Any]]:
     """Yield a whole answer of the Responses API as the events of a stream."""
+    if isinstance(answer.usage, Json):
+        answer["usage"] = _believable(answer.usage)
     yield {"type": "response.created", "response": {**answer, "status": "in_progress", "output": []}}
     for index, item in enumerate(answer.output if isinstance(answer.output, list) else ()):
         if not isinstance(item, Json):
@@ -123,6 +131,19 @@ def _pieces(item: Json, index: Any) -> Iterator[Json]:
             yield Json(type="response.output_text.delta", **place, content_index=0, delta=part.text)
     if isinstance(item.arguments, str) and item.arguments:
         yield Json(type="response.function_call_arguments.delta", **place, delta=item.arguments)
+
+
+def _believable(usage: Json) -> Json:
+    """Return the counts with nothing for those that cannot be; where nothing is left, we count ourselves."""
+    tidy = Json()
+    for name, value in usage.items():
+        if isinstance(value, Json):
+            tidy[name] = _believable(value)
+        elif name.lower().endswith(("tokens", "count")):
+            tidy[name] = count_of(value) or 0
+        else:
+            tidy[name] = value
+    return tidy
 
 
 def _at(value: Any, *path: str) -> Any:

@@ -392,6 +392,13 @@ ITEM = {
 }
 NOW = {"functionCall": {"name": "now"}}
 BOTH_CITIES = ("", [("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Rome"})])
+ABSURD = (
+    ("anthropic/claude-sonnet-4-5", {"input_tokens": 10**30, "output_tokens": -5}),
+    ("gemini/gemini-2.5-flash", {"promptTokenCount": 10**30, "candidatesTokenCount": -5}),
+    ("gemini/gemini-2.5-flash", {"promptTokenCount": "7", "candidatesTokenCount": None}),
+    ("openai/responses/gpt-5-mini", {"input_tokens": 10**30, "output_tokens": -5, "total_tokens": 1}),
+    ("openai/responses/gpt-5-mini", {"input_tokens": "7", "output_tokens": 1.5}),
+)
 OTHERS: dict[str, tuple[str, list[Step], Any]] = {
     "Anthropic's whole in place of a stream": (
         "anthropic/claude-sonnet-4-5",
@@ -498,3 +505,26 @@ async def test_odd_answers_of_other_formats(name: str, route: str) -> None:
             reply = (await hear(model, asked(user("Hi"), tools=[WEATHER]))).reply
             assert (reply.text, [(one.name, json.loads(one.arguments)) for one in reply.calls]) == expected
             assert (reply.usage.input_tokens, reply.usage.output_tokens) == (11, 7)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("use", "usage", "route"),
+    [(*one, way) for one in ABSURD for way in ROUTES if way == "litellm" or "/responses/" not in one[0]],
+)
+async def test_counts_that_cannot_be_are_not_believed(use: str, usage: Any, route: str) -> None:
+    said = {"type": "output_text", "text": "Hello", "annotations": []}
+    item = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [said]}
+    answer = {
+        "anthropic": {**CLAUDE, "content": [{"type": "text", "text": "Hello"}], "stop_reason": "end_turn"},
+        "gemini": gemini({"text": "Hello"}),
+        "openai": {**RESPONSE, "output": [item]},
+    }[use.partition("/")[0]]
+    answer |= {"usageMetadata" if "gemini" in use else "usage": usage}
+    for streams in (True, False):
+        async with raw_server([whole(json.dumps(answer))]) as server:
+            model = ROUTES[route](ModelSpec(use, api_key="sk-test", base_url=server.url, timeout=20))
+            reply = (await hear(model, asked(user("Hi"), stream=streams))).reply
+        assert reply.text == "Hello"
+        assert reply.usage.estimated
+        assert 0 < reply.usage.input_tokens < 1000
