@@ -36,8 +36,9 @@ def leave(code: int) -> int:
         _write_out()
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
-        except (OSError, ValueError):  # full, or closed
+            if not stream.closed:
+                stream.flush()
+        except OSError:
             code = code or BROKEN
     os._exit(code)
 

@@ -38,6 +38,7 @@ class SQLModelSessions(Sessions, InFolder):
     run holds: it waits, it fails with `SessionConflict`, or it goes on with a copy. With `durability="full"`
     SQLite waits for the disk at each write, so that not even a power cut loses one. A run reads the whole
     history, or the newest `window` turns and what belongs to them: from the words that began the run they are of.
+    To PostgreSQL a process has up to `connections`, 4 by default, opened when they are needed.
     A SQLite file is encrypted with the `encryption_key`; `keyring:NAME` is one of the system's keyring.
     """
 
@@ -52,6 +53,7 @@ class SQLModelSessions(Sessions, InFolder):
         durability: Literal["normal", "full"] = "normal",
         window: int | None = None,
         encryption_key: str | None = None,
+        connections: int | None = None,
     ) -> None:
         super().__init__(
             url and url.strip(),
@@ -59,6 +61,7 @@ class SQLModelSessions(Sessions, InFolder):
             durability=durability,
             window=window,
             encryption_key=encryption_key,
+            connections=connections,
         )
         if on_busy not in ("queue", "reject", "fork"):
             raise ConfigError(f'on_busy must be "queue", "reject" or "fork", not {on_busy!r}')

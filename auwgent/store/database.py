@@ -43,7 +43,8 @@ class Database:
     """One database, opened at its first use. Transactions run whole in threads of their own, or not at all.
 
     SQLite is written by one thread, which keeps one connection. A relative file is looked for in `folder`. One
-    that cannot be written can still be read. With a `key` it is encrypted. `opening` is how many seconds a server may
+    that cannot be written can still be read. With a `key` it is encrypted. To a server it has at most as many
+    `connections`, and one for its signs of life. `opening` is how many seconds a server may
     take to answer for the first time.
 
     It is of one process: a child that was forked must not touch its connections and has none of its threads.
@@ -58,6 +59,7 @@ class Database:
         durability: str = "normal",
         key: SecretStr | None = None,
         opening: float = OPENING,
+        connections: int | None = None,
     ) -> None:
         self.dialect = dialect_of(url)
         self.patience = PATIENCE
@@ -71,6 +73,7 @@ class Database:
         self._secrets = KnownSecrets([url.password, quote(url.password)] if url.password else [])
         self._durability = durability
         self._key = key
+        self._connections = connections
         self._opening = opening
         self._answered = False
         self._process = os.getpid()
@@ -81,7 +84,9 @@ class Database:
         self._content = disks.Content(self.path) if self.path and not self.is_read_only else None
         self._engine = self._make_engine(self._to_read(url) if self.is_read_only else url)
         self._writing = self._engine.execution_options(auwgent_begin="BEGIN IMMEDIATE")
-        self._threads = ThreadPoolExecutor(self.dialect.threads, thread_name_prefix="auwgent-store")
+        self._threads = ThreadPoolExecutor(
+            connections or self.dialect.threads, thread_name_prefix="auwgent-store"
+        )
         # Where its processes tell one another of runs under way, where it can do that.
         self.board = Board(self._connect) if self.dialect.has_notes else None
 
@@ -310,7 +315,7 @@ class Database:
     def _make_engine(self, url: URL) -> Engine:
         try:
             # Parameters are the user's conversation: they must not stand in an error.
-            options = self.dialect.options(self.path, self._key)
+            options = self.dialect.options(self.path, self._key, self._connections)
             engine = create_engine(url, hide_parameters=True, **options)
         except (ImportError, NoSuchModuleError) as error:
             raise ConfigError(f"url needs a driver: pip install 'auwgent[postgres]' ({error})") from None

@@ -100,7 +100,9 @@ class SQLite:
     threads = 1
     has_notes = False
 
-    def options(self, path: Path | None, key: SecretStr | None) -> dict[str, Any]:
+    def options(
+        self, path: Path | None, key: SecretStr | None, connections: int | None = None
+    ) -> dict[str, Any]:
         """Return what SQLAlchemy's engine is made with."""
         options: dict[str, Any] = {
             "connect_args": {"check_same_thread": False, "timeout": 5.0, "isolation_level": None}
@@ -193,10 +195,14 @@ class PostgreSQL:
         r"refused|closed the connection|reset by peer|timeout|timed out|No such file", re.IGNORECASE
     )
 
-    def options(self, path: Path | None, key: SecretStr | None) -> dict[str, Any]:
+    def options(
+        self, path: Path | None, key: SecretStr | None, connections: int | None = None
+    ) -> dict[str, Any]:
         """Return what SQLAlchemy's engine is made with."""
         # A connection may come through a pooler.
         return {
+            "pool_size": connections or self.threads,
+            "max_overflow": 1,  # for a sign of life, when all others are in use
             "connect_args": {"prepare_threshold": None, "connect_timeout": 10, "client_encoding": "utf8"},
         }
 

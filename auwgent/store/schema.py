@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from auwgent.errors import StoreError
+from auwgent.errors import ConfigError, StoreError
 from auwgent.store.base import Schema
 from auwgent.store.disks import is_full, warning_of
 
@@ -86,6 +86,16 @@ def file_of(url: str | None) -> str | None:
     """Return the SQLite file that a URL names and says nothing more of; None where it is for SQLAlchemy to read."""
     found = re.fullmatch(r"sqlite:///([^?%]+)", url or DEFAULT_URL)
     return found[1] if found and found[1] != ":memory:" else None
+
+
+def check_connections(connections: int | None, url: str | None) -> None:
+    """`ConfigError` where that is no number of connections, or one for a file, which has one writer."""
+    if connections is None:
+        return
+    if type(connections) is not int or connections < 1:
+        raise ConfigError(f"connections must be a number such as 4, not {connections!r}")
+    if url is None or url.startswith("sqlite"):
+        raise ConfigError("connections are of PostgreSQL: a SQLite file has one writer, and needs one")
 
 
 def place_of(file: str, folder: Path) -> DatabasePlace:

@@ -25,7 +25,7 @@ from auwgent.store.base import (
     parse_age,
 )
 from auwgent.store.companions import Companions, SessionKey
-from auwgent.store.schema import file_of, place_of
+from auwgent.store.schema import check_connections, file_of, place_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -69,6 +69,7 @@ class Sessions(RunStore):
         durability: Literal["normal", "full"] = "normal",
         window: int | None = None,
         encryption_key: str | None = None,
+        connections: int | None = None,
     ) -> None:
         self._file = file_of(url)
         # The URL of a file is read when it is opened: that takes SQLAlchemy, which takes long to import.
@@ -81,7 +82,8 @@ class Sessions(RunStore):
             raise ConfigError(f'durability must be "normal" or "full", not {durability!r}')
         if window is not None and (type(window) is not int or window < 1):
             raise ConfigError(f"window must be a number of turns such as 20, not {window!r}")
-        self._durability = durability
+        check_connections(connections, url)
+        self._how = {"durability": durability, "connections": connections}
         self._window = window
         self._opened: Journal | None = None
         self.companions = Companions()
@@ -331,9 +333,8 @@ class Sessions(RunStore):
         folder = self.folder or Path.cwd()
         if self.opening is not None:
             options.setdefault("opening", self.opening)
-        return store.database.Database(
-            url, folder=folder, durability=self._durability, key=self._key, **options
-        )
+        options |= self._how
+        return store.database.Database(url, folder=folder, key=self._key, **options)
 
     def _prepare(self, database: Database) -> Journal:
         if self._is_suspect:

@@ -285,6 +285,8 @@ async def test_runs_may_begin_before_the_store_is_open(url: str) -> None:
         ({"durability": "none"}, "durability must be"),
         ({"window": 0}, "window must be a number of turns"),
         ({"window": True}, "window must be a number of turns"),
+        ({"url": "postgresql://host/name", "connections": 0}, "connections must be a number"),
+        ({"connections": 2}, "connections are of PostgreSQL"),
     ],
 )
 def test_a_wrong_option_is_a_config_error(options: dict[str, Any], words: str) -> None:
