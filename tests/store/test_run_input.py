@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from auwgent import Runtime
 from auwgent.errors import LimitExceeded, RunFailed
 from auwgent.hooks.pipeline import leaves_input
 from auwgent.middleware import RateLimit, Redact, SQLModelSessions
+from auwgent.testing.runs import StoreRun
 from tests.support import killed
 from tests.support.bench import Hook
 
@@ -117,3 +119,18 @@ async def test_a_run_that_was_refused_says_in_its_row_what_it_was_asked(url: str
             await agent.run("And now?", session_id="s1", run_id="r2")
         run = await agent.store.run("", "r2")
         assert (run.status, run.input) == ("failed", "And now?")
+
+
+async def test_words_that_waited_as_they_were_given_are_replaced_when_they_are_said(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.db"
+    async with agent_on(f"sqlite:///{file}", Redact()) as agent, agent_on(f"sqlite:///{file}") as other:
+        first = await StoreRun(other.store, "s1", "").start()
+        waiting = asyncio.create_task(agent.run("I am ada@example.org", session_id="s1", run_id="r1"))
+        while not await other.store.runs("", "queued"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("""UPDATE auwgent_runs SET input = '"I am ada@example.org"' WHERE id = 'r1'""")
+        assert (await other.store.run("", "r1")).input == "I am ada@example.org"
+        await first.end()
+        await waiting
+        assert (await other.store.run("", "r1")).input == "I am [EMAIL_1]"
