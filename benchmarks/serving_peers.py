@@ -77,8 +77,8 @@ async def ask(kind: str, number: int, client: aiohttp.ClientSession) -> None:
     else:
         async with client.post(f"{url}/apps/shop/users/u/sessions/{name}", json={}) as made:
             await made.read()
-        said = {"role": "user", "parts": [{"text": "Hello"}]}
-        path, body = "/run_sse", {"appName": "shop", "userId": "u", "sessionId": name, "newMessage": said}
+        message = {"role": "user", "parts": [{"text": "Hello"}]}
+        path, body = "/run_sse", {"appName": "shop", "userId": "u", "sessionId": name, "newMessage": message}
         body = {**body, "streaming": True}
     async with client.post(url + path, json=body, headers={"Accept": "text/event-stream"}) as answer:
         answer.raise_for_status()
@@ -94,6 +94,7 @@ async def asked(kind: str, requests: int) -> None:
 
 def measured(kind: str, python: Path, pieces: int) -> float:
     """CPU milliseconds of a request."""
+    command: list[str | Path]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         code = f"PIECES = {pieces}\n"
