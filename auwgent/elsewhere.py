@@ -36,7 +36,7 @@ def read(value: Any, form: Form) -> tuple[Session, list[str]]:
 
     Calls without a result get `skipped`: none of them is ever made.
     """
-    reader = _Reader()
+    reader = _Collector()
     system = value.get("system") or value.get("instructions") if isinstance(value, Mapping) else None
     if system:
         reader.system.append("".join(reader.words(system)))
@@ -71,7 +71,7 @@ def written(session: Session, form: Literal["openai", "anthropic"]) -> Any:
     return {"system": session.system_prompt, "messages": messages}
 
 
-class _Reader:
+class _Collector:
     """Collects turns, and counts what cannot be kept."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-class Options(TypedDict, total=False):
+class AgentOptions(TypedDict, total=False):
     """What an agent may be given beside its config."""
 
     profile: str | None
@@ -29,7 +29,7 @@ class Options(TypedDict, total=False):
 
 if TYPE_CHECKING:
 
-    class Described(AgentKeys, Options, total=False):
+    class Described(AgentKeys, AgentOptions, total=False):
         """An agent in keyword arguments: the keys of [agent] but `output`, and what it may be given beside them."""
 
         name: str
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @overload
-def auwgent(config: str | Path | ConfigDict | AnyDict, **options: Unpack[Options]) -> Runtime: ...
+def auwgent(config: str | Path | ConfigDict | AnyDict, **options: Unpack[AgentOptions]) -> Runtime: ...
 
 
 @overload
@@ -54,14 +54,16 @@ def auwgent(config: Source | None = None, **given: Any) -> Runtime:
     """Return an agent: from a config file, from a dict of the same shape, or from the keys of [agent] alone.
 
     `auwgent("auwgent.toml", profile="strict")` and `auwgent(model="openai/gpt-5-mini", tools=[get_weather])` are the
-    two ways to call it; the keyword arguments are those of `Options`, in the second one those of [agent], too. Raises
-    `ConfigError` with everything that is wrong; nothing is opened or sent yet.
+    two ways to call it; the keyword arguments are those of `AgentOptions`, in the second one those of [agent],
+    too. Raises `ConfigError` with everything that is wrong; nothing is opened or sent yet.
     """
-    options: Any = {name: given.pop(name) for name in Options.__annotations__ if name in given}
+    options: Any = {name: given.pop(name) for name in AgentOptions.__annotations__ if name in given}
     for name in given:
         if name in AgentConfig.model_fields and config is not None:
             raise ConfigError(f"auwgent() has a config, so `{name}` belongs into its [agent]")
-        guess = did_you_mean(name, [*Options.__annotations__, *(() if config else AgentConfig.model_fields)])
+        guess = did_you_mean(
+            name, [*AgentOptions.__annotations__, *(() if config else AgentConfig.model_fields)]
+        )
         if name not in AgentConfig.model_fields and (guess or config is not None):
             raise ConfigError(f"auwgent() has no option {name!r}{'; ' * bool(guess)}{guess}")
     return Runtime({"agent": given} if config is None else config, **options)

@@ -19,7 +19,7 @@ from auwgent.pairing import closed, paired
 from auwgent.runtime import Runtime
 from auwgent.session import Part, Session, Turn, Usage, new_id
 from auwgent.store.base import is_run_store
-from auwgent.tape.stored import Stored
+from auwgent.tape.stored import StoredCalls
 
 AT_ONCE = 4  # replays side by side
 Tools = Literal["stored", "live"]
@@ -207,7 +207,7 @@ async def _take(
             Path(folder),
             overrides,
             on_approval or _nobody,
-            Stored(session.turns) if tools == "stored" else None,
+            StoredCalls(session.turns) if tools == "stored" else None,
         )
         stream = other.stream(point.input, session=fork, context=context)
         try:

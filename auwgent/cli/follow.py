@@ -17,7 +17,7 @@ from auwgent.questions import unanswered
 from auwgent.relay.follow import Began, Ended, Item, Step
 from auwgent.relay.follow import follow as following
 from auwgent.relay.stored import Seen, counted, unseen
-from auwgent.render.run import JsonLines, Outcome, PlainText, Printer
+from auwgent.render.run import JsonLines, PlainText, Printer, RunOutcome
 from auwgent.session import Usage
 from auwgent.store.base import RunInfo, RunStore
 
@@ -67,7 +67,7 @@ async def _follow(store: RunStore, user: str, given: str, config: Config, printe
         failure = RunFailed(told["message"], kind=told["kind"] if run.status == "failed" else run.status)
     calls = unanswered(run.calls, run.answers) if run.status == "paused" else ()
     is_paused = run.status == "paused"
-    printer.over(Outcome(ended.session, run.usage or Usage(), failure, run.run_id, calls, is_paused))
+    printer.over(RunOutcome(ended.session, run.usage or Usage(), failure, run.run_id, calls, is_paused))
     if failure is not None:
         raise failure
     return run

@@ -16,7 +16,7 @@ from typing import Any
 
 from auwgent.assembly import Parts
 from auwgent.cli.inventory import InventoryItem, Report
-from auwgent.cli.progress import Progress
+from auwgent.cli.progress import Steps
 from auwgent.config import Config
 from auwgent.errors import AuwgentError
 from auwgent.models.base import ModelRequest, ModelSpec, Reply
@@ -34,7 +34,7 @@ class Probes:
 
     def __init__(self, config: Config, parts: Parts, report: Report) -> None:
         self._config, self._parts, self._report = config, parts, report
-        self._progress = Progress(sys.stderr)
+        self._progress = Steps(sys.stderr)
         self._found = {finding.key: finding for finding in report.findings if finding.kind != "key"}
 
     async def run(self, *, online: bool) -> None:

@@ -17,7 +17,7 @@ from auwgent.render.terminal import one_line
 PATIENCE = 0.4  # seconds; what is quicker is not told
 
 
-class Progress:
+class Steps:
     """Names the steps under way on `stream`, where that is a terminal. Needs a running event loop."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -49,7 +49,7 @@ class Progress:
         self._shown = bool(self._steps)
 
 
-class Bar:
+class ProgressBar:
     """How much of something long is done, with an estimate, where `stream` is a terminal. Any thread may call it."""
 
     def __init__(self, stream: TextIO, label: str) -> None:

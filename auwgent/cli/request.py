@@ -17,7 +17,7 @@ import click
 from auwgent.cli import approval, options, prompt
 from auwgent.cli.interrupt import interruptible
 from auwgent.cli.stores import without_config
-from auwgent.cli.waiting import Waiting
+from auwgent.cli.waiting import WaitingLine
 from auwgent.config import load
 from auwgent.config.document import is_standard_input
 from auwgent.config.overrides import Typed
@@ -26,7 +26,7 @@ from auwgent.errors import AuwgentError, ConfigError, RunPaused, SessionNotFound
 from auwgent.imports import late
 from auwgent.models.sent import watcher
 from auwgent.options import user_of
-from auwgent.render.run import JsonLines, Outcome, PlainText, Printer
+from auwgent.render.run import JsonLines, PlainText, Printer, RunOutcome
 from auwgent.render.sent import Requests
 from auwgent.runtime import Runtime
 from auwgent.session import Usage
@@ -36,7 +36,7 @@ PAUSED = 3  # exit code
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class CommandLine:
     """The command line of `auwgent run`, as it was typed."""
 
     prompt: str | None
@@ -74,7 +74,7 @@ class Request:
 
 def carry_out(typed: Mapping[str, Any], *, no_config: bool) -> int:
     """Do what was typed; gives the exit code."""
-    request = Request(**typed, no_config=no_config)
+    request = CommandLine(**typed, no_config=no_config)
     if request.session is not None and request.last:
         raise click.UsageError("-s/--session and --last name two sessions: give one of them")
     if request.resume and (request.prompt is not None or request.attach):
@@ -87,20 +87,20 @@ def carry_out(typed: Mapping[str, Any], *, no_config: bool) -> int:
     return code
 
 
-def answer(request: Request) -> int:
+def answer(request: CommandLine) -> int:
     """Make one run; gives the exit code. What tools and middleware print does not belong to the answer."""
     out = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
         return _answered(request, out)
 
 
-def _answered(request: Request, out: TextIO) -> int:
+def _answered(request: CommandLine, out: TextIO) -> int:
     try:
         agent = build(request, on_approval=approval.Approval() if approval.somebody_is_there() else None)
         asked = None if request.resume else _asked(request)
     except AuwgentError as error:
         if request.as_json:
-            JsonLines(out).over(Outcome(error=error))
+            JsonLines(out).over(RunOutcome(error=error))
         raise
     return carried(
         agent,
@@ -143,12 +143,12 @@ def carried(
             answering=answering,
         )
     waits = not (as_json or quiet) and out.isatty() and watcher.get() is None
-    outcomes: list[Outcome] = []
+    outcomes: list[RunOutcome] = []
     code = asyncio.run(interruptible(_show(agent, begin, printer, outcomes, waits)))
     return PAUSED if outcomes and outcomes[-1].is_paused and code == 0 else code
 
 
-def _asked(request: Request) -> prompt.Input:
+def _asked(request: CommandLine) -> prompt.Input:
     is_config = is_standard_input(request.config)
     if is_config and request.prompt is None and not request.attach:
         raise click.UsageError("standard input is the config: give a PROMPT")
@@ -156,7 +156,7 @@ def _asked(request: Request) -> prompt.Input:
     return prompt.gather(request.prompt, request.attach, use_stdin=use_stdin, quiet=request.quiet)
 
 
-def build(request: Request, on_approval: Approver | None = None) -> Runtime:
+def build(request: CommandLine, on_approval: Approver | None = None) -> Runtime:
     """Return the agent that the command line describes."""
     overrides = request.overrides
     if request.schema is not None:
@@ -179,7 +179,7 @@ def _override(option: str, key: str, value: Any) -> str:
     return Typed(option, f"{key}={json.dumps(value, ensure_ascii=False)}")
 
 
-async def _begin(agent: Runtime, request: Request, asked: prompt.Input | None) -> Stream:
+async def _begin(agent: Runtime, request: CommandLine, asked: prompt.Input | None) -> Stream:
     session_id = await newest(agent, request) if request.last else request.session
     if asked is None:
         await check_unfinished(agent, request, str(session_id))
@@ -197,14 +197,14 @@ async def _show(
     agent: Runtime,
     begin: Callable[[], Awaitable[Stream]],
     printer: Printer,
-    outcomes: list[Outcome],
+    outcomes: list[RunOutcome],
     waits: bool,
 ) -> None:
     stream: Stream | None = None
     failure: BaseException | None = None
     try:
         agent.preload()  # beside the store, which opens meanwhile
-        with Waiting(sys.stderr, agent, on=waits) as waiting:
+        with WaitingLine(sys.stderr, agent, on=waits) as waiting:
             async with agent:
                 stream = await begin()
                 async with contextlib.aclosing(stream):
@@ -222,18 +222,18 @@ async def _show(
         printer.over(outcomes[-1])
 
 
-def outcome(stream: Stream | None, failure: BaseException | None) -> Outcome:
+def outcome(stream: Stream | None, failure: BaseException | None) -> RunOutcome:
     """Return how a run ended, for who shows it."""
     if isinstance(failure, RunPaused):
-        return Outcome(failure.session, Usage(), failure, failure.run_id, failure.calls, is_paused=True)
+        return RunOutcome(failure.session, Usage(), failure, failure.run_id, failure.calls, is_paused=True)
     if stream is None:
-        return Outcome(error=failure)
+        return RunOutcome(error=failure)
     is_paused = failure is None and stream.status == "paused"
     usage = stream.usage or Usage()
-    return Outcome(stream.session, usage, failure, stream.run_id, stream.calls, is_paused=is_paused)
+    return RunOutcome(stream.session, usage, failure, stream.run_id, stream.calls, is_paused=is_paused)
 
 
-async def newest(agent: Runtime, request: Request) -> str:
+async def newest(agent: Runtime, request: CommandLine) -> str:
     """Return the id of the user's newest session, from the first middleware that can tell."""
     owner = user(agent, request)
     for middleware in agent.middleware:
@@ -249,7 +249,7 @@ async def newest(agent: Runtime, request: Request) -> str:
     )
 
 
-async def check_unfinished(agent: Runtime, request: Request, session_id: str) -> None:
+async def check_unfinished(agent: Runtime, request: CommandLine, session_id: str) -> None:
     """`ConfigError` where the first middleware that can tell says that the session's last run was completed."""
     for middleware in agent.middleware:
         run_status = getattr(middleware, "run_status", None)
@@ -262,6 +262,6 @@ async def check_unfinished(agent: Runtime, request: Request, session_id: str) ->
             return
 
 
-def user(agent: Runtime, request: Request) -> str:
+def user(agent: Runtime, request: CommandLine) -> str:
     """Return the user that the run belongs to."""
     return user_of({**agent.config.context, **request.context_values}, request.user)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from auwgent import elsewhere
 from auwgent.cli import options
-from auwgent.cli.progress import Bar, Progress
+from auwgent.cli.progress import ProgressBar, Steps
 from auwgent.cli.stores import SINCE, local, of_session, plain, with_store
 from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.files import write_new
@@ -317,7 +317,7 @@ def prune(before: datetime | None, keep: int | None, user: str | None, config: P
 
 def _told(config: Path, label: str, work: Callable[[SQLModelSessions], Awaitable[T]]) -> T:
     """Do what may take long with the store, and show how far it is."""
-    with Bar(sys.stderr, label) as bar:
+    with ProgressBar(sys.stderr, label) as bar:
 
         async def watched(store: SQLModelSessions) -> T:
             store.told = bar
@@ -333,7 +333,7 @@ def _with_runs(config: Path, user: str | None, session_id: str | None) -> tuple[
         wanted = session_id or await store.latest(user or "")
         if wanted is None:
             raise SessionNotFound("there is no session yet")
-        with Progress(sys.stderr).step(f"session {wanted}"):
+        with Steps(sys.stderr).step(f"session {wanted}"):
             whole, session = await of_session(store, user or "", wanted, partial(store.get, user or ""))
             return session, await store.runs(user or "", session_id=whole)
 

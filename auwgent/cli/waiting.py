@@ -18,10 +18,10 @@ from auwgent.runtime import Runtime
 PATIENCE = 0.4  # seconds; what is quicker is not told
 BEAT = 0.5  # seconds between two looks at the clock
 
-shown: ContextVar[Waiting | None] = ContextVar("shown", default=None)
+shown: ContextVar[WaitingLine | None] = ContextVar("shown", default=None)
 
 
-class Waiting:
+class WaitingLine:
     """The line, as long as the block lasts. Whoever writes to the terminal hides it first. Needs a running loop."""
 
     def __init__(self, stream: TextIO, agent: Runtime, *, on: bool) -> None:

@@ -15,7 +15,7 @@ from auwgent.fleet.engine import Engine, make
 from auwgent.imports import is_installed
 from auwgent.store.base import RunInfo
 from auwgent.store.database import Database
-from auwgent.store.line import WAITING, Asked, Connection, Job, Line, queue_named, waiting
+from auwgent.store.line import WAITING, Connection, Job, Line, Submission, queue_named, waiting
 from auwgent.store.line import taken as taken_by
 from auwgent.store.sessions import Sessions
 
@@ -82,7 +82,7 @@ class Queue:
         database = await self.database()
         return await database.run(database.read, work)
 
-    async def submit(self, asked: Asked) -> bool:
+    async def submit(self, asked: Submission) -> bool:
         """Accept a run; False where there is one of its id already. `Overloaded` where too many wait."""
         await self._check_room()
         return await self.write(lambda connection: self.line.accept(connection, asked))

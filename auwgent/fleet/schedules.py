@@ -10,7 +10,7 @@ from auwgent.crons import times, zone
 from auwgent.fleet.queue import Carrier, Queue
 from auwgent.runs import asked_of
 from auwgent.session import now
-from auwgent.store.line import Asked, Connection, queue_named
+from auwgent.store.line import Connection, Submission, queue_named
 from auwgent.store.tables import to_json
 
 PUNCTUAL = timedelta(seconds=60)  # a firing that is later was missed
@@ -52,10 +52,10 @@ class Schedules:
                 continue
             line.accept(connection, self._asked(schedule, wall))
 
-    def _asked(self, schedule: ScheduleConfig, wall: datetime) -> Asked:
+    def _asked(self, schedule: ScheduleConfig, wall: datetime) -> Submission:
         agent = self._agent.config.agent.name
         said = _filled(schedule.input, wall)
-        return Asked(
+        return Submission(
             user_id=schedule.user,
             session_id=_filled(schedule.session, wall),
             run_id=f"{schedule.name}@{wall:%Y-%m-%dT%H:%M}",

@@ -16,7 +16,7 @@ from auwgent.fleet.queue import Queue
 from auwgent.fleet.ticket import Ticket
 from auwgent.runs import asked_of, check_same, found, outcome_of, with_output
 from auwgent.session import Session, new_id, now
-from auwgent.store.line import Asked, queue_named
+from auwgent.store.line import Submission, queue_named
 from auwgent.store.tables import as_key, input_json, micros, to_json
 
 LOOK = 0.2  # seconds between two looks at a run that is to go on
@@ -79,8 +79,8 @@ def _check(order: Order, priority: Any, at: Any) -> None:
         raise ArgumentError(f"`at` should be a datetime with a time zone, not {at!r}")
 
 
-def _as_row(order: Order, priority: int, at: datetime | None) -> Asked:
-    return Asked(
+def _as_row(order: Order, priority: int, at: datetime | None) -> Submission:
+    return Submission(
         user_id=as_key("user_id", order.user_id),
         session_id=as_key("session id", str(order.session_id)),
         run_id=as_key("run id", order.run_id),

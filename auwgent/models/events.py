@@ -42,7 +42,7 @@ class Event(bytes):
     is_whole = False
 
 
-class Events:
+class EventReader:
     """Takes a stream of server-sent events apart. Only their data and names count here."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class _Whole:
 async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
     """Yield the events of a body, or the body as one where it is none of events, whatever its content type says."""
     total, head = 0, b""
-    parser: Events | _Whole | None = None
+    parser: EventReader | _Whole | None = None
     async for data in chunks:
         total += len(data)
         if total > ANSWER_BYTES:
@@ -119,7 +119,7 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
             data = head.removeprefix(BOM).lstrip()
             if not data or BOM.startswith(head):
                 continue
-            parser = _Whole() if data[:1] in b"{[<" else Events()
+            parser = _Whole() if data[:1] in b"{[<" else EventReader()
         for event in parser.feed(data):
             yield event
     for event in parser.close() if parser is not None else ():

@@ -88,7 +88,7 @@ class BrokenOff(Exception):
         self.begun = begun
 
 
-class Reader(Protocol):
+class AnswerReader(Protocol):
     """Reads one answer of some wire format."""
 
     def take(self, sent: Any, *, whole: bool) -> Iterator[Json]:
@@ -116,7 +116,9 @@ class ChatReader:
         yield chunk
 
 
-async def answered(chunks: AsyncIterator[bytes], reader: Reader | None = None) -> AsyncGenerator[Json, None]:
+async def answered(
+    chunks: AsyncIterator[bytes], reader: AnswerReader | None = None
+) -> AsyncGenerator[Json, None]:
     """Yield the pieces of an answer, or the whole of it, in one and the same form: that of OpenAI's chat.
 
     Once the model has said that it is done, nothing that may follow or fail to follow can take the answer away.

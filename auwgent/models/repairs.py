@@ -27,7 +27,7 @@ def repair_of(path: str, *, streams: bool) -> Repair | None:
     return _response if path.endswith("/responses") and not streams else None
 
 
-class Order(Protocol):
+class EventOrder(Protocol):
     """Takes the events of one stream."""
 
     def take(self, event: Json) -> Iterator[Json]:
@@ -35,7 +35,7 @@ class Order(Protocol):
         ...
 
 
-def order_of(path: str) -> Order | None:
+def order_of(path: str) -> EventOrder | None:
     """Return what to do with the events of a stream from this endpoint; None where nothing is."""
     if path.endswith(("/messages", ":streamRawPredict")):
         return InARow()

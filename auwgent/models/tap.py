@@ -14,7 +14,7 @@ from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from typing import Any
 
-from auwgent.models.events import Events
+from auwgent.models.events import EventReader
 
 Listener = Callable[[Any], None]  # takes each JSON value: an event, or a whole answer
 
@@ -48,7 +48,7 @@ class _Values:
         self._kind = headers.get("content-type", "").lower()
         self._encoding = headers.get("content-encoding", "").lower()
         self._inflate = zlib.decompressobj(wbits=47) if self._encoding in ("gzip", "deflate") else None
-        self._events = Events()
+        self._events = EventReader()
         self._body = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from auwgent.store.notices import Board, Note
 
 
 @dataclass(slots=True)
-class Entry:
+class Spoken:
     """An intent, or all the pieces so far of one segment, by the newest of them."""
 
     intent: Intent
@@ -41,7 +41,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Reader:
+class FarReader:
     """A process that reads a run, and how much of it was told to it."""
 
     number: int = 0
@@ -58,10 +58,10 @@ class Telling:
         self.key, self.leg, self.attempt = key, leg, 0
         self.earlier: Sequence[str] = ()
         self.is_over = False
-        self.readers: dict[str, Reader] = {}  # by channel
+        self.readers: dict[str, FarReader] = {}  # by channel
         self.catches_up: Callable[[], None] = lambda: None  # shows a reader who comes what is being said
         self._speaker = speaker
-        self._entries: dict[int, Entry] = {}  # by number, in their order
+        self._entries: dict[int, Spoken] = {}  # by number, in their order
         self._open: dict[int, int] = {}  # segment -> number of its entry
         self._number = 0
 
@@ -82,7 +82,7 @@ class Telling:
             if intent.partial:
                 self._piece(intent)
             else:
-                self._entries[intent.seq] = Entry(intent)
+                self._entries[intent.seq] = Spoken(intent)
                 self._close(intent)
             is_read = bool(self.readers)
             if is_read:
@@ -126,7 +126,7 @@ class Telling:
         segment, delta = intent.value["segment"], intent.value["delta"]
         known = self._open.get(segment)
         if known is None:
-            entry = Entry(intent)
+            entry = Spoken(intent)
             raw = intent.value["raw"]  # nobody wanted to see those before it
             entry.text = raw if isinstance(raw, str) and raw.endswith(delta) else delta
         else:
@@ -152,7 +152,7 @@ class Telling:
             else:
                 del self._entries[number]
 
-    def _steps(self, reader: Reader) -> Iterator[list[Any]]:
+    def _steps(self, reader: FarReader) -> Iterator[list[Any]]:
         numbers = []
         for number in reversed(self._entries):
             if number <= reader.number:
@@ -179,7 +179,7 @@ class Speaker:
         self._name = new_id()[:12]
         self.count = 0  # messages that were posted
         self._tellings: dict[Key, Telling] = {}
-        self._wanted: dict[Key, dict[str, Reader]] = {}  # also of runs that are not here yet
+        self._wanted: dict[Key, dict[str, FarReader]] = {}  # also of runs that are not here yet
         self._dirty: dict[Telling, None] = {}
         self._joiner = Joiner()
         board.asks(self._notes)
@@ -233,7 +233,7 @@ class Speaker:
         """A reader asks for a run; `number` is that of the last intent it has of this process, if it has any."""
         readers = self._wanted.setdefault(key, {})
         is_new = channel not in readers
-        reader = readers.setdefault(channel, Reader())
+        reader = readers.setdefault(channel, FarReader())
         reader.until = until
         telling = self._tellings.get(key)
         if telling is None:
@@ -274,7 +274,7 @@ class Speaker:
                 del self._wanted[key]
 
 
-def _piece(number: int, entry: Entry, delta: str, at: int) -> list[Any]:
+def _piece(number: int, entry: Spoken, delta: str, at: int) -> list[Any]:
     one, value = entry.intent, entry.intent.value
     more = [value["segment"], value["mode"], entry.kind, value.get("id")]
     return [number, one.name, one.agent, one.time.isoformat(), delta, at, *more]

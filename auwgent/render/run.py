@@ -22,7 +22,7 @@ MERGED = 64  # a line of a streamed answer adds at least this fraction of what i
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """How a run ended. `session` is None where the run failed before there was one."""
 
     session: Session | None = None
@@ -49,7 +49,7 @@ class Printer(Protocol):
         """The next intent, partial ones included."""
         ...
 
-    def over(self, outcome: Outcome) -> None:
+    def over(self, outcome: RunOutcome) -> None:
         """The run is over, or never began. Called once."""
         ...
 
@@ -75,7 +75,7 @@ class JsonLines:
             self._release()
             self._print(intent.as_json())
 
-    def over(self, outcome: Outcome) -> None:
+    def over(self, outcome: RunOutcome) -> None:
         self._release()
         session = outcome.session
         line: dict[str, Any] = {
@@ -250,7 +250,7 @@ class PlainText(Teller):
             self._err.write(paint(harmless(line), "dim", on=self._colour) + "\n")
             self._err.flush()
 
-    def over(self, outcome: Outcome) -> None:
+    def over(self, outcome: RunOutcome) -> None:
         """How the run ended; an error is left to whoever catches it."""
         self.settle()
         if outcome.status == "cancelled":

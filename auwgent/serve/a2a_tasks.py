@@ -27,7 +27,7 @@ from auwgent.relay.stored import intents_of
 from auwgent.serve.desk import Desk
 from auwgent.serve.faults import bad_request
 from auwgent.serve.live import Live
-from auwgent.serve.responses.stored import Stored
+from auwgent.serve.responses.stored import StoredLeg
 from auwgent.serve.runs import open_calls
 from auwgent.serve.told import question, told_of
 from auwgent.serve.words import Words
@@ -189,7 +189,7 @@ class Tasks:
             if live is not None and under_way and leg == live.leg:
                 found = live.so_far()
             elif session is not None:
-                found = list(intents_of(Stored(run, leg, session).turns(), run.run_id))
+                found = list(intents_of(StoredLeg(run, leg, session).turns(), run.run_id))
             else:
                 continue
             task.artifacts.extend(self._artifacts(leg, found, run.agent))

@@ -127,7 +127,7 @@ class AgUi:
         else:
             live = self._begins(user, given, agent)
         await live.accepted()
-        events = Events(live, given, self._desk.speaks(live.agent))
+        events = AgUiEvents(live, given, self._desk.speaks(live.agent))
         return EventStream(lambda cut: self._streamed(live, events, cut), self._desk.metrics)
 
     def _begins(self, user: Who, given: RunAgentInput, agent: str) -> Live:
@@ -162,7 +162,7 @@ class AgUi:
         return self._desk.goes_on(await store.answer(user.user, run.run_id, answers), asks=True)
 
     async def _streamed(
-        self, live: Live, events: Events, cut: Callable[[], None]
+        self, live: Live, events: AgUiEvents, cut: Callable[[], None]
     ) -> AsyncGenerator[str, None]:
         async with self._desk.reading(live):
             yield _written(events.first())
@@ -186,7 +186,7 @@ class AgUi:
                     yield _written(one)
 
 
-class Events:
+class AgUiEvents:
     """Turns the intents of a leg into events of AG-UI."""
 
     def __init__(self, live: Live, given: RunAgentInput, speaks: Callable[[str], bool]) -> None:

@@ -17,7 +17,7 @@ from auwgent.intents import Intent
 from auwgent.serve.bodies import header, read_as, text_of
 from auwgent.serve.callers import Pending, call_id, caller_tools
 from auwgent.serve.chatdocs import PATHS, SCHEMAS
-from auwgent.serve.chatlog import Asked, asked_of
+from auwgent.serve.chatlog import ChatInput, asked_of
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.faults import bad_request, refusal_of
 from auwgent.serve.leg import CutOff
@@ -138,7 +138,7 @@ class Chat:
         return self._alone(request, asked, agent, options)
 
     def _alone(
-        self, request: Request, asked: Asked, agent: str, options: dict[str, Any]
+        self, request: Request, asked: ChatInput, agent: str, options: dict[str, Any]
     ) -> tuple[Live, bool]:
         """Begin a run whose history is the caller's; it is kept only as long as calls of its tools are open."""
         user, history = who(request), asked.history

@@ -21,7 +21,7 @@ _SYSTEM = ("system", "developer")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ChatInput:
     """What a request asks: `input`, or `answers` by the ids of calls as their caller knows them."""
 
     input: Content | None = None
@@ -38,7 +38,7 @@ def asked_of(
     has_session: bool,
     answers: Mapping[str, Any] | None = None,
     param: str = "messages",
-) -> Asked:
+) -> ChatInput:
     """Return what the messages ask. With a session of ours those before the last assistant message are not read.
 
     `answers` are those that do not stand in the messages; `param` is where the request has them all.
@@ -63,14 +63,14 @@ def asked_of(
     if given and any(one["role"] == "user" for _, one in newest):
         raise bad_request("answers to calls and a new message of the user cannot be sent at once", param)
     if given:
-        return Asked(answers=given, context=context)
+        return ChatInput(answers=given, context=context)
     if not newest:
         raise bad_request("the last message should be of the user, or the result of a tool", param)
     if has_session:
-        return Asked(_joined([_content(one, n) for n, one in newest]), context=context)
+        return ChatInput(_joined([_content(one, n) for n, one in newest]), context=context)
     history = [_turn(one, n, agent) for n, one in spoken[:-1]]
     session = Session(stack=[agent], turns=_paired(history)) if history else None
-    return Asked(_content(newest[-1][1], newest[-1][0]), session, context=context)
+    return ChatInput(_content(newest[-1][1], newest[-1][0]), session, context=context)
 
 
 Numbered = tuple[int, Mapping[str, Any]]

@@ -62,7 +62,7 @@ class Place:
         return replace(self, number=number, seen=counted(intent, self.seen))
 
 
-class Events:
+class RunEvents:
     """The events of one run. `legs` are those held in this process."""
 
     def __init__(self, desk: Desk, user: str, run_id: str, legs: Sequence[Live]) -> None:

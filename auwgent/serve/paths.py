@@ -16,7 +16,7 @@ MOST = 1_000  # of a list
 Choice = TypeVar("Choice", bound=str)
 
 
-class Part(Convertor[str]):
+class PathPart(Convertor[str]):
     """One part of a path, decoded. The gate leaves paths as they were sent."""
 
     regex = "[^/]+"

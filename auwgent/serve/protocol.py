@@ -51,10 +51,10 @@ from auwgent.config import Config
 from auwgent.errors import ConfigError, Problem
 from auwgent.imports import ImportFailure, late, resolve, search_path
 from auwgent.serve.desk import Desk
-from auwgent.serve.paths import Part
+from auwgent.serve.paths import PathPart
 from auwgent.words import describe
 
-register_url_convertor("part", Part())
+register_url_convertor("part", PathPart())
 
 # Where those are that `protocols` may name, and what is always there.
 OURS: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from auwgent.errors import ConfigError
 from auwgent.serve.bodies import read_as
 from auwgent.serve.desk import Desk, who
-from auwgent.serve.events import Events, Place
+from auwgent.serve.events import Place, RunEvents
 from auwgent.serve.faults import bad_request
 from auwgent.serve.openapi import answer, body_of, path_text, query, refused
 from auwgent.serve.paths import number_of, one_of
@@ -100,7 +100,7 @@ class Runs:
         if not legs:
             user = (await self._run(request)).user_id
             legs = self._desk.house.legs(user, run_id)
-        events = Events(self._desk, user, run_id, legs)
+        events = RunEvents(self._desk, user, run_id, legs)
         return EventStream(lambda cut: events.behind(after, cut), self._desk.metrics)
 
     async def _run(self, request: Request) -> RunInfo:

@@ -40,7 +40,7 @@ class RenameBody(BaseModel):
 
 def sessions(desk: Desk) -> Protocol:
     """The protocol, for one config."""
-    routes = Sessions(desk)
+    routes = SessionRoutes(desk)
     return Protocol(
         [
             Route("/v1/sessions", routes.listed),
@@ -55,7 +55,7 @@ def sessions(desk: Desk) -> Protocol:
     )
 
 
-class Sessions:
+class SessionRoutes:
     """Its routes."""
 
     def __init__(self, desk: Desk) -> None:

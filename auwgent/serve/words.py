@@ -11,7 +11,7 @@ from auwgent.intents import Intent
 BETWEEN = "\n\n"  # between the answers of one run: what an agent says before its calls, and behind them
 
 
-class Said(NamedTuple):
+class AnswerPiece(NamedTuple):
     """A piece of the answer. A new block begins with `begins`; `ends` says that it is whole."""
 
     kind: Literal["text", "thought"]
@@ -34,7 +34,7 @@ class Words:
         self._again: str | None = None  # what the model has said of it since it was asked again
         self._open: Literal["text", "thought"] | None = None
 
-    def of(self, intent: Intent) -> Iterator[Said]:
+    def of(self, intent: Intent) -> Iterator[AnswerPiece]:
         """Yield what an intent adds to the answer."""
         name, value = intent.name, intent.value
         if not self._speaks(intent.agent):
@@ -49,20 +49,20 @@ class Words:
         elif name == "response_schema":
             yield from self._whole(json.dumps(value["response"], ensure_ascii=False, default=str))
 
-    def close(self) -> Iterator[Said]:
+    def close(self) -> Iterator[AnswerPiece]:
         """Yield the end of a block that was left open, as by a failure."""
         if self._open is not None:
-            yield Said(self._open, "", ends=True)
+            yield AnswerPiece(self._open, "", ends=True)
             self._open = None
 
-    def _piece(self, kind: Literal["text", "thought"], segment: int, delta: str) -> Iterator[Said]:
+    def _piece(self, kind: Literal["text", "thought"], segment: int, delta: str) -> Iterator[AnswerPiece]:
         if self._open != kind:
             yield from self._begin(kind, segment)
         elif segment != self._segment:  # it was asked again: no whole one came
             self._segment, self._again = segment, ""
         if self._again is None:
             self._said.append(delta)
-            yield Said(kind, delta)
+            yield AnswerPiece(kind, delta)
             return
         self._again += delta
         if not "".join(self._said).startswith(
@@ -71,20 +71,20 @@ class Words:
             again, self._again = self._again, None
             yield from self._more(kind, again)
 
-    def _more(self, kind: Literal["text", "thought"], text: str) -> Iterator[Said]:
+    def _more(self, kind: Literal["text", "thought"], text: str) -> Iterator[AnswerPiece]:
         """Yield what a text adds to what was said; where it does not begin with that, all of it."""
         said = "".join(self._said)
         new = text[len(said) :] if text.startswith(said) else BETWEEN + text
         self._said = [text]
         if new:
-            yield Said(kind, new)
+            yield AnswerPiece(kind, new)
 
-    def _begin(self, kind: Literal["text", "thought"], segment: int | None) -> Iterator[Said]:
+    def _begin(self, kind: Literal["text", "thought"], segment: int | None) -> Iterator[AnswerPiece]:
         yield from self.close()
         self._open, self._segment, self._said, self._again = kind, segment, [], None
-        yield Said(kind, "", begins=True)
+        yield AnswerPiece(kind, "", begins=True)
 
-    def _whole(self, text: str) -> Iterator[Said]:
+    def _whole(self, text: str) -> Iterator[AnswerPiece]:
         if self._open != "text":
             if not text:
                 return

@@ -52,7 +52,7 @@ class Hand(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Submission:
     """A run as it is submitted."""
 
     user_id: str
@@ -149,7 +149,7 @@ class Line:
     def __init__(self, hand: Hand, per_user: int | None = None, retries: int = 5) -> None:
         self._hand, self._per_user, self._retries = hand, per_user, retries
 
-    def accept(self, connection: Connection, asked: Asked) -> bool:
+    def accept(self, connection: Connection, asked: Submission) -> bool:
         """Enter a run into the line of its session; False where there is one of that id already."""
         session_no = _session(connection, asked.user_id, asked.session_id)
         time = micros(now())

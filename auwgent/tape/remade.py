@@ -14,7 +14,7 @@ from auwgent.session import Turn, Usage
 from auwgent.tape.base import Answer, Asking, Found, Inner
 from auwgent.tape.recorder import Recorder
 from auwgent.tape.sources import Models
-from auwgent.tape.stored import Stored
+from auwgent.tape.stored import StoredCalls
 
 
 class Said:
@@ -87,7 +87,7 @@ class RecordedPast:
     """Writes down the results that the past holds."""
 
     recorder: Recorder
-    past: Stored
+    past: StoredCalls
 
     async def call(self, asking: Asking, work: Callable[[], Awaitable[Any]], inner: Inner | None) -> Any:
         return await self.recorder.call(asking, partial(self.past.call, asking, work, inner), None)

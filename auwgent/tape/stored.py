@@ -14,7 +14,7 @@ from auwgent.words import cut
 SHOWN = 120  # characters of arguments
 
 
-class Stored:
+class StoredCalls:
     """The calls of a conversation and their results. A call that is not among them ends the run."""
 
     def __init__(self, turns: Iterable[Turn]) -> None:

@@ -20,7 +20,7 @@ from auwgent.session import Session, new_id
 from auwgent.tape import RecordedModels, Recorder
 from auwgent.tape.form import clean
 from auwgent.tape.remade import RecordedPast, Said, SaidModels
-from auwgent.tape.stored import Stored
+from auwgent.tape.stored import StoredCalls
 from auwgent.testing.suite import FOLDER
 
 LONGEST = 200  # characters of an answer that are expected as a whole
@@ -65,7 +65,7 @@ async def as_test(agent: Runtime, session: Session, name: str, at: str | None = 
 async def _run(agent: Runtime, session: Session, point: Point, tape: Path) -> None:
     """Run the exchange again, with the answers and results of then, and write them to the tape."""
     recorder = Recorder(tape, agent.config.agent.model)
-    past = RecordedPast(recorder, Stored(session.turns))
+    past = RecordedPast(recorder, StoredCalls(session.turns))
 
     def deck(services: Services) -> Services:
         models = RecordedModels(SaidModels(services.models, Said(point.after)), recorder)

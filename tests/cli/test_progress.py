@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from auwgent.cli import progress
-from auwgent.cli.progress import Bar
+from auwgent.cli.progress import ProgressBar
 from auwgent.middleware import SQLModelSessions
 from auwgent.session import Session, Turn
 
@@ -28,7 +28,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("at_once")
 def test_a_terminal_shows_how_much_is_done() -> None:
     screen = Screen()
-    with Bar(screen, "importing 3 turns\x1b[2J") as bar:
+    with ProgressBar(screen, "importing 3 turns\x1b[2J") as bar:
         bar(1, 3)
         bar(3, 3)
     shown = screen.getvalue()
@@ -43,7 +43,7 @@ def test_nobody_else_is_shown_anything(monkeypatch: pytest.MonkeyPatch, dumb: bo
     if dumb:
         monkeypatch.setenv("TERM", "dumb")
     stream = Screen() if dumb else io.StringIO()
-    with Bar(stream, "importing") as bar:
+    with ProgressBar(stream, "importing") as bar:
         bar(1, 2)
     assert stream.getvalue() == ""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from auwgent.middleware import SQLModelSessions
-from auwgent.store.line import AHEAD, Asked, Job, Line
+from auwgent.store.line import AHEAD, Job, Line, Submission
 from tests.support.databases import database
 
 pytestmark = pytest.mark.process
@@ -31,7 +31,7 @@ class Told:
         return await database.run(database.write, work)
 
     async def accept(self, line: Line, run: str, session: str, user: str = "", **more: Any) -> bool:
-        asked = Asked(user, session, run, "auwgent/1/Main/", "", '"hello"', "{}", **more)
+        asked = Submission(user, session, run, "auwgent/1/Main/", "", '"hello"', "{}", **more)
         return bool(await self.do(lambda connection: line.accept(connection, asked)))
 
     async def names(self) -> list[str]:
@@ -81,7 +81,7 @@ async def test_many_that_wait_do_not_stand_before_another_users(told: Told) -> N
 
     def all_of_them(connection: Any) -> None:
         for number in range(AHEAD + 20):
-            line.accept(connection, Asked("many", f"s{number}", f"r{number}", "q", "", '""', "{}"))
+            line.accept(connection, Submission("many", f"s{number}", f"r{number}", "q", "", '""', "{}"))
 
     await told.do(all_of_them)
     assert len(told.jobs) == AHEAD

@@ -13,7 +13,7 @@ from auwgent.config import load
 from auwgent.errors import ConfigError, ProviderError
 from auwgent.models.base import ModelSpec, ReasoningPiece, TextPiece
 from auwgent.models.direct import DirectModel
-from auwgent.models.events import Events
+from auwgent.models.events import EventReader
 from auwgent.models.formats import anthropic, chat, gemini
 from auwgent.models.http import proxy_for
 from auwgent.models.litellm import preload
@@ -38,7 +38,7 @@ def answer(**choice: Any) -> list[Step]:
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 def test_events_are_found_however_they_are_cut(size: int) -> None:
     sent = b": a comment\r\n\r\nid: 1\ndata: one\n\ndata:two\r\ndata: three\r\n\r\n\n\ndata: half"
-    events = Events()
+    events = EventReader()
     parts = [sent[start : start + size] for start in range(0, len(sent), size)]
     assert [found for part in parts for found in events.feed(part)] == [b"one", b"two\nthree"]
     assert list(events.feed(b"\n\n")) == [b"half"]

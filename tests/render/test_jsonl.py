@@ -6,14 +6,14 @@ from typing import Any
 
 from auwgent.errors import ConfigError, LimitExceeded, Problem
 from auwgent.intents import Intent
-from auwgent.render.run import JsonLines, Outcome
+from auwgent.render.run import JsonLines, RunOutcome
 from auwgent.session import Session, Turn, Usage
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
 SESSION = Session(id="s1", turns=[Turn(role="user", content="Hi"), Turn(role="assistant", content="Hello")])
 
 
-def printed(outcome: Outcome, *intents: Intent) -> list[dict[str, object]]:
+def printed(outcome: RunOutcome, *intents: Intent) -> list[dict[str, object]]:
     out = io.StringIO()
     lines = JsonLines(out)
     for intent in intents:
@@ -25,7 +25,7 @@ def printed(outcome: Outcome, *intents: Intent) -> list[dict[str, object]]:
 def test_an_intent_is_a_line() -> None:
     time = datetime(2026, 1, 1, tzinfo=UTC)
     intent = Intent("tool_call", {"type": "add", "args": {}, "id": "1"}, "Main", "r1", 1, time)
-    first, last = printed(Outcome(SESSION, Usage(input_tokens=3, usd=0.5)), intent)
+    first, last = printed(RunOutcome(SESSION, Usage(input_tokens=3, usd=0.5)), intent)
     assert first == intent.as_json()
     assert last == {
         "event": "run",
@@ -58,12 +58,12 @@ def partial(raw: str, delta: str, segment: int) -> dict[str, object]:
 
 def test_the_pieces_of_a_short_answer_are_a_line_each() -> None:
     streamed = pieces("Hello", 2)
-    assert printed(Outcome(SESSION), *streamed)[:-1] == [piece.as_json() for piece in streamed]
+    assert printed(RunOutcome(SESSION), *streamed)[:-1] == [piece.as_json() for piece in streamed]
 
 
 def test_of_a_long_answer_several_pieces_are_a_line_and_nothing_is_lost() -> None:
     text = "0123456789" * 1000
-    lines: list[Any] = printed(Outcome(SESSION), *pieces(text, 4))[:-1]
+    lines: list[Any] = printed(RunOutcome(SESSION), *pieces(text, 4))[:-1]
     assert "".join(line["value"]["delta"] for line in lines) == text
     so_far = ""
     for line in lines:
@@ -74,7 +74,7 @@ def test_of_a_long_answer_several_pieces_are_a_line_and_nothing_is_lost() -> Non
 
 def test_the_output_is_linear_in_the_answer() -> None:
     sizes = [
-        len(json.dumps(printed(Outcome(SESSION), *pieces("x" * length, 4)))) for length in (20_000, 80_000)
+        len(json.dumps(printed(RunOutcome(SESSION), *pieces("x" * length, 4)))) for length in (20_000, 80_000)
     ]
     assert sizes[1] < 5 * sizes[0]
 
@@ -83,25 +83,25 @@ def test_what_still_waits_comes_before_anything_else() -> None:
     long, other = pieces("x" * 1000, 1), pieces("yy", 1, segment=1)
     whole = Intent("response_text", {"text": "x" * 1000}, "Main", "r1", 2000, TIME)
     for following in (other[0], whole):
-        lines: list[Any] = printed(Outcome(SESSION), *long, following)
+        lines: list[Any] = printed(RunOutcome(SESSION), *long, following)
         assert lines[-3]["value"]["raw"] == "x" * 1000
         assert lines[-2] == following.as_json()
 
 
 def test_a_failed_run_says_why() -> None:
-    (last,) = printed(Outcome(SESSION, Usage(), LimitExceeded("too many", key="limits.llm_calls")))
+    (last,) = printed(RunOutcome(SESSION, Usage(), LimitExceeded("too many", key="limits.llm_calls")))
     assert last["status"] == "failed"
     assert last["error"] == {"kind": "LimitExceeded", "message": "too many"}
 
 
 def test_an_interrupted_run_is_cancelled_and_no_error() -> None:
-    (last,) = printed(Outcome(SESSION, Usage(), asyncio.CancelledError()))
+    (last,) = printed(RunOutcome(SESSION, Usage(), asyncio.CancelledError()))
     assert last["status"] == "cancelled"
     assert "error" not in last
 
 
 def test_a_wrong_config_is_a_run_that_never_had_a_session() -> None:
-    (last,) = printed(Outcome(error=ConfigError([Problem("unknown key", source="a.toml", line=1)])))
+    (last,) = printed(RunOutcome(error=ConfigError([Problem("unknown key", source="a.toml", line=1)])))
     assert (last["status"], last["session_id"], last["text"]) == ("failed", None, "")
     assert last["error"] == {
         "kind": "ConfigError",

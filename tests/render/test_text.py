@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from auwgent.intents import Intent
-from auwgent.render.run import Outcome, PlainText
+from auwgent.render.run import PlainText, RunOutcome
 
 
 class Screen:
@@ -41,14 +41,14 @@ def test_an_answer_is_there_as_it_comes_and_ends_its_line(screen: Screen) -> Non
     assert screen.answer == "Hello "
     screen.piece("there")
     screen.show("response_text", text="Hello there")
-    screen.text.over(Outcome())
+    screen.text.over(RunOutcome())
     assert screen.answer == "Hello there\n"
     assert screen.notes == []
 
 
 def test_an_answer_that_ends_its_own_line_gets_no_second_end(screen: Screen) -> None:
     screen.show("response_text", text="Hello\n")
-    screen.text.over(Outcome())
+    screen.text.over(RunOutcome())
     assert screen.answer == "Hello\n"
 
 
@@ -94,20 +94,20 @@ def test_a_quiet_run_shows_the_answer_alone() -> None:
     screen = Screen(quiet=True)
     screen.show("tool_call", type="look", args={}, id="1")
     screen.show("response_text", text="Yes.")
-    screen.text.over(Outcome(error=asyncio.CancelledError()))
+    screen.text.over(RunOutcome(error=asyncio.CancelledError()))
     assert (screen.answer, screen.notes) == ("Yes.\n", [])
 
 
 def test_an_interrupted_answer_ends_its_line(screen: Screen) -> None:
     screen.piece("One, two")
-    screen.text.over(Outcome(error=asyncio.CancelledError()))
+    screen.text.over(RunOutcome(error=asyncio.CancelledError()))
     assert screen.answer == "One, two\n"
     assert screen.notes == ["interrupted"]
 
 
 def test_an_error_that_ends_the_run_is_left_to_whoever_catches_it(screen: Screen) -> None:
     screen.show("error", message="overloaded", kind="ProviderError")
-    screen.text.over(Outcome(error=RuntimeError("overloaded")))
+    screen.text.over(RunOutcome(error=RuntimeError("overloaded")))
     assert screen.notes == []
 
 

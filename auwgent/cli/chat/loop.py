@@ -11,12 +11,12 @@ from auwgent.cli.chat.keyboard import Keyboard
 from auwgent.cli.chat.slash import obey
 from auwgent.cli.chat.talk import Talk
 from auwgent.cli.interrupt import ENDS, interruptible
-from auwgent.cli.request import Request
+from auwgent.cli.request import CommandLine
 from auwgent.keystore import data_folder
 from auwgent.render.terminal import one_line
 
 
-def chat(request: Request) -> int:
+def chat(request: CommandLine) -> int:
     """Chat until the user leaves; gives the exit code."""
     return asyncio.run(interruptible(_chat(Talk(request, Console(highlight=False))), ENDS))
 

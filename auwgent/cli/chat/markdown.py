@@ -114,7 +114,7 @@ class GrowingText:
         if self._live is not None:
             self._live.update("", refresh=True)
         lines = rendered(self._console, text)
-        self._console.print(_Lines([[], *lines] if self._printed else lines))
+        self._console.print(_Rendered([[], *lines] if self._printed else lines))
         self._printed = True
 
     def _draw(self) -> None:
@@ -134,7 +134,7 @@ class GrowingText:
         lines = rendered(self._console, seen(self._tail, room))
         if self._printed:
             lines.insert(0, [])
-        self._live.update(_Lines(lines[-room:]), refresh=True)
+        self._live.update(_Rendered(lines[-room:]), refresh=True)
         self._took = time.thread_time() - began
 
 
@@ -176,7 +176,7 @@ def _stripped(line: Line) -> Line:
     return line
 
 
-class _Lines:
+class _Rendered:
     """Lines as a renderable."""
 
     def __init__(self, lines: list[Line]) -> None:

@@ -14,8 +14,8 @@ from rich.text import Text
 from auwgent.cli.approval import Approval
 from auwgent.cli.chat.view import View
 from auwgent.cli.interrupt import cancels
-from auwgent.cli.request import Request, build, newest, options_of, outcome, user
-from auwgent.cli.waiting import Waiting
+from auwgent.cli.request import CommandLine, build, newest, options_of, outcome, user
+from auwgent.cli.waiting import WaitingLine
 from auwgent.engine.agent import ApprovalRequest
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound
 from auwgent.render.questions import paused
@@ -28,7 +28,7 @@ from auwgent.stream import Stream
 class Talk:
     """A conversation. The agent may be exchanged, and the session, while it goes on."""
 
-    def __init__(self, request: Request, console: Console) -> None:
+    def __init__(self, request: CommandLine, console: Console) -> None:
         self.request = request
         self.console = console
         self.leaves = False
@@ -139,7 +139,7 @@ class Talk:
         self._session_id = new_id()
         self._asked.clear()
 
-    async def exchange(self, request: Request) -> bool:
+    async def exchange(self, request: CommandLine) -> bool:
         """Go on with the agent that this command line describes; False, and told why, if there can be none."""
         try:
             agent = self._built(request)
@@ -172,7 +172,7 @@ class Talk:
         failure: BaseException | None = None
         try:
             on = self.console.is_terminal and not (self.request.quiet or self.request.debug)
-            with Waiting(sys.stderr, self.agent, on=on) as waiting:
+            with WaitingLine(sys.stderr, self.agent, on=on) as waiting:
                 async with contextlib.aclosing(stream):
                     async for intent in stream:
                         waiting.hide()
@@ -184,7 +184,7 @@ class Talk:
         finally:
             self.view.over(outcome(stream, failure))
 
-    def _built(self, request: Request) -> Runtime:
+    def _built(self, request: CommandLine) -> Runtime:
         return build(request, on_approval=self._approval)
 
     def _new_view(self) -> View:

@@ -13,7 +13,7 @@ from rich.text import Text
 from auwgent.cli.chat.markdown import GrowingText
 from auwgent.intents import ANSWERS, Intent
 from auwgent.render.money import dollars
-from auwgent.render.run import Outcome, Teller
+from auwgent.render.run import RunOutcome, Teller
 from auwgent.render.terminal import harmless
 from auwgent.session import Usage
 
@@ -44,7 +44,7 @@ class View(Teller):
     def structured(self, response: Any) -> str:
         return fenced(super().structured(response))
 
-    def over(self, outcome: Outcome) -> None:
+    def over(self, outcome: RunOutcome) -> None:
         """How the run ended, and what it cost."""
         self.settle()
         if outcome.status == "cancelled":

@@ -337,7 +337,7 @@ class Sender:
                 tell(result is SpanExportResult.SUCCESS)
                 return result
 
-        class Metrics(OTLPMetricExporter):
+        class Meters(OTLPMetricExporter):
             def export(self, *args: Any, **kwargs: Any) -> MetricExportResult:
                 result = super().export(*args, **kwargs)
                 tell(result is MetricExportResult.SUCCESS)
@@ -349,7 +349,7 @@ class Sender:
         where = root or where
         own = dict(headers) if headers else None
         self._spans = Spans(endpoint=root and f"{root}/v1/traces", headers=own)
-        self._metrics = Metrics(endpoint=root and f"{root}/v1/metrics", headers=own)
+        self._metrics = Meters(endpoint=root and f"{root}/v1/metrics", headers=own)
         resource = Resource.create({"service.name": service})
         self.tracers: TracerProvider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self.tracers.add_span_processor(BatchSpanProcessor(self._spans))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from auwgent.models.base import ModelRequest, ModelSpec
 from auwgent.models.formats import anthropic, chat, gemini
 from auwgent.models.providers import provider_of
-from auwgent.models.received import Reader
+from auwgent.models.received import AnswerReader
 
 
 class Format(Protocol):
@@ -36,7 +36,7 @@ class Format(Protocol):
         """Return what is sent. `params` are those of the model, with a limit where it needs one."""
         ...
 
-    def reader(self) -> Reader:
+    def reader(self) -> AnswerReader:
         """Return what reads one answer."""
         ...
 

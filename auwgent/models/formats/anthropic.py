@@ -13,7 +13,7 @@ from auwgent.models.events import Unusable
 from auwgent.models.formats.params import ARGUMENTS, BETAS, OPENAIS
 from auwgent.models.listed import listed
 from auwgent.models.providers import base_url_for, own_address, provider
-from auwgent.models.received import Json, Reader, believed, count_of, failure_in
+from auwgent.models.received import AnswerReader, Json, believed, count_of, failure_in
 
 VERSION = "2023-06-01"
 OAUTH = "sk-ant-oat"  # what tokens of a subscription begin with: they want another header, and a beta
@@ -173,7 +173,7 @@ def _call(call: dict[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def reader() -> Reader:
+def reader() -> AnswerReader:
     return _Reader()
 
 

@@ -10,7 +10,7 @@ from auwgent.models import wire
 from auwgent.models.base import ModelRequest, ModelSpec
 from auwgent.models.formats.params import ARGUMENTS
 from auwgent.models.providers import base_url_for, own_address, provider, provider_of
-from auwgent.models.received import ChatReader, Reader
+from auwgent.models.received import AnswerReader, ChatReader
 
 
 def url(spec: ModelSpec, environ: Mapping[str, str], *, streams: bool = True) -> str:
@@ -57,5 +57,5 @@ def body(spec: ModelSpec, request: ModelRequest, params: dict[str, Any], address
     return sent
 
 
-def reader() -> Reader:
+def reader() -> AnswerReader:
     return ChatReader()

@@ -15,7 +15,7 @@ from auwgent.models.events import Unusable
 from auwgent.models.formats.openapi import as_openapi
 from auwgent.models.formats.params import ARGUMENTS, OPENAIS
 from auwgent.models.providers import base_url_for, own_address, provider
-from auwgent.models.received import Json, Reader, believed, count_of, failure_in
+from auwgent.models.received import AnswerReader, Json, believed, count_of, failure_in
 from auwgent.session import new_id
 
 # What of params belongs to the generation; all else stands beside it.
@@ -160,7 +160,7 @@ def _result(spec: ModelSpec, message: wire.Message, names: Mapping[str, str]) ->
     return {"function_response": made}
 
 
-def reader() -> Reader:
+def reader() -> AnswerReader:
     return _Reader()
 
 

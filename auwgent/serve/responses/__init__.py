@@ -15,7 +15,7 @@ from auwgent.errors import SessionNotFound
 from auwgent.relay.follow import is_under_way
 from auwgent.serve.bodies import header, read_as, text_of
 from auwgent.serve.callers import Pending, caller_tools
-from auwgent.serve.chatlog import Asked, asked_of
+from auwgent.serve.chatlog import ChatInput, asked_of
 from auwgent.serve.desk import Desk, who
 from auwgent.serve.faults import Refusal, bad_request, refusal_of
 from auwgent.serve.live import Live
@@ -24,8 +24,8 @@ from auwgent.serve.protocol import Protocol
 from auwgent.serve.responses.docs import PATHS, SCHEMAS
 from auwgent.serve.responses.items import messages_of
 from auwgent.serve.responses.resource import Facts
-from auwgent.serve.responses.stored import Stored, find, parse
-from auwgent.serve.responses.stream import Output
+from auwgent.serve.responses.stored import StoredLeg, find, parse
+from auwgent.serve.responses.stream import StreamedOutput
 from auwgent.serve.responses.threads import Threads
 from auwgent.serve.sse import Answer, EventStream
 from auwgent.store.sessions import Sessions
@@ -191,7 +191,7 @@ class Responses:
     async def _unkept(
         self,
         user: Any,
-        asked: Asked,
+        asked: ChatInput,
         agent: str,
         options: dict[str, Any],
         body: ResponseBody,
@@ -212,7 +212,7 @@ class Responses:
             options["session"] = history
         return desk.begin(user, asked.input, agent=agent, keep=False, **options)
 
-    async def _previous(self, user: str, name: str) -> Stored:
+    async def _previous(self, user: str, name: str) -> StoredLeg:
         """Return an earlier response; `Refusal` where it is under way, or was not kept."""
         try:
             stored = await find(self._desk, user, name)
@@ -224,7 +224,7 @@ class Responses:
             raise Refusal(409, "session_busy", words, param="previous_response_id", retry_after=1)
         return stored
 
-    async def _stored(self, request: Request) -> Stored:
+    async def _stored(self, request: Request) -> StoredLeg:
         return await find(self._desk, who(request).user, request.path_params["id"])
 
     def _held(self, request: Request) -> Live | None:
@@ -250,9 +250,9 @@ class Responses:
             given=live.given,
         )
 
-    def _output(self, live: Live) -> Output:
+    def _output(self, live: Live) -> StreamedOutput:
         name = response_id(live.run_id, live.leg).removeprefix("resp_")
-        return Output(
+        return StreamedOutput(
             name,
             live.run_id,
             self._desk.speaks(live.agent),
@@ -303,7 +303,7 @@ def response_id(run_id: str, leg: int) -> str:
     return f"resp_{run_id}" if leg == 1 else f"resp_{run_id}_{leg}"
 
 
-def _status(live: Live, output: Output) -> str:
+def _status(live: Live, output: StreamedOutput) -> str:
     match live.status:
         case "running":
             return "in_progress"

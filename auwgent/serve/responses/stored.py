@@ -13,7 +13,7 @@ from auwgent.serve.callers import call_id
 from auwgent.serve.desk import Desk
 from auwgent.serve.responses.items import item_of
 from auwgent.serve.responses.resource import Facts
-from auwgent.serve.responses.stream import Output
+from auwgent.serve.responses.stream import StreamedOutput
 from auwgent.session import Session, Turn
 from auwgent.store.base import RunInfo
 
@@ -37,7 +37,7 @@ def parse(name: str) -> Iterator[tuple[str, int]]:
         yield run_id, int(leg[:9])
 
 
-async def find(desk: Desk, user: str, name: str) -> Stored:
+async def find(desk: Desk, user: str, name: str) -> StoredLeg:
     """Return the response of that id; `SessionNotFound` where the user has none."""
     store = desk.run_store()
     for run_id, leg in parse(name):
@@ -49,12 +49,12 @@ async def find(desk: Desk, user: str, name: str) -> Stored:
         if session is not None and leg <= run.leg:
             if name in run.settings.get("hidden", ()) or (user, name) in desk.house.hidden:
                 break
-            return Stored(run, leg, session)
+            return StoredLeg(run, leg, session)
     raise SessionNotFound(f"there is no response {name!r}")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredLeg:
     """A leg of a run, in the store."""
 
     run: RunInfo
@@ -153,9 +153,9 @@ class Stored:
             numbered += output.end(self.status, self._error())
         yield "".join(text for number, text in numbered if number > after)
 
-    def _output(self, desk: Desk, name: str) -> Output:
+    def _output(self, desk: Desk, name: str) -> StreamedOutput:
         facts = self._facts(name)
-        return Output(
+        return StreamedOutput(
             name.removeprefix("resp_"), self.run.run_id, desk.speaks(self.run.agent), facts.resource
         )
 

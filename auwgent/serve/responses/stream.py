@@ -15,7 +15,7 @@ from auwgent.intents import Intent
 from auwgent.serve.callers import call_id
 from auwgent.serve.sse import event
 from auwgent.serve.told import finish_of
-from auwgent.serve.words import Said, Words
+from auwgent.serve.words import AnswerPiece, Words
 
 _PIECE = re.compile(r"\s*\S{1,12}(?=\s)|\s*\S{12}")
 LABEL = "auwgent"  # of the server whose tools are asked about
@@ -23,7 +23,7 @@ Resource = dict[str, Any]
 Numbered = tuple[int, str]
 
 
-class Output:
+class StreamedOutput:
     """The output of one response while it comes. `resource` makes the response as it is then, around it."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Output:
         response = self._resource(self.items, status, error=error, finish_reason=self.finish_reason)
         yield self._event(f"response.{kind}", response=response)
 
-    def _said(self, said: Said) -> Iterator[Numbered]:
+    def _said(self, said: AnswerPiece) -> Iterator[Numbered]:
         if said.begins:
             yield from self._opened(said.kind)
         if said.delta:

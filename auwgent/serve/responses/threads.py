@@ -8,7 +8,7 @@ from auwgent.inputs import Input
 from auwgent.locks import KeyedLock
 from auwgent.serve.desk import Desk
 from auwgent.serve.live import Live
-from auwgent.serve.responses.stored import Stored
+from auwgent.serve.responses.stored import StoredLeg
 from auwgent.serve.users import Who
 from auwgent.session import new_id
 
@@ -20,7 +20,7 @@ class Threads:
         self._desk = desk
         self._lines = KeyedLock()
 
-    async def goes_on(self, who: Who, input: Input, previous: Stored, **options: Any) -> Live:
+    async def goes_on(self, who: Who, input: Input, previous: StoredLeg, **options: Any) -> Live:
         """Begin a run behind an earlier response."""
         session_id = previous.session.id
         async with self._lines.turn((who.user, session_id)):
@@ -30,7 +30,7 @@ class Threads:
                 session_id = copy
             return self._desk.begin(who, input, session_id=session_id, **options)
 
-    async def _is_newest(self, who: Who, previous: Stored) -> bool:
+    async def _is_newest(self, who: Who, previous: StoredLeg) -> bool:
         """Return whether nothing was said in the session behind that response, and nobody is about to."""
         if not previous.is_last:
             return False

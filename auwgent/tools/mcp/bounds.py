@@ -18,7 +18,7 @@ class TooLong(Exception):
         super().__init__(f"it sends more than {LONGEST // 1_000_000} MB without an end")
 
 
-class _Lines(codecs.IncrementalDecoder):
+class _WholeLines(codecs.IncrementalDecoder):
     """Decodes UTF-8 and gives nothing but whole lines.
 
     The SDK knows no bound, adds each piece to a growing text, and lets no error through that a decoder raises.
@@ -50,7 +50,7 @@ class _Lines(codecs.IncrementalDecoder):
 def _search(name: str) -> codecs.CodecInfo | None:
     utf8 = codecs.lookup("utf-8")
     return (
-        codecs.CodecInfo(utf8.encode, utf8.decode, incrementaldecoder=_Lines, name=LINES)
+        codecs.CodecInfo(utf8.encode, utf8.decode, incrementaldecoder=_WholeLines, name=LINES)
         if name == LINES
         else None
     )

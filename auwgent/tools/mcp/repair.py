@@ -22,7 +22,7 @@ class Repaired:
     def __init__(
         self, reading: Any, writing: Any, odd: Callable[[str], None], note: Callable[[Exception], None]
     ) -> None:
-        self.reading = _Reading(reading, self)
+        self.reading = _Repairs(reading, self)
         self.writing = _Writing(writing, self)
         self._odd, self._note = odd, note
         self._methods: dict[Any, str] = {}
@@ -88,7 +88,7 @@ class Repaired:
                 yield known
 
 
-class _Reading:
+class _Repairs:
     def __init__(self, inner: Any, repaired: Repaired) -> None:
         self._inner = inner
         self._repaired = repaired
@@ -96,7 +96,7 @@ class _Reading:
     async def receive(self) -> Any:
         return self._repaired.repaired(await self._inner.receive())
 
-    def __aiter__(self) -> _Reading:
+    def __aiter__(self) -> _Repairs:
         return self
 
     async def __anext__(self) -> Any:
