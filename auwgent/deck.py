@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from auwgent.engine.order import Services
 from auwgent.models.embedding import Embedder
@@ -36,3 +37,19 @@ def playing(services: Services, player: Player) -> Services:
         embed=PlayedEmbedder(embed, player) if isinstance(embed, Embedder) else embed,
         tape=player,
     )
+
+
+class Recorders:
+    """The tapes that are being written. Runs of one tape and model share its writer."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, str], Recorder] = {}
+
+    def recording(self, services: Services, tape: Path | None) -> Services:
+        """Return the services, with the tape that a run is to be written to."""
+        if tape is None:
+            return services
+        key = tape, services.agents[services.root].model
+        if key not in self._known:
+            self._known[key] = Recorder(*key)
+        return recording(services, self._known[key])

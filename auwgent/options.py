@@ -1,4 +1,4 @@
-"""The options of a run: which there are, and which go together."""
+"""The options of a run: which there are, which go together, and the order that they make."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from auwgent.config import Config
+from auwgent.engine.agent import Agent
+from auwgent.engine.order import Order
 from auwgent.errors import ArgumentError
-from auwgent.session import Session
+from auwgent.inputs import Input, content_of
+from auwgent.runs import asked_of, names_of, settings_of
+from auwgent.session import Session, new_id
 from auwgent.tape import TapeFile
+from auwgent.tools.callers import callers_tools
 
 
 class RunOptions(TypedDict, total=False):
@@ -80,3 +86,47 @@ def tape_of(record: str | Path | None, *, plays: bool) -> Path | None:
 def user_of(values: Mapping[str, Any], user_id: str | None) -> str:
     """Return the user of a run: the one that was named, else the context value `userId`."""
     return str(values.get("userId") or "") if user_id is None else user_id
+
+
+def order_of(
+    input: Input,
+    options: RunOptions,
+    *,
+    config: Config,
+    agents: Mapping[str, Agent],
+    agent: str,
+    has_store: bool,
+    profile: str | None,
+    overrides: Sequence[str],
+) -> Order:
+    """Return what a run is to do; `agent` answers. `ArgumentError` where that cannot be."""
+    context = options.get("context") or {}
+    values = {**config.context, **context}
+    session_id, user_id = options.get("session_id"), options.get("user_id")
+    session = options.get("session")
+    if session is not None:
+        session_id = session.id if session_id is None else session_id
+        user_id = session.user_id if user_id is None else user_id
+    run_id, content = options.get("run_id"), content_of(input)
+    answers, keep = options.get("answers"), options.get("keep", True)
+    check_goes_together(content, session_id, run_id, answers, keep, has_store=has_store)
+    caller_tools = callers_tools(options.get("caller_tools") or (), names_of(agents))
+    settings = settings_of(profile, overrides, context, caller_tools)
+    return Order(
+        input=content,
+        session_id=session_id,
+        user_id=user_of(values, user_id),
+        values=values,
+        session=session,
+        whole=options.get("whole", False),
+        answers=answers,
+        context=context,
+        caller_tools=caller_tools,
+        can_pause=keep and has_store and settings.get("context", {}) is not None,
+        keep=keep,
+        settings=settings,
+        agent=agent,
+        asked=None if run_id is None else asked_of(content, agent),
+        run_id=run_id or new_id(),
+        record=tape_of(options.get("record"), plays=config.plays_tape),
+    )

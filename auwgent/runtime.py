@@ -12,11 +12,11 @@ from inspect import isclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
-from auwgent.assembly import build, check_keys
-from auwgent.config import Config, examine
-from auwgent.deck import recording
+from auwgent.assembly import check_keys
+from auwgent.config import Config
+from auwgent.deck import Recorders
 from auwgent.engine.agent import Agent, Approver
-from auwgent.engine.cancel import Cancel
+from auwgent.engine.cancel import Cancels
 from auwgent.engine.order import Order, Services, Sink
 from auwgent.engine.run import attach, carry_out
 from auwgent.engine.state import Run
@@ -24,33 +24,27 @@ from auwgent.errors import AuwgentError, ConfigError, RunFailed, RunTaken, Sessi
 from auwgent.hooks.context import EMBED_OFF, check_context
 from auwgent.hooks.pipeline import Installed
 from auwgent.imports import late
-from auwgent.inputs import Input, content_of
+from auwgent.inputs import Input
 from auwgent.intents import Handlers
 from auwgent.locks import KeyedLock
 from auwgent.loops import finished
-from auwgent.options import RunOptions, check_goes_together, check_options, tape_of, user_of
-from auwgent.rehearsal import rehearsing
+from auwgent.options import RunOptions, check_options, order_of, user_of
 from auwgent.relay.follow import said_before
 from auwgent.relay.outlet import outlet
-from auwgent.relay.stored import Seen
 from auwgent.render.page import notebook
 from auwgent.runs import (
-    asked_of,
     found,
-    names_of,
     outcome_of,
     over,
     overrides_of,
-    settings_of,
     taken_up,
     with_output,
 )
 from auwgent.session import Answer_co, Session, complete, new_id
 from auwgent.store.base import RunInfo, SessionStore, is_store
 from auwgent.stream import Stream
-from auwgent.tape import Recorder, Tape
-from auwgent.tools.callers import callers_tools
-from auwgent.variant import Variant
+from auwgent.tape import Tape
+from auwgent.variant import Variant, Variants
 
 if TYPE_CHECKING:
     from auwgent.fleet.following import Following
@@ -59,8 +53,7 @@ if TYPE_CHECKING:
 
 Session.shown_as = notebook
 
-PATIENCE = 10.0  # seconds that a cancel waits for the end of its run
-LOOK = 1.0  # seconds between two looks at a process that may be dead
+PATIENCE, LOOK = 10.0, 1.0  # seconds: a cancel waits for its run; between looks at a process that may be dead
 
 Source = str | Path | Mapping[str, Any]
 
@@ -84,20 +77,26 @@ class Runtime(Generic[Answer_co]):
         a `tape` is asked in place of tools and persons; a `deck` changes what its runs are made with.
         """
         complete()
-        self._rehearsal, self._tape, self._deck = rehearsal, tape, deck
-        self._source, self._overrides, self._approver = source, tuple(overrides), on_approval
-        self._more = [Installed.of(one() if isclass(one) else one) for one in middleware]
+        self._source, self._profile, self._overrides, self._deck = source, profile, tuple(overrides), deck
         self._handlers, self._partial_handlers = Handlers(), Handlers()
-        self._profile = profile
-        self._variants: dict[tuple[str | None, tuple[str, ...]], Variant] = {}
+        self._variants = Variants(
+            source,
+            profile,
+            self._overrides,
+            more=[Installed.of(one() if isclass(one) else one) for one in middleware],
+            rehearsal=rehearsal,
+            deck=deck,
+            handlers=self._handlers,
+            partial_handlers=self._partial_handlers,
+            approver=on_approval,
+            tape=tape,
+        )
         self._lines = KeyedLock()  # of the runs of a session
-        self._cancels: dict[
-            tuple[str, str], list[Cancel]
-        ] = {}  # of the runs of this process, by their users and ids
+        self._cancels = Cancels()
         self._openers = self._runs = 0  # who opened it and has yet to close it; runs under way
-        self._counting, self._building = threading.Lock(), threading.Lock()
-        self._recorders: dict[tuple[Path, str], Recorder] = {}
-        self._main = self._variant(profile)
+        self._counting = threading.Lock()
+        self._recorders = Recorders()
+        self._main = self._variants.get(profile)
 
     @property
     def config(self) -> Config:
@@ -174,13 +173,9 @@ class Runtime(Generic[Answer_co]):
         """Queue a run, and read it as `stream` does one that happens here. In an event loop."""
         run_id = options.get("run_id") or new_id()
         given: RunOptions = {**options, "run_id": run_id}
-
-        async def before() -> Seen:
-            if options.get("answers") is None:
-                return 0, 0, 0, 0
-            user = user_of(self.config.context, options.get("user_id"))
-            return await said_before(self.queue.store, user, run_id)
-
+        user = user_of(self.config.context, options.get("user_id"))
+        is_later = options.get("answers") is not None
+        before = (lambda: said_before(self.queue.store, user, run_id)) if is_later else None
         following: Following = late("auwgent.fleet.following:Following")(
             lambda: self.submit(input, asks=asks, **given), run_id, before
         )
@@ -206,20 +201,16 @@ class Runtime(Generic[Answer_co]):
 
         Waits until it has ended, for a few seconds at most. `SessionNotFound` where that user has no such run.
         """
-        user = user_of(self.config.context, user_id)
-        store, here = self._main.store, list(self._cancels.get((user, run_id), ()))
-        if here:
-            for cancel in here:
-                cancel()
-            await asyncio.wait([asyncio.wrap_future(cancel.over) for cancel in here], timeout=PATIENCE)
-        elif store is None:
+        user, store = user_of(self.config.context, user_id), self._main.store
+        if await self._cancels(user, run_id, PATIENCE):
+            return
+        if store is None:
             raise SessionNotFound(
                 f"there is no run {run_id!r} under way here, and no store that tells of others"
             )
-        else:
-            await self._main.open()
-            await store.cancel(user, run_id)
-            await over(store, user, run_id, PATIENCE)
+        await self._main.open()
+        await store.cancel(user, run_id)
+        await over(store, user, run_id, PATIENCE)
 
     async def replay(self, session_id: str, **how: Any) -> Any:
         """Replay a stored session, as `auwgent.replay` says: `at`, `models`, `prompt`, `tools`, `keep`."""
@@ -284,8 +275,7 @@ class Runtime(Generic[Answer_co]):
     async def close(self) -> None:
         """Close what was opened, once as many have closed it as opened it. The agent can be opened again."""
         if self._count(openers=-1) == 0:
-            for variant in list(self._variants.values()):
-                await variant.close()
+            await self._variants.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -310,74 +300,23 @@ class Runtime(Generic[Answer_co]):
             self._openers, self._runs = max(0, self._openers + openers), self._runs + runs
             return self._openers
 
-    def _variant(self, profile: str | None, overrides: tuple[str, ...] | None = None) -> Variant:
-        """Return the agent with a profile, and overrides, laid over its config; each is built once."""
-        overrides = self._overrides if overrides is None else overrides
-        key = profile, overrides
-        with self._building:
-            if key not in self._variants:
-                config, wrong = examine(self._source, profile=profile, overrides=overrides)
-                if config is None:
-                    raise ConfigError(wrong)
-                main = self._variants.get((self._profile, self._overrides))
-                base = main if main is not None and main.config.middleware == config.middleware else None
-                installed = base.parts.installed if base else None
-                parts = build(config, known=wrong, installed=installed, more=self._more)
-                if self._rehearsal is not None and installed is None:
-                    parts = replace(parts, installed=rehearsing(parts.installed, self._rehearsal))
-                self._variants[key] = Variant(
-                    config,
-                    parts,
-                    base,
-                    self._deck,
-                    handlers=self._handlers,
-                    partial_handlers=self._partial_handlers,
-                    approver=self._approver,
-                    tape=self._tape,
-                    rehearsal=self._rehearsal is not None,
-                )
-            return self._variants[key]
-
     def _prepared(self, input: Input, **options: Unpack[RunOptions]) -> tuple[Variant, Order]:
         """Return what carries out a run, and what it is to do. What cannot be is a `ConfigError` here."""
         check_options(options)
-        profile, context = options.get("profile"), options.get("context") or {}
-        variant = self._variant(self._profile if profile is None else profile)
-        check_context(context)
+        profile = self._profile if options.get("profile") is None else options.get("profile")
+        variant = self._variants.get(profile)
+        check_context(options.get("context") or {})
         if not variant.config.plays_tape and self._deck is None:
             check_keys(variant.config, variant.parts.catalog, variant.parts.installed)
-        values = {**variant.config.context, **context}
-        session_id, user_id = options.get("session_id"), options.get("user_id")
-        session = options.get("session")
-        if session is not None:
-            session_id = session.id if session_id is None else session_id
-            user_id = session.user_id if user_id is None else user_id
-        run_id, content = options.get("run_id"), content_of(input)
-        answers = options.get("answers")
-        keep = options.get("keep", True)
-        check_goes_together(content, session_id, run_id, answers, keep, has_store=variant.store is not None)
-        caller_tools = callers_tools(options.get("caller_tools") or (), names_of(variant.parts.agents))
-        settings = settings_of(
-            self._profile if profile is None else profile, self._overrides, context, caller_tools
-        )
-        agent = variant.agent_named(options.get("agent"))
-        order = Order(
-            input=content,
-            session_id=session_id,
-            user_id=user_of(values, user_id),
-            values=values,
-            session=session,
-            whole=options.get("whole", False),
-            answers=answers,
-            context=context,
-            caller_tools=caller_tools,
-            can_pause=keep and variant.store is not None and settings.get("context", {}) is not None,
-            keep=keep,
-            settings=settings,
-            agent=agent,
-            asked=None if run_id is None else asked_of(content, agent),
-            run_id=run_id or new_id(),
-            record=tape_of(options.get("record"), plays=variant.config.plays_tape),
+        order = order_of(
+            input,
+            options,
+            config=variant.config,
+            agents=variant.parts.agents,
+            agent=variant.agent_named(options.get("agent")),
+            has_store=variant.store is not None,
+            profile=profile,
+            overrides=self._overrides,
         )
         return variant, order
 
@@ -420,44 +359,29 @@ class Runtime(Generic[Answer_co]):
         began: Callable[[Run], None] | None = None,
     ) -> Session:
         """Carry out the run here and now."""
-        cancel = Cancel()
-        under_way = self._cancels.setdefault((order.user_id, order.run_id), [])
-        under_way.append(cancel)
         services = replace(variant.services, root=order.agent or variant.parts.root)
-        out = await outlet(variant.store, order, sink)
-        run = Run(self._recorded(services, order.record), order, out or sink, cancel)
-        try:
-            with cancel.reaching():
-                async with self._at_work(variant, order):
-                    if began is not None:
-                        began(run)
-                    return await carry_out(run)
-        except RunFailed as error:  # it was cancelled
-            raise attach(error, run.session) from None
-        finally:
-            if out is not None:
-                out.over()
-            under_way.remove(cancel)
-            if not under_way:
-                self._cancels.pop((order.user_id, order.run_id), None)
-            run.session.tell(
-                run.status if variant.store is not None and order.keep else "",
-                [dict(call) for call in run.pending],
-            )
-            with_output(run.session, variant.parts.agents)
-
-    def _recorded(self, services: Services, record: Path | None) -> Services:
-        """Return the services with the tape that the run is to be written to; runs of one tape share its writer."""
-        if record is None:
-            return services
-        key = record, services.agents[services.root].model
-        if key not in self._recorders:
-            self._recorders[key] = Recorder(*key)
-        return recording(services, self._recorders[key])
+        with self._cancels.of(order.user_id, order.run_id) as cancel:
+            out = await outlet(variant.store, order, sink)
+            run = Run(self._recorders.recording(services, order.record), order, out or sink, cancel)
+            try:
+                with cancel.reaching():
+                    async with self._at_work(variant, order):
+                        if began is not None:
+                            began(run)
+                        return await carry_out(run)
+            except RunFailed as error:  # it was cancelled
+                raise attach(error, run.session) from None
+            finally:
+                if out is not None:
+                    out.over()
+                is_kept = variant.store is not None and order.keep
+                run.session.tell(run.status if is_kept else "", [dict(call) for call in run.pending])
+                with_output(run.session, variant.parts.agents)
 
     def _taken_up(self, run: RunInfo, order: Order) -> tuple[Variant, Order]:
         """Return what goes on with a run that was paused or interrupted."""
-        variant = self._variant(run.settings.get("profile"), overrides_of(run.settings, self._overrides))
+        overrides = overrides_of(run.settings, self._overrides)
+        variant = self._variants.get(run.settings.get("profile"), overrides)
         return variant, taken_up(run, order, variant.parts.root, variant.parts.agents, variant.config.context)
 
     @asynccontextmanager

@@ -1,19 +1,23 @@
-"""One config of an agent, alive: what its runs are made with, opened once and closed once."""
+"""Configs of an agent, alive: what its runs are made with, each built once, opened once and closed once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auwgent.assembly import Parts
-from auwgent.config import Config
+from auwgent.assembly import Parts, build
+from auwgent.config import Config, examine
 from auwgent.deck import playing
 from auwgent.engine.order import Services
 from auwgent.errors import ConfigError
-from auwgent.hooks.pipeline import Pipeline
+from auwgent.hooks.pipeline import Installed, Pipeline
 from auwgent.imports import late
 from auwgent.locks import KeyedLock
+from auwgent.rehearsal import rehearsing
 from auwgent.store.base import RunStore, is_run_store
 from auwgent.store.sessions import Sessions
 from auwgent.tape import Player
@@ -120,3 +124,51 @@ class Variant:
             hint = did_you_mean(name, self.parts.agents) or f"there are {', '.join(self.parts.agents)}"
             raise ConfigError(f"there is no agent {name!r}; {hint}")
         return name
+
+
+class Variants:
+    """The agent with a profile, and overrides, laid over its config; each is built once."""
+
+    def __init__(
+        self,
+        source: str | Path | Mapping[str, Any],
+        profile: str | None,
+        overrides: tuple[str, ...],
+        *,
+        more: Sequence[Installed],
+        rehearsal: Path | None,
+        deck: Callable[[Services], Services] | None,
+        **services: Any,
+    ) -> None:
+        """`profile` and `overrides` are those of the plain one; `more` is middleware behind that of the config."""
+        self._source, self._main, self._more = source, (profile, overrides), more
+        self._rehearsal, self._deck, self._services = rehearsal, deck, services
+        self._built: dict[tuple[str | None, tuple[str, ...]], Variant] = {}
+        self._building = threading.Lock()
+
+    def get(self, profile: str | None, overrides: tuple[str, ...] | None = None) -> Variant:
+        """Return the one with that profile and, where they are given, other overrides. `ConfigError`: all is told."""
+        key = profile, self._main[1] if overrides is None else overrides
+        with self._building:
+            if key not in self._built:
+                self._built[key] = self._build(*key)
+            return self._built[key]
+
+    def _build(self, profile: str | None, overrides: tuple[str, ...]) -> Variant:
+        config, wrong = examine(self._source, profile=profile, overrides=overrides)
+        if config is None:
+            raise ConfigError(wrong)
+        main = self._built.get(self._main)
+        base = main if main is not None and main.config.middleware == config.middleware else None
+        installed = base.parts.installed if base else None
+        parts = build(config, known=wrong, installed=installed, more=self._more)
+        if self._rehearsal is not None and installed is None:
+            parts = replace(parts, installed=rehearsing(parts.installed, self._rehearsal))
+        return Variant(
+            config, parts, base, self._deck, rehearsal=self._rehearsal is not None, **self._services
+        )
+
+    async def close(self) -> None:
+        """Close all that were opened."""
+        for variant in list(self._built.values()):
+            await variant.close()

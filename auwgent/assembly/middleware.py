@@ -12,7 +12,7 @@ from auwgent.assembly.workbench import Key, Workbench, name_of
 from auwgent.config import Config, MiddlewareEntry
 from auwgent.config.queue import WHY
 from auwgent.errors import ConfigError
-from auwgent.hooks.context import HOOKS, METHODS, misspelt_hooks
+from auwgent.hooks.names import HOOKS, METHODS, misspelt_hooks
 from auwgent.hooks.pipeline import Installed
 from auwgent.middleware.kept import Configured, InFolder
 from auwgent.store.sessions import Sessions

@@ -54,3 +54,31 @@ class Cancel:
         if self._task is not None:
             self._strikes += 1
             self._task.cancel()
+
+
+class Cancels:
+    """The ways to end the runs of a process, by their users and ids."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], list[Cancel]] = {}
+
+    @contextlib.contextmanager
+    def of(self, user_id: str, run_id: str) -> Iterator[Cancel]:
+        """Yield the way to end a run, which is known while the block lasts."""
+        cancel, key = Cancel(), (user_id, run_id)
+        self._known.setdefault(key, []).append(cancel)
+        try:
+            yield cancel
+        finally:
+            self._known[key].remove(cancel)
+            if not self._known[key]:
+                del self._known[key]
+
+    async def __call__(self, user_id: str, run_id: str, seconds: float) -> bool:
+        """End a run, and wait so long for that; False where there is none here."""
+        here = list(self._known.get((user_id, run_id), ()))
+        for cancel in here:
+            cancel()
+        if here:
+            await asyncio.wait([asyncio.wrap_future(cancel.over) for cancel in here], timeout=seconds)
+        return bool(here)

@@ -185,8 +185,7 @@ class Run(RunState):
         resumed = self.notes.get("resumed") or {}
         self.answers = resumed.get("answers") or {}
         self.asked_before = {one["id"]: one for one in resumed.get("pending") or ()}
-        kept = resumed.get("progress")
-        if kept:
+        if kept := resumed.get("progress"):
             self.progress = Progress.of(kept)
             self.memo.update(self.progress.memo)
             self.usage = Usage.model_validate(kept.get("usage", {"usd": 0.0}))
@@ -218,10 +217,7 @@ class Run(RunState):
     async def ask_for_hook(self, agent: AgentState, call: Mapping[str, Any]) -> bool:
         """Ask the user for a hook. A yes is for this call with these arguments, and good for one time."""
         assert isinstance(agent, Frame)
-        if agent.answered:
-            answer: bool | str | None = self.answers.get(call["id"])
-        else:
-            answer = await agent.ask_user(call)
+        answer: Any = self.answers.get(call["id"]) if agent.answered else await agent.ask_user(call)
         if answer is None and agent.planned == call["id"]:
             raise NotNow
         if answer is True:
@@ -325,8 +321,9 @@ class Frame(AgentState):
                 found = await self._remote(self.agent.remote)
                 self.remote = found.tools
                 for failure in found.failures:  # the run goes on without those that cannot be reached
-                    verdict = await self.ask("error", {"message": failure, "kind": "mcp"})
-                    await self.emit("error", verdict.value)
+                    await self.emit(
+                        "error", (await self.ask("error", {"message": failure, "kind": "mcp"})).value
+                    )
         tools = {**self.agent.tools, **self.remote}
         inherit = self.agent.inherit
         if self.caller is not None and inherit:

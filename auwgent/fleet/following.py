@@ -20,8 +20,8 @@ SaidBefore = Callable[[], Awaitable[Seen]]
 class Following(Stream[Any]):
     """The intents of a queued run. Cancelling it ends the run, `leave` only the looking on."""
 
-    def __init__(self, submit: Submit, run_id: str, said_before: SaidBefore) -> None:
-        """`said_before` tells, before it is submitted, how much of it a later leg need not tell again."""
+    def __init__(self, submit: Submit, run_id: str, said_before: SaidBefore | None = None) -> None:
+        """`said_before` tells of a later leg, before it is submitted, how much it need not tell again."""
         super().__init__(self._follow, run_id)
         self._submit, self._said_before = submit, said_before
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -38,7 +38,7 @@ class Following(Stream[Any]):
 
     async def _follow(self, sink: Sink, began: Callable[[Run], None]) -> Session[Any]:
         try:
-            seen = await self._said_before()
+            seen = (0, 0, 0, 0) if self._said_before is None else await self._said_before()
             ticket = await self._submit()
         except BaseException as error:
             if not self._accepted.done():

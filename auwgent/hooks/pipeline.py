@@ -23,16 +23,9 @@ from auwgent.errors import (
     goes_through,
 )
 from auwgent.hooks.answers import Piece, Verdict, decided, judged, prompted, started_session
-from auwgent.hooks.context import (
-    HOOKS,
-    METHODS,
-    Context,
-    Middleware,
-    NotNow,
-    answers_to_anything,
-    misspelt_hooks,
-)
+from auwgent.hooks.context import Context, Middleware, NotNow
 from auwgent.hooks.metering import ASKING, Meter, Outlay
+from auwgent.hooks.names import HOOKS, METHODS, answers_to_anything, misspelt_hooks
 from auwgent.models.quotes import Quote, Reserved
 from auwgent.session import Session
 from auwgent.words import describe

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeGuard, get_args, runtime_checkable
 
 from auwgent.errors import ConfigError, StoreError
-from auwgent.hooks.context import answers_to_anything
+from auwgent.hooks.names import answers_to_anything
 from auwgent.session import Session, Usage
 from auwgent.spans import Span
 

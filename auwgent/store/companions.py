@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeGuard, runtime_checkable
 
-from auwgent.hooks.context import answers_to_anything
+from auwgent.hooks.names import answers_to_anything
 
 SessionKey = tuple[str, str]  # user and id
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, nu
 from auwgent.errors import ArgumentError, SessionConflict, SessionNotFound
 from auwgent.pairing import closed, denied_result, paired, skipped_result, unknown_result
 from auwgent.session import Session, ToolCall, Turn, Usage, now
+from auwgent.store import listings
 from auwgent.store import statements as sql
 from auwgent.store.base import RunInfo, RunStatus, UsageBy, UsageRow
 from auwgent.store.companions import SessionKey
@@ -162,10 +163,10 @@ def prune(
 ) -> list[SessionKey]:
     """Delete the sessions that were not used since, or are not among the newest; gives their keys."""
     until = None if before is None else micros(before)
-    found = connection.execute(sql.unused(user_id, until, keep, micros(now()))).all()
+    found = connection.execute(listings.unused(user_id, until, keep, micros(now()))).all()
     for start in range(0, len(found), REMOVED):
         some = [row.no for row in found[start : start + REMOVED]]
-        for statement in sql.removal(some, micros(now())):
+        for statement in listings.removal(some, micros(now())):
             connection.execute(statement)
         if told is not None:
             told(start + len(some), len(found))
@@ -266,7 +267,7 @@ def read(connection: Connection, user_id: str, session_id: str) -> Session:
     row = find(connection, user_id, session_id)
     history = connection.execute(sql.HISTORY, {"of_session": row.no}).all()
     session = session_of(user_id, session_id, (row.system_prompt, row.stack), history)
-    last = connection.execute(sql.STATUS, {"user_id": user_id, "session_id": session_id}).one_or_none()
+    last = connection.execute(listings.STATUS, {"user_id": user_id, "session_id": session_id}).one_or_none()
 
     begun: set[str] | None = None
 

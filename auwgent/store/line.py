@@ -21,7 +21,7 @@ from sqlalchemy import Row, and_, bindparam, func, insert, or_, select, update
 from auwgent.errors import RunConflict, SessionNotFound
 from auwgent.pairing import unknown_result
 from auwgent.session import new_id, now
-from auwgent.store import pauses
+from auwgent.store import listings, pauses
 from auwgent.store import statements as sql
 from auwgent.store.base import RunInfo
 from auwgent.store.dialects import dialect_of, lock
@@ -136,7 +136,7 @@ DUE = (
     .limit(200)
 )
 TAKEN = (
-    sql.listed_runs(None, (), None)
+    listings.listed_runs(None, (), None)
     .add_columns(runs.c.input, runs.c.session_no)
     .where(runs.c.no == bindparam("of_run"), runs.c.job == bindparam("word"))
 )

@@ -155,7 +155,7 @@ class Sessions(RunStore):
     async def list_sessions(
         self, user_id: str, *, limit: int | None = None, since: datetime | None = None
     ) -> list[SessionInfo]:
-        listing = store.statements.listing(user_id, limit, _micros(since))
+        listing = store.listings.listing(user_id, limit, _micros(since))
         rows = await self._read(lambda connection: connection.execute(listing).all())
         moment, status_of = store.tables.moment, store.history.status_of
         return [
@@ -176,7 +176,7 @@ class Sessions(RunStore):
         """Return how the last run of the session ended, as in `SessionInfo`; None where there was none."""
         who = {"user_id": user_id, "session_id": session_id}
         row = await self._read(
-            lambda connection: connection.execute(store.statements.STATUS, who).one_or_none()
+            lambda connection: connection.execute(store.listings.STATUS, who).one_or_none()
         )
         return None if row is None else store.history.status_of(row)
 
@@ -190,7 +190,7 @@ class Sessions(RunStore):
     ) -> list[RunInfo]:
         # That a process died, or that nobody answered in time, is written down only later: it is seen when it is read.
         seen = () if status is None else store.statements.SEEN_AS.get(status, (status,))
-        listing = store.statements.listed_runs(user_id, seen, session_id)
+        listing = store.listings.listed_runs(user_id, seen, session_id)
         listing = listing.limit(limit if status is None or status not in store.statements.SEEN_AS else None)
         rows = await self._read(lambda connection: connection.execute(listing).all())
         found = [store.history.run_of(row) for row in rows]
@@ -208,7 +208,7 @@ class Sessions(RunStore):
 
         def work(connection: Connection) -> RunInfo | None:
             runs = store.tables.runs
-            wanted = store.statements.listed_runs(user_id, (), None).where(runs.c.id == run_id)
+            wanted = store.listings.listed_runs(user_id, (), None).where(runs.c.id == run_id)
             row = connection.execute(wanted.add_columns(runs.c.input)).one_or_none()
             return None if row is None else store.history.run_of(row, row.input)
 
@@ -222,7 +222,7 @@ class Sessions(RunStore):
         wanted = words.casefold().split()
         if not wanted:
             return
-        newest, who = store.statements.NEWEST_SESSIONS, {"user_id": user_id}
+        newest, who = store.listings.NEWEST_SESSIONS, {"user_id": user_id}
         numbers = await self._read(lambda connection: connection.execute(newest, who).scalars().all())
         for start in range(0, len(numbers), SEARCHED):
             some = numbers[start : start + SEARCHED]
@@ -237,7 +237,7 @@ class Sessions(RunStore):
         since: datetime | None = None,
         model: str | None = None,
     ) -> list[UsageRow]:
-        statement = store.statements.usage(by, user_id, _micros(since), model)
+        statement = store.listings.usage(by, user_id, _micros(since), model)
         rows = await self._read(lambda connection: connection.execute(statement).all())
         found = [store.history.used(by, row) for row in rows]
         return sorted(found, key=lambda row: row.key) if by == "day" else found
@@ -282,7 +282,7 @@ class Sessions(RunStore):
         def work(connection: Connection) -> None:
             number = _unheld(connection, user_id, session_id)
             store.history.check_free(connection, user_id, new_id)
-            connection.execute(store.statements.NEW_ID, {"of_session": number, "new_id": new_id})
+            connection.execute(store.listings.NEW_ID, {"of_session": number, "new_id": new_id})
 
         await self._write(work)
         await self.companions.renamed(user_id, session_id, new_id)
@@ -292,7 +292,7 @@ class Sessions(RunStore):
 
         def work(connection: Connection) -> None:
             number = _unheld(connection, user_id, session_id)
-            for statement in store.statements.removal([number], store.tables.micros(now())):
+            for statement in store.listings.removal([number], store.tables.micros(now())):
                 connection.execute(statement)
 
         await self._write(work)

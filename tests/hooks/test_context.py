@@ -12,7 +12,6 @@ import auwgent
 from auwgent.errors import ConfigError
 from auwgent.hooks.context import (
     CALL_SETTINGS,
-    HOOKS,
     NAMES,
     AgentState,
     AuwgentMiddleware,
@@ -21,6 +20,7 @@ from auwgent.hooks.context import (
     RunState,
     check_context,
 )
+from auwgent.hooks.names import HOOKS
 from auwgent.session import Session, Text, Turn, Usage
 
 RESERVED = {key for key, name in NAMES.items() if name.is_reserved}

@@ -20,7 +20,8 @@ from auwgent.errors import (
     ToolError,
 )
 from auwgent.hooks.answers import Decision, Failure, Piece, PromptText, Verdict
-from auwgent.hooks.context import HOOKS, AgentState, Context, Middleware, RunState
+from auwgent.hooks.context import AgentState, Context, Middleware, RunState
+from auwgent.hooks.names import HOOKS
 from auwgent.hooks.pipeline import Chain, Installed, Pipeline
 from auwgent.session import Session, Turn
 

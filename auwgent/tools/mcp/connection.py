@@ -287,9 +287,9 @@ class Connection:
         """Keep the status that the SDK leaves out of its errors, follow no redirect, and bound what is read."""
         self._status = response.status_code
         if response.is_redirect:
-            raise Redirected(
-                f"it points to {_without_query(response.headers['location'])}, which is not followed"
-            )
+            # Without what may be secret in it.
+            place = response.headers["location"].partition("?")[0].rpartition("@")[2]
+            raise Redirected(f"it points to {place}, which is not followed")
         response.stream = bounded(response, self._note)
 
     def _note(self, error: Exception) -> None:
@@ -383,11 +383,6 @@ async def _kept(lines: deque[str]) -> AsyncIterator[TextIO]:
             yield file
     finally:
         await asyncio.to_thread(reader.join, _FLUSH)
-
-
-def _without_query(url: str) -> str:
-    """Return an address without what may be secret in it."""
-    return url.partition("?")[0].rpartition("@")[2] if "@" in url else url.partition("?")[0]
 
 
 def _first(error: BaseException) -> BaseException:
