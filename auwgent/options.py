@@ -35,6 +35,9 @@ class RunOptions(TypedDict, total=False):
         bool  # False: the session named is read, nothing of the run is written, and it waits for no other run
     )
     agent: str | None  # a helper that answers in the root agent's place
+    # The id of the turn that it goes on from. Where the session has later ones when the run gets it, it is copied up to
+    # that turn, and the run goes on in the copy.
+    behind: str | None
     record: str | Path | None  # a tape that what the run is answered is written to
 
 
@@ -110,6 +113,9 @@ def order_of(
     run_id, content = options.get("run_id"), content_of(input)
     answers, keep = options.get("answers"), options.get("keep", True)
     check_goes_together(content, session_id, run_id, answers, keep, has_store=has_store)
+    behind = options.get("behind")
+    if behind is not None and (session_id is None or not has_store or not keep or answers is not None):
+        raise ArgumentError("`behind` needs new input, a `session_id` and a store that keeps the run")
     caller_tools = callers_tools(options.get("caller_tools") or (), names_of(agents))
     settings = settings_of(profile, overrides, context, caller_tools)
     return Order(
@@ -118,6 +124,7 @@ def order_of(
         user_id=user_of(values, user_id),
         values=values,
         session=session,
+        behind=behind,
         whole=options.get("whole", False),
         answers=answers,
         context=context,

@@ -84,6 +84,7 @@ class Order:
     user_id: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     session: Session | None = None  # where to begin, unless a middleware has it stored
+    behind: str | None = None  # the id of the turn that it goes on from
     whole: bool = False  # ask models for whole answers instead of streams
     run_id: str = field(default_factory=new_id)
     agent: str = ""  # who answers; the root where it is empty

@@ -54,6 +54,7 @@ class Run(RunState):
             own_values=dict(order.values),
             settings=order.settings,
             asked=order.asked,
+            behind=order.behind,
             job=order.job,
             keep=order.keep,
             leg=order.leg,

@@ -106,6 +106,7 @@ class RunState:
     leg: int = 1  # how often the run was taken up, counted from 1
     keep: bool = True  # False: nothing that was said may be stored
     asked: str | None = None  # a hash of its input and agent, where its caller gave it an id
+    behind: str | None = None  # the id of the turn that it goes on from, where its caller says so
     job: str | None = None  # what a queue knows it by that gave it to this process
     settings: Mapping[str, Any] = field(
         default_factory=dict
@@ -373,6 +374,7 @@ NAMES: dict[str, Name] = {
     "ownPrompt": Name(lambda ctx: ctx._agent.own_prompt(), is_reserved=False),
     "inputIsFinal": Name(lambda ctx: ctx._run.is_input_final, is_reserved=False),
     "runAsked": Name(lambda ctx: ctx._run.asked, is_reserved=False),
+    "runBehind": Name(lambda ctx: ctx._run.behind, is_reserved=False),
     "runJob": Name(lambda ctx: ctx._run.job, is_reserved=False),
     "runPending": Name(lambda ctx: [dict(call) for call in ctx._run.pending], is_reserved=False),
     "runMemo": Name(lambda ctx: ctx._run.memo, is_reserved=False),

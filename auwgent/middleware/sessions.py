@@ -98,6 +98,7 @@ class SQLModelSessions(Sessions, InFolder):
             as_key("run id", ctx.runId),
             leg=ctx.leg,
             asked=ctx.runAsked,
+            behind=ctx.runBehind,
             job=ctx.runJob,
             cancel=ctx.cancelRun,
             input=store.tables.input_json(ctx.input) if ctx.inputIsFinal else None,
@@ -168,8 +169,13 @@ class SQLModelSessions(Sessions, InFolder):
         try:
             while True:
                 stored = await database.run(journal.claim, hold, queue=self.on_busy == "queue")
-                if stored is not None:
+                if stored is not None and not has_gone_on(hold, stored):
                     return stored
+                if stored is not None:
+                    original = hold.session_id
+                    await database.run(journal.go_apart, hold, new_id())
+                    await self.companions.copied(hold.user_id, original, hold.session_id)
+                    continue
                 if self.on_busy == "reject":
                     raise SessionConflict(f"session {hold.session_id!r} is held by another run")
                 if self.on_busy == "fork":
@@ -208,6 +214,13 @@ class Waiting:
         for _, loop, woken in sorted(waiting, key=lambda run: run[0])[:1]:
             with contextlib.suppress(RuntimeError):  # its loop was closed meanwhile
                 loop.call_soon_threadsafe(woken.set)
+
+
+def has_gone_on(hold: Hold, stored: Stored) -> bool:
+    """Return whether the session that a run has got has turns behind the one that the run goes on from."""
+    if hold.behind is None or hold.job is not None or hold.attempt > 1 or stored.session is None:
+        return False
+    return stored.session.turns[-1:] != [] and stored.session.turns[-1].id != hold.behind
 
 
 def user_of(ctx: Context) -> str:

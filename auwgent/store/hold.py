@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from sqlalchemy import Row
 
 from auwgent.questions import Question
 from auwgent.session import Session, Usage
@@ -26,6 +28,7 @@ class Hold:
     starts: int = 0  # after crashes, without a new turn since
     leg: int = 1  # which it wants to begin, or to go on with
     asked: str | None = None
+    behind: str | None = None  # the id of the turn that it goes on from; else the newest one
     cancel: Callable[[], None] = lambda: None  # ends the run, from any thread
     input: str | None = None  # JSON: what it was asked, where that may be written down before it is said
     says: bool = False  # whether it has yet to say what it was asked
@@ -105,3 +108,19 @@ class Stored:
     session: Session | None
     interrupted: tuple[Interrupted, ...] | None = None
     resumed: Resumed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one try to get a session found. Without `history`, another run holds it."""
+
+    session_no: int
+    head: tuple[str, str]
+    run_no: int = 0
+    attempt: int = 0
+    is_new: bool = False
+    history: Sequence[Row[Any]] | None = None
+    resumed: Resumed | None = None
+    paused: Row[Any] | None = None  # the run that the session waits with
+    is_taken: bool = False  # a queued run that is not for this process, or not now
+    starts: int = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -26,26 +26,10 @@ from auwgent.store.database import Database
 from auwgent.store.dialects import dialect_of
 from auwgent.store.heart import BeatWatch, Heart
 from auwgent.store.history import copy, opening, session_of
-from auwgent.store.hold import End, Hold, Interrupted, Mark, Resumed, Stored
+from auwgent.store.hold import Claim, End, Hold, Interrupted, Mark, Stored
 from auwgent.store.line import Line, written
 from auwgent.store.tables import COUNTS, check_ids, input_json, micros, runs, seated, to_json, turn_row
 from auwgent.store.unheld import cancel, want_ended
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """What one try to get a session found. Without `history`, another run holds it."""
-
-    session_no: int
-    head: tuple[str, str]
-    run_no: int = 0
-    attempt: int = 0
-    is_new: bool = False
-    history: Sequence[Row[Any]] | None = None
-    resumed: Resumed | None = None
-    paused: Row[Any] | None = None  # the run that the session waits with
-    is_taken: bool = False  # a queued run that is not for this process, or not now
-    starts: int = 0
 
 
 class Journal:
@@ -136,6 +120,19 @@ class Journal:
         with hold.lock:
             self.database.write(lambda connection: copy(connection, hold.session_no, new_id), once=True)
             hold.session_id = new_id
+
+    def go_apart(self, hold: Hold, new_id: str) -> None:
+        """Let go of a session that was just claimed; claim a copy of it next, up to the turn the run goes on from."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(sql.LET_GO, {"of_session": hold.session_no})
+            connection.execute(sql.RUN_FORGOTTEN, {"of_run": hold.run_no})
+            copy(connection, hold.session_no, new_id, hold.behind)
+
+        with hold.lock:
+            self.database.write(work, once=True)
+            self.heart.stops_for(hold)
+            hold.session_id, hold.run_no, hold.behind = new_id, 0, None
 
     def unread(self, hold: Hold) -> UsageRow:
         """Return what the turns before the window have used up."""
@@ -327,12 +324,12 @@ class Journal:
 
     def _claim(
         self, connection: Connection, hold: Hold, worker: int, queue: bool, *, is_again: bool
-    ) -> _Claim:
+    ) -> Claim:
         """`is_again`: this was tried before, and may have been done although nobody heard of it."""
         session_no, head, is_new = entries.find_or_make(connection, hold)
         mine = self._mine(connection, hold, worker, session_no, is_again=is_again)
         if mine is None and hold.job is not None:
-            return _Claim(session_no, head, is_taken=True)
+            return Claim(session_no, head, is_taken=True)
         if mine is not None and mine.status == "interrupted" and mine.started_at is None:
             # It was taken for dead while it waited: back to the end of the queue.
             connection.execute(sql.RUN_FORGOTTEN, {"of_run": mine.no})
@@ -346,12 +343,12 @@ class Journal:
         ahead = [] if is_new or has_begun else connection.execute(sql.AHEAD, place).all()
         if ahead and mine is not None and hold.job is not None:  # it was not the first, and waits as it was
             connection.execute(update(runs).where(runs.c.no == mine.no).values(job=None))
-            return _Claim(session_no, head, is_taken=True)
+            return Claim(session_no, head, is_taken=True)
         if paused := [run for run in ahead if run.status == "paused"]:
             if not pauses.is_late(paused[0]):
                 if mine is not None and mine.started_at is None:
                     connection.execute(sql.RUN_FORGOTTEN, {"of_run": mine.no})
-                return _Claim(session_no, head, paused=paused[0])
+                return Claim(session_no, head, paused=paused[0])
             pauses.expire(connection, paused[0])
             ahead = [run for run in ahead if run.status != "paused"]
         # What is queued goes on elsewhere, and this run waits for it.
@@ -360,12 +357,10 @@ class Journal:
                 if run.queue is not None and not self._lives(run):
                     connection.execute(sql.RUN_DIED, {"of_run": run.no, "time": micros(now())})
             if mine is not None:
-                return _Claim(session_no, head, mine.no, mine.attempt)
+                return Claim(session_no, head, mine.no, mine.attempt)
             if not queue:
-                return _Claim(session_no, head)
-            return _Claim(
-                session_no, head, entries.new_run(connection, hold, session_no, worker, "queued"), 1
-            )
+                return Claim(session_no, head)
+            return Claim(session_no, head, entries.new_run(connection, hold, session_no, worker, "queued"), 1)
         time = micros(now())
         for run in ahead:
             connection.execute(sql.RUN_DIED, {"of_run": run.no, "time": time})
@@ -384,7 +379,7 @@ class Journal:
         history = [] if is_new else entries.history_of(connection, session_no, self._read)
         resumed = None if mine is None or mine.started_at is None else entries.resumed_of(mine)
         starts = 0 if mine is None else mine.starts
-        return _Claim(session_no, head, run_no, attempt, is_new, history, resumed, starts=starts)
+        return Claim(session_no, head, run_no, attempt, is_new, history, resumed, starts=starts)
 
     def _given_up(self, connection: Connection, hold: Hold, end: End) -> None:
         if hold.job is None:

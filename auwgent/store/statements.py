@@ -172,6 +172,7 @@ TAKE = (
 
 # What a run reads.
 
+LET_GO = update(sessions).where(sessions.c.no == bindparam("of_session")).values(run_no=None)
 OF_SESSION = (
     select(*TURN_COLUMNS)
     .join_from(turns, runs, turns.c.run_no == runs.c.no, isouter=True)

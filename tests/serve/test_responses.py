@@ -358,3 +358,19 @@ async def test_approvals_are_asked_for_and_answered(config: Config) -> None:
         chat = await ai.chat.completions.create(model="Main", messages=ask)
         assert "refunded" not in str(chat.choices[0].message.content)
         assert chat.choices[0].message.tool_calls is None
+
+
+async def test_two_servers_that_go_on_from_one_response_at_once_do_not_mix(config: Config) -> None:
+    made = config()
+    async with served(made) as one, served(made) as two, client(one) as ai, client(two) as other:
+        first = await ai.responses.create(model="Main", input="one")
+        asked = [
+            (ai if number % 2 else other).responses.create(
+                model="Main", input=f"slow {number}", previous_response_id=first.id
+            )
+            for number in range(4)
+        ]
+        answers = await asyncio.gather(*asked)
+        assert all(answer.output_text.startswith("one two") for answer in answers)
+        status, text, _ = await one.ask("GET", "/v1/sessions")
+        assert (status, [each["turns"] for each in text["data"]]) == (200, [4] * 4)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auwgent.errors import SessionNotFound
+from auwgent import auwgent
+from auwgent.errors import ConfigError, SessionNotFound
 from auwgent.middleware import SQLModelSessions
 from auwgent.pairing import paired
 from auwgent.session import LEFT_OPEN, NEVER_BEGUN, UNKNOWN, Session, ToolCall, Turn
@@ -107,3 +110,41 @@ async def test_a_copy_tells_of_a_call_that_began_what_is_known(url: str) -> None
     assert whole["cut_off"] == ("unknown", UNKNOWN)
     assert whole["never"] == ("skipped", NEVER_BEGUN)
     assert part == dict.fromkeys(("Helper", "paid"), ("skipped", LEFT_OPEN))
+
+
+async def test_who_goes_on_behind_a_turn_has_no_later_ones(store: SQLModelSessions) -> None:
+    config: dict[str, Any] = {
+        "middleware": [store],
+        "agent": {"model": "main"},
+        "models": {
+            "main": {"use": "scripted/main", "params": {"replies": [{"text": "{user}!"}], "repeat": True}}
+        },
+    }
+    async with auwgent(config) as agent, auwgent(config) as other:
+        first = await agent.run("one", session_id="s")
+        last = first.turns[-1].id
+        # Both want to go on from the same answer at once: who gets the session second goes on in a copy.
+        both = await asyncio.gather(
+            agent.run("two", session_id="s", behind=last), other.run("three", session_id="s", behind=last)
+        )
+        assert sorted(session.id == "s" for session in both) == [False, True]
+        for session in both:
+            stored = await store.get("", session.id)
+            assert [turn.text for turn in stored.turns] == [turn.text for turn in session.turns]
+            assert len(stored.turns) == 4
+            assert stored.turns[1].id == last
+        copy = next(session.id for session in both if session.id != "s")
+        found = next(one for one in await store.list_sessions("") if one.id == copy)
+        assert found.forked_from == "s"
+        runs = await store.runs("")
+        assert sorted(run.status for run in runs) == ["completed"] * 3
+        assert {run.session_id for run in runs} == {"s", copy}
+        # The session is free, and goes on behind its newest turn as it is.
+        original = next(session for session in both if session.id == "s")
+        again = await agent.run("four", session_id="s", behind=original.turns[-1].id)
+        assert (again.id, len(again.turns)) == ("s", 6)
+        with pytest.raises(SessionNotFound, match="no turn 'nowhere'"):
+            await agent.run("five", session_id="s", behind="nowhere")
+        assert len((await store.get("", "s")).turns) == 6
+        with pytest.raises(ConfigError, match="`behind` needs"):
+            await agent.run("six", behind=last)

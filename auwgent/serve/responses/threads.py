@@ -24,11 +24,13 @@ class Threads:
         """Begin a run behind an earlier response."""
         session_id = previous.session.id
         async with self._lines.turn((who.user, session_id)):
+            behind = previous.last_turn()
             if not await self._is_newest(who, previous):
                 copy = new_id()
-                await self._desk.run_store().fork(who.user, session_id, copy, at=previous.last_turn())
-                session_id = copy
-            return self._desk.begin(who, input, session_id=session_id, **options)
+                await self._desk.run_store().fork(who.user, session_id, copy, at=behind)
+                session_id, behind = copy, None
+            # Another process may be about to go on from it, too: who gets the session second goes on in a copy.
+            return self._desk.begin(who, input, session_id=session_id, behind=behind, **options)
 
     async def _is_newest(self, who: Who, previous: StoredLeg) -> bool:
         """Return whether nothing was said in the session behind that response, and nobody is about to."""
