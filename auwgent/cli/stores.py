@@ -37,10 +37,17 @@ class Opened(Protocol):
 Kept = TypeVar("Kept", bound=Opened)
 
 
-class Since(click.ParamType[datetime]):
-    """A point in time: an age such as `7d`, or a date."""
+class Moment(click.ParamType[datetime]):
+    """A point in time: a date, or a length of time, which is counted back or, with `to_come`, on from now."""
 
-    name = "when"
+    def __init__(self, *, to_come: bool = False) -> None:
+        self.name = "time" if to_come else "when"
+        self._sign = 1 if to_come else -1
+        self._wanted = (
+            "neither a time such as 2026-01-31T07:00 nor one from now such as 30m"
+            if to_come
+            else "neither an age such as 12h, 7d, 8w nor a date such as 2026-01-31"
+        )
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
@@ -51,14 +58,12 @@ class Since(click.ParamType[datetime]):
         except ValueError:
             pass
         try:
-            return now() - parse_age("it", value)
+            return now() + self._sign * parse_age("it", value)
         except (ConfigError, OverflowError):
-            self.fail(
-                f"{value!r} is neither an age such as 12h, 7d, 8w nor a date such as 2026-01-31", param, ctx
-            )
+            self.fail(f"{value!r} is {self._wanted}", param, ctx)
 
 
-SINCE = Since()
+SINCE = Moment()
 
 
 def source_of(config: Path) -> Path | dict[str, Any]:

@@ -13,36 +13,11 @@ import click
 
 from auwgent.cli import options
 from auwgent.cli.request import PAUSED, options_of
-from auwgent.errors import AuwgentError
+from auwgent.cli.stores import Moment
 from auwgent.fleet.ticket import Ticket
 from auwgent.render.questions import paused
 from auwgent.render.terminal import for_output
 from auwgent.runtime import Runtime
-from auwgent.session import now
-from auwgent.store.base import parse_age
-
-
-class When(click.ParamType[datetime]):
-    """A point in time to come: a date with a time, or a length of time from now."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            time = datetime.fromisoformat(value)
-            return time if time.tzinfo else time.astimezone()
-        except ValueError:
-            pass
-        try:
-            return now() + parse_age("it", value)
-        except (AuwgentError, OverflowError):
-            self.fail(
-                f"{value!r} is neither a time such as 2026-01-31T07:00 nor one from now such as 30m",
-                param,
-                ctx,
-            )
 
 
 @click.command(
@@ -74,7 +49,10 @@ class When(click.ParamType[datetime]):
     help="Runs of other sessions with less begin later. Default: 0.",
 )
 @click.option(
-    "--at", type=When(), metavar="TIME", help="When it is accepted: a time, or from now, such as 30m."
+    "--at",
+    type=Moment(to_come=True),
+    metavar="TIME",
+    help="When it is accepted: a time, or from now, such as 30m.",
 )
 @click.option("--wait", is_flag=True, help="Wait until it is over, and print the answer as `run` does.")
 @click.option(

@@ -126,13 +126,7 @@ class Chat:
         if asked.answers:
             live = await self._pending.answered(who(request), asked.answers, session_id)
             return live, session_id is None
-        options: dict[str, Any] = {"context": asked.context} if asked.context else {}
-        if run_id is not None:
-            desk.run_store()
-            options["run_id"] = run_id
-        if tools:
-            desk.run_store()
-            options["caller_tools"] = tools
+        options = desk.options(context=asked.context, run_id=run_id, caller_tools=tools)
         if session_id is not None:
             return desk.begin(who(request), asked.input, agent=agent, session_id=session_id, **options), False
         return self._alone(request, asked, agent, options)

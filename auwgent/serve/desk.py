@@ -130,6 +130,13 @@ class Desk:
             raise Refusal(404, "model_not_found", words, param=param)
         return name
 
+    def options(self, **wanted: Any) -> dict[str, Any]:
+        """Return those options of a run that are wanted; `Refusal` where one needs a store that is not there."""
+        given = {name: value for name, value in wanted.items() if value not in (None, [], {})}
+        if given.keys() & {"run_id", "caller_tools"}:
+            self.run_store()
+        return given
+
     def begin(
         self,
         who: Who,

@@ -168,13 +168,7 @@ class Responses:
             return await self._pending.answered(
                 user, asked.answers, session_id, background=background, asks=True
             )
-        options: dict[str, Any] = {"context": asked.context} if asked.context else {}
-        if run_id is not None:
-            desk.run_store()
-            options["run_id"] = run_id
-        if tools:
-            desk.run_store()
-            options["caller_tools"] = tools
+        options = desk.options(context=asked.context, run_id=run_id, caller_tools=tools)
         if body.store is False:
             return await self._unkept(user, asked, agent, options, body, session_id)
         if body.previous_response_id is not None:
