@@ -38,6 +38,8 @@ async function say(page, words) {
 
 const idle = (page) => page.waitForFunction(() => document.getElementById("send").textContent === "Send" && !document.querySelector(".caret"));
 const texts = (page, selector) => page.evaluate((of) => [...document.querySelectorAll(of)].map((node) => node.innerText.trim()), selector);
+/** The messages that are not folded under a call. */
+const open_ = (page) => page.evaluate(() => [...document.querySelectorAll("#log .message .text")].filter((node) => !node.closest("details")).map((node) => node.innerText.trim()));
 
 const scenarios = {
   async talk() {
@@ -59,6 +61,38 @@ const scenarios = {
     const again = await texts(page, "#log .message .text");
     return { said, calls, sessions, again, audit: found };
   },
+  async helper() {
+    const page = await tab();
+    await say(page, "ask the writer");
+    const call = page.locator("#log details", { has: page.locator("summary strong", { hasText: /^Writer$/ }) }).first();
+    await call.locator("summary .live").filter({ hasText: "one" }).waitFor();
+    const folded = await call.evaluate((node) => !node.open);
+    await call.locator("summary").first().click();
+    await call.locator(".message .text", { hasText: "three" }).waitFor();
+    const under = await call.locator(".message").evaluateAll((all) => all.map((node) => [node.querySelector(".who").innerText, node.querySelector(".text").innerText.split(" ").slice(0, 2).join(" ")]));
+    await shot(page, "helper");
+    const tools = await call.locator(".inside summary strong").allTextContents();
+    const outside = await open_(page);
+    const { images, hacked } = await page.evaluate(() => ({ images: document.querySelectorAll("#log img").length, hacked: window.hacked ?? null }));
+    const found = await audit(page);
+    const button = await page.innerText("#send");
+    await page.keyboard.press("Escape");
+    await idle(page);
+    await page.waitForSelector("#log > .end");
+    await shot(page, "helped");
+    return { folded, under, tools, outside, button, images, hacked, audit: found, said: await open_(page) };
+  },
+  async loud() {
+    const page = await tab();
+    await say(page, "ask the writer");
+    await page.waitForFunction(() => [...document.querySelectorAll("#log .message .text")].some((node) => !node.closest("details") && /three/.test(node.innerText)));
+    const { length } = await open_(page);
+    const tools = await page.locator("#log details .inside summary strong").allTextContents();
+    await page.keyboard.press("Escape");
+    await idle(page);
+    await page.waitForSelector("#log > .end");
+    return { length, tools };
+  },
   async hostile() {
     const page = await tab();
     await say(page, "hostile");
@@ -73,10 +107,24 @@ const scenarios = {
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
     await shot(page, "narrow");
     const found = await audit(page);
+    await page.fill("#words", "one\ntwo\nthree\nfour");
+    const tall = () => page.evaluate(() => document.getElementById("words").offsetHeight);
+    const heights = [await tall()];
     await page.click("#back");
     await page.waitForSelector(".session");
     await shot(page, "narrow-sessions");
-    return { wide, audit: [...found, ...(await audit(page))], sessions: await texts(page, ".session") };
+    const more = await audit(page);
+    await page.click(".session");
+    await page.waitForSelector("#words");
+    heights.push(await tall());
+    await page.setViewportSize({ width: 1200, height: 640 });
+    await page.click("#show-usage");
+    await page.waitForSelector("#other svg");
+    await page.click(".session");
+    await page.waitForSelector("#words");
+    heights.push(await tall());
+    await shot(page, "back");
+    return { wide, heights, audit: [...found, ...more], sessions: await texts(page, ".session") };
   },
   async stop() {
     const page = await tab();

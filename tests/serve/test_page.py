@@ -83,10 +83,56 @@ async def test_hostile_text_stays_text(made: dict[str, Any]) -> None:
     assert '<img src=x onerror="window.hacked=2">' in seen["text"]
 
 
+@pytest.fixture
+def helped(config: Config) -> dict[str, Any]:
+    """An agent with a helper that calls a tool, and then writes for a while what must stay text."""
+    made = config(agent={"helpers": ["Writer"]})
+    made["helpers"] = {
+        "Writer": {"description": "Writes", "model": "writer", "prompt": "Write.", "tools": [add]},
+    }
+    call = {"name": "Writer", "args": {"input": "a text"}}
+    made["models"]["main"]["params"]["replies"] = [
+        {"when": "writer", "tool_calls": [call], "text": "I ask."},
+        {"text": "Written."},
+    ]
+    words = "<img src=x onerror='window.hacked=1'> one two three " + "four " * 60
+    made["models"]["writer"] = {
+        "use": "scripted/writer",
+        "params": {
+            "replies": [
+                {"tool_calls": [{"name": "add", "args": {"a": 1, "b": 2}}]},
+                {"text": words, "pause": 0.5},
+            ]
+        },
+    }
+    return made
+
+
+async def test_what_a_helper_says_is_shown_while_it_is_at_work(helped: dict[str, Any]) -> None:
+    async with served(helped) as server:
+        seen = await browse(server, "helper")
+    assert seen["folded"]
+    assert seen["under"] == [["Writer", "<img src=x"]]
+    assert seen["tools"] == ["add"]
+    assert seen["outside"] == ["ask the writer", "I ask."]
+    assert seen["button"] == "Stop"
+    assert (seen["images"], seen["hacked"]) == (0, None)
+    assert seen["said"] == ["ask the writer", "I ask."]
+
+
+async def test_what_a_helper_says_to_the_user_is_in_the_open(helped: dict[str, Any]) -> None:
+    helped["helpers"]["Writer"]["handoff"] = "user"
+    async with served(helped) as server:
+        seen = await browse(server, "loud")
+    assert (seen["length"], seen["tools"]) == (3, ["add"])
+
+
 async def test_it_fits_a_telephone_in_the_dark(made: dict[str, Any]) -> None:
     async with served(made) as server:
         seen = await browse(server, "narrow")
     assert seen["wide"] == 360
+    assert seen["heights"] == [seen["heights"][0]] * 3  # of four lines, also behind a list
+    assert seen["heights"][0] > 100
     assert len(seen["sessions"]) == 1
 
 

@@ -70,7 +70,6 @@ async function open(id, turn = "") {
   const last = runs.data[0];
   history.replaceState(null, "", `#${encodeURIComponent(id)}`);
   $("words").value = sessionStorage.getItem(`draft:${id}`) ?? "";
-  grow();
   show();
   view("talk");
   if (turn) document.getElementById(turn)?.scrollIntoView();
@@ -86,7 +85,6 @@ function fresh() {
   page.runs = [];
   history.replaceState(null, "", location.pathname);
   $("words").value = sessionStorage.getItem("draft:") ?? "";
-  grow();
   show();
   showDetails();
   state("");
@@ -231,9 +229,15 @@ async function send(content) {
   const reading = page.reading = new AbortController();
   const body = { threadId: id, runId, messages: [...before, message], tools: [], context: [], state: {}, forwardedProps: {} };
   let over = false;
+  const steps = []; // helpers at work
+  let beside = null; // the run's intents, once a helper is at work: AG-UI tells what agents say to the user alone
   try {
     for await (const { data } of events("POST", `/ag-ui/${encodeURIComponent(page.agent)}`, { body, signal: reading.signal })) {
-      answer.take(data);
+      if (!beside?.tells || data.type === "RUN_ERROR") answer.take(data);
+      if (data.type === "STEP_STARTED") steps.push(data.stepName);
+      else if (data.type === "STEP_FINISHED") steps.splice(steps.lastIndexOf(data.stepName), 1);
+      else if (data.type === "TEXT_MESSAGE_START" && steps.length) answer.speaks(steps.at(-1));
+      if (steps.length && page.stored) beside ??= helpers(runId, answer, reading.signal);
       if (data.type === "RUN_FINISHED" || data.type === "RUN_ERROR") over = true;
     }
   } catch (error) {
@@ -245,10 +249,34 @@ async function send(content) {
       if (!$("words").value && typeof content === "string") { $("words").value = content; grow(); }
     }
   }
+  beside?.end();
   if (!page.stored) before.push(message, { id: crypto.randomUUID(), role: "assistant", content: answer.text() });
   history.replaceState(null, "", `#${encodeURIComponent(id)}`);
   if (!over && page.stored) await follow(runId, answer);
   else await finished(runId, answer);
+}
+
+/** Show a run by its intents from now on, as soon as the first of them is there. */
+function helpers(runId, answer, signal) {
+  const own = new AbortController();
+  const beside = { tells: false, end: () => own.abort() };
+  const read = async () => {
+    let after = "";
+    for (let tries = 0; tries < 10 && !own.signal.aborted && !signal.aborted; tries += 1) {
+      try {
+        for await (const { id, name, data } of events("GET", `/v1/runs/${encodeURIComponent(runId)}/events`, { signal: AbortSignal.any([signal, own.signal]), after })) {
+          if (own.signal.aborted) return;
+          if (!beside.tells) answer.clear();
+          beside.tells = true;
+          after = id || after;
+          answer.takeIntent(name, data);
+        }
+        return;
+      } catch { await new Promise((resolve) => setTimeout(resolve, 500)); }
+    }
+  };
+  read();
+  return beside;
 }
 
 /** Read a run that another request began, or whose stream broke. */
@@ -384,6 +412,7 @@ function view(name) {
   const other = name === "other";
   $("talk").hidden = other;
   $("other").hidden = !other;
+  grow(); // it has no height while it is hidden
 }
 
 function showDetails() {

@@ -32,8 +32,9 @@ class Call {
     this.began = performance.now();
     this.mark = h("span", { role: "img" });
     this.line = h("span");
+    this.live = h("span", { class: "live" }); // the newest words of a helper at work
     this.inside = h("div", { class: "inside" });
-    this.node = h("details", {}, h("summary", {}, this.mark, " ", h("strong", {}, name), " ", this.line), this.inside);
+    this.node = h("details", {}, h("summary", {}, this.mark, " ", h("strong", {}, name), " ", this.line, this.live), this.inside);
     this.args = args;
     this.status("running");
     this.showArgs();
@@ -54,8 +55,15 @@ class Call {
     this.argsNode = made;
   }
 
+  /** Show the end of what a helper says, in one line. */
+  tail(text) {
+    const words = text.slice(-200).replace(/\s+/g, " ").trim();
+    this.live.textContent = words ? ` · ${words.length > 60 ? `…${words.slice(-60)}` : words}` : "";
+  }
+
   result(content, outcome, seconds) {
     this.status(outcome);
+    this.tail("");
     if (seconds !== undefined) this.line.textContent += ` · ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
     const parts = typeof content === "string" || !Array.isArray(content) ? long(pretty(content)) : content.map(part);
     this.inside.append(h("p", { class: "quiet" }, SAID[outcome] ?? outcome), ...parts);
@@ -82,13 +90,15 @@ export function conversation(session, runs, does) {
   const runOf = new Map(runs.map((run) => [run.run_id, run]));
   const lastOf = new Map(session.turns.map((turn) => [turn.run_id, turn.id]));
   for (const turn of session.turns) {
-    const helper = open.findLast((one) => one.name === turn.agent);
-    const into = helper ? helper.inside : nodes;
+    const helper = open.findLast((one) => one.name === turn.agent && (!one.isLost || one.run === turn.run_id));
+    const isLoud = turn.role === "assistant" && session.stack?.includes(turn.agent); // it goes on talking to the user
+    const into = helper && !isLoud ? helper.inside : nodes;
     if (turn.role === "tool") {
       const call = calls.get(turn.tool_call_id);
       if (call) {
         call.result(turn.content, turn.outcome ?? "ok", (Date.parse(turn.created_at) - call.at) / 1000);
-        open.splice(open.indexOf(call), 1);
+        if (turn.outcome === "unknown") call.isLost = true; // what its helper did until it was stopped stands behind it
+        else open.splice(open.indexOf(call), 1);
       }
     } else if (turn.role === "user") {
       const parts = typeof turn.content === "string" ? [h("div", { class: "text" }, turn.content)] : turn.content.map(part);
@@ -100,6 +110,7 @@ export function conversation(session, runs, does) {
       for (const asked of turn.tool_calls ?? []) {
         const call = new Call(asked.name, asked.raw_args ?? asked.args);
         call.at = Date.parse(turn.created_at);
+        call.run = turn.run_id;
         calls.set(asked.id, call);
         open.push(call);
         box.append(call.node);
@@ -113,7 +124,7 @@ export function conversation(session, runs, does) {
     if (run?.status === "cancelled") root.push(h("p", { class: "end" }, "The run was stopped."));
     if (run?.status === "interrupted") root.push(h("p", { class: "end" }, "The run was cut off: its process died."));
   }
-  for (const call of open) call.status(session.status === "paused" || session.status === "running" ? "running" : "unknown");
+  for (const call of open) if (!call.isLost) call.status(session.status === "paused" || session.status === "running" ? "running" : "unknown");
   return root;
 }
 
@@ -127,6 +138,7 @@ export class Answer {
       log.append(h("div", { class: "message user" }, ...parts));
     }
     log.append(this.box);
+    this.loud = new Set(); // helpers that speak to the user
     this.clear();
     this.scroll(true);
   }
@@ -135,25 +147,45 @@ export class Answer {
     this.box.replaceChildren();
     this.blocks = new Map();
     this.calls = new Map();
-    this.said = [];
+    this.thoughts = new Map(); // by the agent that thinks
+    this.said = []; // to the user
     this.error = "";
   }
 
   text() { return this.said.map((one) => one.text).join("\n\n"); }
+
+  /** The call of a helper that is at work: what it says and does stands there. */
+  helper(agent) { return agent && [...this.calls.values()].findLast((one) => one.isOpen && one.name === agent); }
+
+  /** A helper turns out to speak to the user: its words stand in the open. */
+  speaks(agent) {
+    this.loud.add(agent);
+    for (const block of this.blocks.values()) {
+      if (block.agent !== agent || !block.by) continue;
+      block.by.tail("");
+      block.by = null;
+      this.said.push(block);
+      this.box.append(block.words.parentNode);
+    }
+  }
+
+  /** Put a node where an agent's belong. */
+  put(node, agent) { (this.helper(agent)?.inside ?? this.box).append(node); }
 
   scroll(always = false) {
     const near = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 120;
     if (near || always) this.log.scrollTop = this.log.scrollHeight;
   }
 
-  block(id) {
+  block(id, agent) {
     let block = this.blocks.get(id);
     if (!block) {
       const words = h("div", { class: "text caret" });
-      block = { text: "", words, due: false };
+      const by = this.loud.has(agent) ? null : this.helper(agent);
+      block = { text: "", words, due: false, agent, by };
       this.blocks.set(id, block);
-      this.said.push(block);
-      this.box.append(h("div", { class: "message" }, words));
+      if (!by) this.said.push(block);
+      (by?.inside ?? this.box).append(h("div", { class: "message" }, by && h("span", { class: "who" }, agent), words));
     }
     return block;
   }
@@ -165,43 +197,48 @@ export class Answer {
     setTimeout(() => requestAnimationFrame(() => {
       block.due = false;
       block.words.replaceChildren(...markdown(block.text));
+      if (block.by?.isOpen) block.by.tail(block.text);
       this.scroll();
     }), wait);
   }
 
-  add(id, delta) {
-    const block = this.block(id);
+  add(id, delta, agent) {
+    const block = this.block(id, agent);
     block.text += delta;
     this.draw(block);
   }
 
-  whole(id, text) {
-    const block = this.block(id);
+  whole(id, text, agent) {
+    const block = this.block(id, agent);
     block.text = text;
     this.draw(block);
     block.words.classList.remove("caret");
   }
 
-  think(delta, isOver = false) {
-    if (!this.thought) {
-      const line = h("summary", {}, "thinking …");
-      const pre = h("pre", { tabindex: "0" });
-      this.thought = { line, pre, began: performance.now() };
-      this.box.append(h("details", {}, line, pre));
+  think(delta, agent = "") {
+    let thought = this.thoughts.get(agent);
+    if (!thought) {
+      thought = { line: h("summary", {}, "thinking …"), pre: h("pre", { tabindex: "0" }), began: performance.now() };
+      this.thoughts.set(agent, thought);
+      this.put(h("details", {}, thought.line, thought.pre), agent);
     }
-    this.thought.pre.append(delta);
-    if (isOver) {
-      this.thought.line.textContent = `thought for ${Math.max(1, Math.round((performance.now() - this.thought.began) / 1000))} s`;
-      this.thought = null;
-    }
+    thought.pre.append(delta);
   }
 
-  call(id, name, args) {
+  thought(agent = "") {
+    const thought = this.thoughts.get(agent);
+    if (!thought) return;
+    thought.line.textContent = `thought for ${Math.max(1, Math.round((performance.now() - thought.began) / 1000))} s`;
+    this.thoughts.delete(agent);
+  }
+
+  call(id, name, args, agent) {
     let call = this.calls.get(id);
     if (!call) {
       call = new Call(name, "");
+      call.isOpen = true;
+      this.put(call.node, agent);
       this.calls.set(id, call);
-      this.box.append(call.node);
     }
     if (args !== undefined) { call.args = args; call.showArgs(); }
     this.scroll();
@@ -210,19 +247,23 @@ export class Answer {
 
   result(id, content, outcome) {
     const call = this.calls.get(id);
-    call?.result(content, outcome, (performance.now() - call.began) / 1000);
+    if (call) {
+      call.isOpen = false;
+      call.result(content, outcome, (performance.now() - call.began) / 1000);
+    }
     this.scroll();
   }
 
   fail(words) {
+    if (this.error === words) return;
     this.error = words;
     this.box.append(h("p", { class: "end bad" }, words));
     this.scroll();
   }
 
   end() {
-    for (const { words } of this.said) words.classList.remove("caret");
-    if (this.thought) this.think("", true);
+    for (const { words } of this.blocks.values()) words.classList.remove("caret");
+    for (const agent of [...this.thoughts.keys()]) this.thought(agent);
   }
 
   take(event) {
@@ -231,7 +272,7 @@ export class Answer {
       case "TEXT_MESSAGE_CONTENT": this.add(event.messageId, event.delta); break;
       case "TEXT_MESSAGE_END": this.blocks.get(event.messageId)?.words.classList.remove("caret"); break;
       case "REASONING_MESSAGE_CONTENT": this.think(event.delta); break;
-      case "REASONING_END": if (this.thought) this.think("", true); break;
+      case "REASONING_END": this.thought(); break;
       case "TOOL_CALL_START": this.call(event.toolCallId, event.toolCallName, ""); break;
       case "TOOL_CALL_ARGS": { const call = this.calls.get(event.toolCallId); if (call) { call.args += event.delta; call.showArgs(); } break; }
       case "TOOL_CALL_RESULT": this.result(event.toolCallId, event.content, event.metadata?.outcome ?? "ok"); break;
@@ -245,24 +286,24 @@ export class Answer {
     if (name === "snapshot") { this.clear(); this.snapshot(data); return; }
     if (event === "run" || !value) return;
     if (event === "partial") {
-      if (name === "response_text") this.add(`s${value.segment}`, value.delta);
-      else if (name === "reasoning") this.think(value.delta);
+      if (name === "response_text") this.add(`s${value.segment}`, value.delta, agent);
+      else if (name === "reasoning") this.think(value.delta, agent);
       return;
     }
-    if (this.thought) this.think("", true);
+    this.thought(agent);
     const kind = /^(tool|workflow|helper)_(call|result|skipped)$/.exec(name);
-    if (kind?.[2] === "call") this.call(value.id, value.type, value.args);
+    if (kind?.[2] === "call") this.call(value.id, value.type, value.args, agent);
     else if (kind?.[2] === "result") this.result(value.id, value.result, "ok");
     else if (kind) this.result(value.id, "", "skipped");
-    else if (name === "tool_error") { this.call(value.id, value.tool); this.result(value.id, value.message, "error"); }
+    else if (name === "tool_error") { this.call(value.id, value.tool, undefined, agent); this.result(value.id, value.message, "error"); }
     else if (name === "response_text") this.settle(value.text, agent);
-    else if (name === "response_schema") this.settle(`\`\`\`json\n${JSON.stringify(value.response, null, 2)}\n\`\`\``);
+    else if (name === "response_schema") this.settle(`\`\`\`json\n${JSON.stringify(value.response, null, 2)}\n\`\`\``, agent);
     else if (name === "error") this.fail(value.message);
   }
 
-  settle(text) {
-    const last = [...this.blocks].findLast(([, block]) => block.words.classList.contains("caret"));
-    this.whole(last ? last[0] : `whole${this.blocks.size}`, text);
+  settle(text, agent) {
+    const last = [...this.blocks].findLast(([, block]) => block.agent === agent && block.words.classList.contains("caret"));
+    this.whole(last ? last[0] : `whole${this.blocks.size}`, text, agent);
   }
 
   snapshot({ text = "", calls = [] }) {
