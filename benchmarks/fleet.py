@@ -194,6 +194,9 @@ def measured(bench: Bench, args: argparse.Namespace) -> None:
     print(f"one process, no queue: {rate:.1f} runs/s, {cost}", flush=True)
     for _ in range(args.workers):
         bench.start()
+    warm = 20 * args.workers  # as the one process was, each has done a few
+    asyncio.run(bench.submit(warm, "warm-"))
+    bench.until_over("warm-", warm)
     before, cpu, began = bench.commits(), bench.cpu(), time.monotonic()
     asyncio.run(bench.submit(args.runs, "f-"))
     accepted = time.monotonic() - began

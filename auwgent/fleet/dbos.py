@@ -12,6 +12,7 @@ from typing import Any
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 
 from auwgent.fleet.engine import Work
+from auwgent.store.dialects import ALIVE
 from auwgent.store.line import Job
 
 NAME = "auwgent"
@@ -78,6 +79,12 @@ class Dbos:
                 "run_migrations": False,
                 "sys_db_pool_size": 4,
                 "sys_db_idle_transaction_timeout_sec": IDLE,
+                # What meets a connection that broke is done again by DBOS, or found by the store's lookout. To ask
+                # each time before whether it broke would be every third transaction of a worker.
+                "db_engine_kwargs": {
+                    "pool_pre_ping": False,
+                    "connect_args": {"application_name": "auwgent_queue", **ALIVE},
+                },
                 "max_executor_threads": 4,
             }
         )

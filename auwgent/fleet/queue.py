@@ -15,8 +15,9 @@ from auwgent.fleet.engine import Engine, make
 from auwgent.imports import is_installed
 from auwgent.store.base import RunInfo
 from auwgent.store.database import Database
-from auwgent.store.line import WAITING, Connection, Job, Line, Submission, queue_named, waiting
+from auwgent.store.line import Connection, Job, Line, Submission, queue_named, waiting
 from auwgent.store.line import taken as taken_by
+from auwgent.store.line_statements import WAITING
 from auwgent.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ class Queue:
         self._engine: Engine | None = None
         self._prepared: asyncio.Task[None] | None = None
         self._counted, self._count = 0.0, 0
+        self._asking = asyncio.Lock()
+        self._asked: set[str] = set()  # jobs whose runs are to be read, and those that were
+        self._found: dict[str, RunInfo | None] = {}
 
     def equip(self, journal: Journal) -> None:
         """Have whoever ends a run here tell the engine of the next."""
@@ -85,7 +89,9 @@ class Queue:
     async def submit(self, asked: Submission) -> bool:
         """Accept a run; False where there is one of its id already. `Overloaded` where too many wait."""
         await self._check_room()
-        return await self.write(lambda connection: self.line.accept(connection, asked))
+        database = await self.database()
+        # Done a second time it finds the run there: that it was committed need not be marked.
+        return await database.run(database.write, lambda connection: self.line.accept(connection, asked))
 
     async def goes_on(self, user_id: str, run_id: str) -> bool:
         """Have a worker go on with a paused run whose calls are all answered; False where it is not."""
@@ -97,8 +103,22 @@ class Queue:
         await self.write(lambda connection: self.line.again(connection, user_id, run_id, name))
 
     async def taken(self, job: str) -> RunInfo | None:
-        """The run that a job is for; None where it is for none any more."""
-        return await self.read(lambda connection: taken_by(connection, job))
+        """The run that a job is for; None where it is for none any more. Who asks at one time asks together."""
+        self._asked.add(job)
+        try:
+            async with self._asking:
+                if job in self._asked:
+                    jobs, self._asked = self._asked, set()
+                    try:
+                        found = await self.read(lambda connection: taken_by(connection, jobs))
+                    except BaseException:
+                        self._asked |= jobs  # the others ask for themselves
+                        raise
+                    self._found |= {one: found.get(one) for one in jobs}
+                return self._found[job]
+        finally:
+            self._asked.discard(job)
+            self._found.pop(job, None)
 
     async def figures(self) -> tuple[int, float]:
         """How many runs wait for a worker, and for how many seconds the oldest does."""

@@ -47,6 +47,13 @@ KNOWN = "sqlite:///file.db or postgresql://user@host/name"
 SYNCHRONOUS = {"normal": "NORMAL", "full": "FULL"}
 
 IDLE = 4_000  # milliseconds that a transaction may do nothing: less than any process is silent for, and dead
+# A line that was cut says nothing: who waits for an answer on it hears so after 15 to 25 seconds, not after hours.
+ALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 RESTED, LIVELY = (
     "auwgent_rested",
     1.0,
@@ -203,7 +210,12 @@ class PostgreSQL:
         return {
             "pool_size": connections or self.threads,
             "max_overflow": 1,  # for a sign of life, when all others are in use
-            "connect_args": {"prepare_threshold": None, "connect_timeout": 10, "client_encoding": "utf8"},
+            "connect_args": {
+                **ALIVE,
+                "prepare_threshold": None,
+                "connect_timeout": 10,
+                "client_encoding": "utf8",
+            },
         }
 
     def set_up(

@@ -9,23 +9,36 @@ know it, so that what an engine does twice, late or never does no harm.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from sqlalchemy import Connection as Connection
-from sqlalchemy import Row, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from auwgent.errors import RunConflict, SessionNotFound
 from auwgent.pairing import unknown_result
 from auwgent.session import new_id, now
-from auwgent.store import listings, pauses
+from auwgent.store import pauses
 from auwgent.store import statements as sql
 from auwgent.store.base import RunInfo
 from auwgent.store.dialects import dialect_of, lock
 from auwgent.store.history import run_of
+from auwgent.store.line_statements import (
+    AHEAD_OF_WORK,
+    DUE,
+    HANDED,
+    HEAD,
+    HEADS,
+    IN_HAND,
+    JOBS,
+    LOST,
+    OLDEST,
+    TAKEN,
+    USERS,
+)
 from auwgent.store.pauses import close_calls
 from auwgent.store.tables import micros, moment, runs, schedules, sessions, to_json, workers
 
@@ -66,83 +79,6 @@ class Submission:
     due_at: int | None = None  # microseconds; None: now
 
 
-earlier = runs.alias("earlier")
-_BLOCKED = (
-    select(earlier.c.no)
-    .where(
-        earlier.c.session_no == runs.c.session_no,
-        earlier.c.no < runs.c.no,
-        earlier.c.no >= func.coalesce(sessions.c.run_no, 0),
-        earlier.c.status.in_(sql.HOLDING),
-        or_(earlier.c.status != "queued", earlier.c.due_at.is_(None)),
-    )
-    .correlate(runs, sessions)
-    .exists()
-)
-UNHANDED = and_(
-    runs.c.status == "queued",
-    runs.c.job.is_(None),
-    runs.c.queue.is_not(None),
-    runs.c.worker.is_(None),
-    runs.c.due_at.is_(None),
-)
-NEXT = ("no", "queue", "priority", "starts", "user_id", "session_no")
-# The first of the line of a session, if nobody has it yet.
-HEAD = (
-    select(*(runs.c[name] for name in NEXT))
-    .join_from(runs, sessions, sessions.c.no == runs.c.session_no)
-    .where(runs.c.session_no == bindparam("of_session"), UNHANDED, ~_BLOCKED)
-    .order_by(runs.c.no)
-    .limit(1)
-)
-# Of a user: those that are first in their sessions.
-HEADS = (
-    select(*(runs.c[name] for name in NEXT))
-    .join_from(runs, sessions, sessions.c.no == runs.c.session_no)
-    .where(runs.c.user_id == bindparam("of_user"), UNHANDED, ~_BLOCKED)
-    .order_by(runs.c.priority.desc(), runs.c.no)
-    .limit(bindparam("room"))
-    .with_for_update(of=runs, skip_locked=True)
-)
-HANDED = (
-    update(runs)
-    .where(runs.c.no == bindparam("of_run"), UNHANDED)
-    .values(job=bindparam("word"))
-    .returning(runs.c.no)
-)
-OF_USER = and_(runs.c.user_id == bindparam("of_user"), runs.c.job.is_not(None))
-IN_HAND = select(func.count()).where(OF_USER, runs.c.status.in_(sql.LIVING))
-AHEAD_OF_WORK = select(func.count()).where(OF_USER, runs.c.status == "queued")
-USERS = select(runs.c.user_id).distinct().where(UNHANDED)
-LOST = (
-    update(runs)
-    .where(runs.c.job == bindparam("word"), runs.c.status == "queued", runs.c.worker.is_(None))
-    .values(job=None)
-)
-WAITING = select(func.count()).where(
-    runs.c.status == "queued", runs.c.ended_at.is_(None), runs.c.queue.is_not(None)
-)
-OLDEST = select(func.count(), func.min(runs.c.made_at)).where(
-    runs.c.status == "queued", runs.c.ended_at.is_(None), runs.c.queue.is_not(None), runs.c.due_at.is_(None)
-)
-DUE = (
-    select(runs.c.no, runs.c.session_no, runs.c.status)
-    .where(
-        runs.c.ended_at.is_(None),
-        runs.c.status.in_(("queued", "paused")),
-        runs.c.due_at <= sql.CLOCK,
-    )
-    .order_by(runs.c.session_no, runs.c.due_at, runs.c.no)
-    .limit(200)
-)
-TAKEN = (
-    listings.listed_runs(None, (), None)
-    .add_columns(runs.c.input, runs.c.session_no)
-    .where(runs.c.no == bindparam("of_run"), runs.c.job == bindparam("word"))
-)
-JOBS = select(runs.c.job).where(runs.c.status == "queued", runs.c.job.is_not(None), runs.c.worker.is_(None))
-
-
 class Line:
     """The lines of all sessions of a database, as one process works on them. Its methods are parts of transactions."""
 
@@ -151,7 +87,7 @@ class Line:
 
     def accept(self, connection: Connection, asked: Submission) -> bool:
         """Enter a run into the line of its session; False where there is one of that id already."""
-        session_no = _session(connection, asked.user_id, asked.session_id)
+        session_no, is_new = _session(connection, asked.user_id, asked.session_id)
         time = micros(now())
         values = {
             "user_id": asked.user_id,
@@ -167,9 +103,14 @@ class Line:
             "settings": asked.settings,
         }
         number = connection.execute(sql.new_run(dialect_of(connection)), values).scalar()
-        if number is not None and asked.due_at is None:
-            self.first_of(connection, session_no)
-        return number is not None
+        if number is None or asked.due_at is not None:
+            return number is not None
+        self._count(connection, asked.user_id)
+        if not is_new:
+            self._give_first(connection, session_no)
+        elif self._room(connection, asked.user_id):  # nobody else can be in the line of a new session
+            self._hand(connection, _named(connection, number, asked.queue, asked.priority))
+        return True
 
     def first_of(self, connection: Connection, session_no: int | None) -> bool:
         """Tell the engine of the first of a session's line, unless somebody has it or its user has enough."""
@@ -177,8 +118,7 @@ class Line:
             return False
         user = connection.execute(sql.OWNER, {"of_session": session_no}).scalar_one()
         self._count(connection, user)
-        head = connection.execute(HEAD, {"of_session": session_no}).one_or_none()
-        return head is not None and self._give(connection, [head], head.user_id)
+        return self._give_first(connection, session_no)
 
     def began(self, connection: Connection, user_id: str) -> None:
         """A run of that user has begun: where they are not counted, the engine hears of another one that waits."""
@@ -187,7 +127,8 @@ class Line:
 
     def ended(self, connection: Connection, session_no: int | None, user_id: str) -> None:
         """A run is over, or waits for answers: the next of its session, and else of its user, has its turn."""
-        given = self.first_of(connection, session_no)
+        self._count(connection, user_id)
+        given = session_no is not None and self._give_first(connection, session_no)
         if self._per_user is not None and not given:
             self.next_of(connection, user_id)
 
@@ -228,22 +169,28 @@ class Line:
         connection.execute(update(runs).where(runs.c.no == run.no).values(**values, queue=queue))
         self.first_of(connection, run.session_no)
 
+    def _give_first(self, connection: Connection, session_no: int) -> bool:
+        head = connection.execute(HEAD, {"of_session": session_no}).one_or_none()
+        return head is not None and self._give(connection, [head], head.user_id)
+
     def _give(self, connection: Connection, heads: Sequence[Row[Any]], user_id: str) -> bool:
         """Tell the engine of these, as many as there is room for; True where it was told of any."""
-        counted = AHEAD_OF_WORK if self._per_user is None else IN_HAND
-        room = (self._per_user or AHEAD) - connection.execute(counted, {"of_user": user_id}).scalar_one()
-        jobs = []
+        room = self._room(connection, user_id)
+        jobs: list[Job] = []
         for head in heads:
             if head.starts > self._retries:
                 self._dies(connection, head)
-            elif room > 0:
-                job = Job(f"{head.no}.{new_id()[:12]}", head.queue, head.priority)
-                if connection.execute(HANDED, {"of_run": head.no, "word": job.id}).scalar() is not None:
-                    jobs.append(job)
-                    room -= 1
+            elif len(jobs) < room:
+                jobs += _named(connection, head.no, head.queue, head.priority)
         if jobs:
             self._hand(connection, jobs)
         return bool(jobs)
+
+    def _room(self, connection: Connection, user_id: str) -> int:
+        """Return how many more runs of that user the engine may be told of."""
+        counted = AHEAD_OF_WORK if self._per_user is None else IN_HAND
+        count: int = connection.execute(counted, {"of_user": user_id}).scalar_one()
+        return max(0, (self._per_user or AHEAD) - count)
 
     def _count(self, connection: Connection, user_id: str) -> None:
         """Let nobody else count that user's runs before this transaction ends; before any row of them is locked."""
@@ -281,7 +228,7 @@ class Line:
 
     def fails(self, connection: Connection, job: str, error: Mapping[str, str]) -> None:
         """End a run that could not begin at all."""
-        run = _of_job(connection, job)
+        run = _of_jobs(connection, [job]).get(job)
         if run is None or run.status != "queued" or run.worker is not None:
             return
         values = {"status": "failed", "ended_at": micros(now()), "error": to_json(dict(error)), "job": None}
@@ -349,17 +296,16 @@ def written(queue: str | None) -> str | None:
     return f"{name}/{JOURNAL}/{rest}"
 
 
-def taken(connection: Connection, job: str) -> RunInfo | None:
-    """Return the run that a job is for; None where it is for none any more."""
-    row = _of_job(connection, job)
-    return None if row is None or row.session_id is None else run_of(row, row.input)
+def taken(connection: Connection, jobs: Collection[str]) -> dict[str, RunInfo]:
+    """Return the runs that jobs are for; without those that are for none any more."""
+    rows = _of_jobs(connection, jobs)
+    return {job: run_of(row, row.input) for job, row in rows.items() if row.session_id is not None}
 
 
-def _of_job(connection: Connection, job: str) -> Row[Any] | None:
-    number = job.partition(".")[0]
-    if not number.isdecimal():
-        return None
-    return connection.execute(TAKEN, {"of_run": int(number), "word": job}).one_or_none()
+def _of_jobs(connection: Connection, jobs: Collection[str]) -> dict[str, Row[Any]]:
+    numbers = [int(number) for number in (job.partition(".")[0] for job in jobs) if number.isdecimal()]
+    found = connection.execute(TAKEN, {"numbers": numbers, "words": list(jobs)})
+    return {row.job: row for row in found}
 
 
 def waiting(connection: Connection) -> tuple[int, float]:
@@ -378,15 +324,24 @@ def _locked(connection: Connection, user_id: str, run_id: str) -> Row[Any]:
     return connection.execute(sql.TO_ANSWER, who).one()
 
 
-def _session(connection: Connection, user_id: str, session_id: str) -> int:
-    """Return the number of a session, locked; it is made where there is none."""
+def _named(connection: Connection, number: int, queue: str, priority: int) -> list[Job]:
+    """Give a run a new word for the engine; none where somebody else has."""
+    job = Job(f"{number}.{new_id()[:12]}", queue, priority)
+    is_ours = connection.execute(HANDED, {"of_run": number, "word": job.id}).scalar() is not None
+    return [job] if is_ours else []
+
+
+def _session(connection: Connection, user_id: str, session_id: str) -> tuple[int, bool]:
+    """Return the number of a session, locked, and whether it was made here because there was none."""
     who = {"user_id": user_id, "session_id": session_id}
-    row = connection.execute(sql.SESSION, who).one_or_none()
+    row, is_new = connection.execute(sql.SESSION, who).one_or_none(), False
     if row is None:
-        connection.execute(sql.new_session(dialect_of(connection)), sql.empty_session(user_id, session_id))
+        new = sql.new_session(dialect_of(connection))
+        row = connection.execute(new, sql.empty_session(user_id, session_id)).one_or_none()
+        is_new = row is not None
+    if row is None:  # another process has just made it
         row = connection.execute(sql.SESSION, who).one()
-    number: int = row.no
-    return number
+    return row.no, is_new
 
 
 def _number(user_id: str) -> int:
