@@ -1,6 +1,6 @@
 """What a queue promises, over processes that are killed, stopped, drained and cut off, as seen from outside.
 
-Hosts that are cut off are processes that are stopped, and let go on when others have taken over.
+Processes are stopped here, and let go on when others have taken over; `test_cut_off.py` pulls cables.
 """
 
 from __future__ import annotations

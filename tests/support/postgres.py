@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -24,13 +25,16 @@ class Server:
     programs: Path
     folder: Path
     port: int
+    address: str = "127.0.0.1"  # another one is of a network of the test's own, and trusted
 
     @property
     def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://postgres@{self.address}:{self.port}/postgres"
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        options = (
+            f"-p {self.port} -c listen_addresses={self.address} -c unix_socket_directories='' -c fsync=off"
+        )
         self._as_owner("pg_ctl", "start", "-w", "-D", "data", "-l", "log", "-o", options)
 
     def stop(self) -> None:
@@ -45,6 +49,9 @@ class Server:
 
     def make(self) -> None:
         self._as_owner("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        if not self.address.startswith("127."):
+            with (self.folder / "data/pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {self.address}/24 trust\n")
 
     def _as_owner(self, program: str, *args: str) -> None:
         command = [str(self.programs / program), *args]
@@ -53,8 +60,8 @@ class Server:
         subprocess.run(command, cwd=self.folder, check=True, stdout=subprocess.DEVNULL, timeout=60)
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@contextlib.contextmanager
+def running(address: str = "127.0.0.1") -> Iterator[Server]:
     """A server that runs; it is gone afterwards."""
     if not PROGRAMS:
         pytest.skip("PostgreSQL's initdb is not there")
@@ -62,9 +69,9 @@ def server() -> Iterator[Server]:
     if os.getuid() == 0:
         shutil.chown(folder, "postgres")
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         port = probe.getsockname()[1]
-    made = Server(PROGRAMS[-1], folder, port)
+    made = Server(PROGRAMS[-1], folder, port, address)
     try:
         made.make()
         made.start()
@@ -73,3 +80,10 @@ def server() -> Iterator[Server]:
         if (folder / "data/postmaster.pid").exists():
             made.end()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on the loopback."""
+    with running() as made:
+        yield made
