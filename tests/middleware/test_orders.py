@@ -44,12 +44,12 @@ TALK = (  # session, input; the last one is asked twice
     ("b", "Hello"),
 )
 VARYING = (  # of a run, not of what it did
+    (r'"trace": ?\[[\d, ]+\]', "TRACE"),  # first: some of its numbers look like ids
     (r"[0-9a-f]{64}", "HASH"),
     (r"\b[0-9a-f]{32}\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\bcall_[0-9a-f]{24}\b|\b[0-9a-f]{16}\b", "ID"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[\d.]+(?:Z|\+00:00)?", "TIME"),
     (r"\b1[789]\d{14}\b", "TIME"),
     (r"(\"seconds\": ?|'seconds': ?)[\d.]+", r"\1S"),
-    (r'"trace": ?\[[\d, ]+\]', "TRACE"),
     (r"('server.port', 'int_value: )\d+", r"\1PORT"),
     (r"127\.0\.0\.1:\d+", "HOST"),
 )
