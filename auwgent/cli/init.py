@@ -20,6 +20,15 @@ from auwgent.secrecy import unsendable
 
 DEFAULT_FILE = "auwgent.toml"
 
+# Offered where no API key is found.
+_WITHOUT_KEYS = ("openai", "anthropic", "gemini")
+
+_NO_KEY = """\
+No API key was found. For another provider, or a small model in this process that needs none:
+  auwgent init other.toml --provider anthropic
+  auwgent init local.toml --provider local
+`auwgent providers` lists all providers."""
+
 EXAMPLES = """\b
 Examples:
   auwgent init
@@ -41,7 +50,8 @@ def command(file: Path, provider: str | None, model: str | None) -> None:
     """Write a commented config to FILE (auwgent.toml), never over an existing one.
 
     On a terminal it asks for what the options leave open: the provider, those with an API key in the environment
-    first, and the model. Elsewhere it takes the first provider with a key, else the embedded model.
+    first, and the model. Elsewhere it takes the first provider with a key, else the embedded model where
+    auwgent[local] is installed, else openai, and says how to store its key.
     """
     if file.exists():
         raise _taken(file)
@@ -49,6 +59,7 @@ def command(file: Path, provider: str | None, model: str | None) -> None:
     somebody = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
     if somebody:
         provider, model = ask(provider, model, known)
+    unguided = provider is None and model is None
     provider, model = choose(provider, model, known)
     key = key_variable(provider, known)
     _write_new(file, starter(provider, model, key))
@@ -58,6 +69,8 @@ def command(file: Path, provider: str | None, model: str | None) -> None:
     click.echo(f"{file} is written, for {provider}/{model}. Next:", err=True)
     for line in next_steps(file, provider, model, lacking):
         click.echo(f"  {line}", err=True)
+    if unguided and lacking:
+        click.echo(_NO_KEY, err=True)
 
 
 def ask(provider: str | None, model: str | None, environ: Mapping[str, str]) -> tuple[str | None, str | None]:
@@ -73,7 +86,10 @@ def ask(provider: str | None, model: str | None, environ: Mapping[str, str]) -> 
 
 def _ask_provider(offered: Sequence[str], environ: Mapping[str, str]) -> str:
     rows = [(name, f"{key_variable(name, environ)} is set") for name in offered]
-    rows.append((EMBEDDED, "a small model in this process: no key, and no network once it is fetched"))
+    rows = rows or [(name, "asks for its API key") for name in _WITHOUT_KEYS]
+    first = offered[0] if offered else _keyless()
+    extra = "" if _has_local() else "; needs pip install 'auwgent[local]'"
+    rows.append((EMBEDDED, f"a small model in this process: no key, and no network once it is fetched{extra}"))
     width = max(len(name) for name, _ in rows)
     for number, (name, note) in enumerate(rows, start=1):
         click.echo(f"  {number}  {name:<{width}}  {note}", err=True)
@@ -86,7 +102,7 @@ def _ask_provider(offered: Sequence[str], environ: Mapping[str, str]) -> str:
             raise click.BadParameter(near_provider(text) or f"1 to {len(rows)}, or a provider's name")
         return text
 
-    answer: str = click.prompt("Provider", default=rows[0][0], value_proc=read, err=True)
+    answer: str = click.prompt("Provider", default=first, value_proc=read, err=True)
     return answer
 
 
@@ -112,9 +128,10 @@ def choose(provider: str | None, model: str | None, environ: Mapping[str, str]) 
         model = rest
     if provider is None:
         known = [name for name, one in STARTERS.items() if model or one.model]
-        provider = next((name for name in with_keys(environ) if name in known), EMBEDDED)
-        if model and provider == EMBEDDED:
+        provider = next((name for name in with_keys(environ) if name in known), "")
+        if model and not provider:
             raise click.UsageError(f"{model} needs a provider: write --model PROVIDER/{model}")
+        provider = provider or _keyless()
     if not is_provider(provider):
         near = near_provider(provider) or "`auwgent providers` lists them"
         raise click.BadParameter(f"there is no provider {provider!r}; {near}")
@@ -137,11 +154,20 @@ def next_steps(file: Path, provider: str, model: str, lacking: str) -> list[str]
     if provider == EMBEDDED:
         if model in weights.KNOWN and not weights.place(model).is_file():
             steps.insert(0, f"auwgent model pull {model}")
-        if packaged_file("xllamacpp", "__init__.py") is None:
+        if not _has_local():
             steps.insert(0, "pip install 'auwgent[local]'")
     if lacking:
         steps.insert(0, f"auwgent keys set {provider}  # or {lacking}=… in the environment, or in .env")
     return steps
+
+
+def _has_local() -> bool:
+    return packaged_file("xllamacpp", "__init__.py") is not None
+
+
+def _keyless() -> str:
+    """Return the provider to begin with where no key is found: the one that takes the fewest steps."""
+    return EMBEDDED if _has_local() else _WITHOUT_KEYS[0]
 
 
 def _keys_of(provider: str) -> tuple[str, ...]:

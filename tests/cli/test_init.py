@@ -8,10 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
+from click.testing import CliRunner
 
-from auwgent.cli.init import choose, next_steps
+from auwgent.cli.init import ask, choose, command, next_steps
 from auwgent.cli.starters import STARTERS, key_variable, starter
 from auwgent.config import load
 from auwgent.config.json_schema import schema
@@ -47,6 +49,57 @@ def test_without_a_key_it_is_the_embedded_model(auwgent: Any, tmp_path: Path) ->
         '  auwgent run "Hello"',
     ]
     assert load(tmp_path / "auwgent.toml", environ={}).agent.model == "local/smollm2"
+
+
+def test_without_a_key_and_the_extra_it_is_openai(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_the_extra(monkeypatch, tmp_path)
+    done = CliRunner().invoke(command, ["auwgent.toml"])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr.splitlines() == [
+        "auwgent.toml is written, for openai/gpt-5-mini. Next:",
+        "  auwgent keys set openai  # or OPENAI_API_KEY=… in the environment, or in .env",
+        '  auwgent run "Hello"',
+        "No API key was found. For another provider, or a small model in this process that needs none:",
+        "  auwgent init other.toml --provider anthropic",
+        "  auwgent init local.toml --provider local",
+        "`auwgent providers` lists all providers.",
+    ]
+    done = CliRunner().invoke(command, ["local.toml", "--provider", "local"])
+    assert done.stderr.splitlines() == [
+        "local.toml is written, for local/smollm2. Next:",
+        "  pip install 'auwgent[local]'",
+        "  auwgent model pull smollm2",
+        '  auwgent run -c local.toml "Hello"',
+    ]
+
+
+def test_the_extra_that_is_missing_is_told_where_the_embedded_model_is_offered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_the_extra(monkeypatch, tmp_path)
+
+    def asking() -> None:
+        assert ask(None, None, {}) == ("openai", "gpt-5-mini")
+
+    done = CliRunner().invoke(click.Command("asking", callback=asking), input="\n\n")
+    assert done.exit_code == 0, done.output
+    assert [" ".join(line.split()) for line in done.stderr.splitlines()[:4]] == [
+        "1 openai asks for its API key",
+        "2 anthropic asks for its API key",
+        "3 gemini asks for its API key",
+        "4 local a small model in this process: no key, and no network once it is fetched; "
+        "needs pip install 'auwgent[local]'",
+    ]
+
+
+def without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Be somebody who has neither a key nor `auwgent[local]`."""
+    for name in NO_KEYS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("AUWGENT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("auwgent.cli.init.packaged_file", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +162,7 @@ def test_two_questions_on_a_terminal(auwgent: Any, tmp_path: Path) -> None:
     assert 'model = "gemini/gemini-2.5-pro"' in (tmp_path / "auwgent.toml").read_text()
 
 
-def test_without_a_key_the_first_offer_is_the_embedded_model(auwgent: Any, tmp_path: Path) -> None:
+def test_without_a_key_the_default_is_the_embedded_model(auwgent: Any, tmp_path: Path) -> None:
     with auwgent.on_terminal("init", env={**NO_KEYS, "AUWGENT_CACHE": str(tmp_path)}) as terminal:
         terminal.until("Provider [local]: ")
         terminal.type("\r")
@@ -126,7 +179,7 @@ def test_a_slip_of_the_pen_is_asked_about_again(auwgent: Any, tmp_path: Path) ->
         terminal.until("did you mean `openai`?")
         terminal.until("Provider [local]: ")
         terminal.type("7\r")
-        terminal.until("1 to 1, or a provider's name")
+        terminal.until("1 to 4, or a provider's name")
         terminal.until("Provider [local]: ")
         terminal.type("hosted_vllm\r")
         terminal.until("Model of hosted_vllm: ")
