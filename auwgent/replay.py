@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from auwgent.config.overrides import Typed
 from auwgent.engine.agent import Approver
 from auwgent.errors import AuwgentError, ConfigError, SessionNotFound, kind_of
 from auwgent.pairing import closed, paired
@@ -196,7 +197,7 @@ async def _take(
         update={"id": new_id(), "turns": list(point.before), "stack": list(point.stack)}, deep=True
     )
     with tempfile.TemporaryDirectory(prefix="auwgent-replay-", ignore_cleanup_errors=True) as folder:
-        overrides = [f"agent.model={json.dumps(model, ensure_ascii=False)}"]
+        overrides: list[str] = [Typed("model", f"agent.model={json.dumps(model, ensure_ascii=False)}")]
         if prompt is not None and agent.config.agent.prompt_file is not None:
             file = Path(folder) / "prompt.md"
             file.write_text(prompt, encoding="utf-8")

@@ -128,7 +128,9 @@ def test_every_link_leads_somewhere() -> None:
             path, _, anchor = target.partition("#")
             if page.name == "README.md":
                 assert "://" in target, f"README.md is a package page, too: {target} should be absolute"
-            assert not target.startswith("../"), f"{page.name}: {target} is no part of the site, so it should be absolute"
+            assert not target.startswith("../"), (
+                f"{page.name}: {target} is no part of the site, so it should be absolute"
+            )
             if "://" in path and not path.startswith(base):
                 continue
             file = ROOT / path.removeprefix(base) if path.startswith(base) else page.parent / path

@@ -88,8 +88,12 @@ def _ask_provider(offered: Sequence[str], environ: Mapping[str, str]) -> str:
     rows = [(name, f"{key_variable(name, environ)} is set") for name in offered]
     rows = rows or [(name, "asks for its API key") for name in _WITHOUT_KEYS]
     first = offered[0] if offered else _keyless()
-    extra = "" if _has_local() else "; needs pip install 'auwgent[local]'"
-    rows.append((EMBEDDED, f"a small model in this process: no key, and no network once it is fetched{extra}"))
+    note = (
+        "no key, and no network once it is fetched"
+        if _has_local()
+        else "no key; pip install 'auwgent[local]'"
+    )
+    rows.append((EMBEDDED, f"a small model in this process: {note}"))
     width = max(len(name) for name, _ in rows)
     for number, (name, note) in enumerate(rows, start=1):
         click.echo(f"  {number}  {name:<{width}}  {note}", err=True)

@@ -154,7 +154,9 @@ class Layers:
             message = f"`{written(key)}` needs the environment variable{plural} {', '.join(value.names)}"
             set_it = f"set {'them' if plural else 'it'}"
             if any(name.endswith("_API_KEY") for name in value.names):
-                set_it += ", keep the key with `auwgent keys set`"
+                set_it += (
+                    f", keep the key with `auwgent keys set {key[1] if key[0] == 'api_keys' else 'PROVIDER'}`"
+                )
             hint = f"{set_it}, or give a default: ${{{value.names[0]}:-…}}"
         self.unset.append(Finding(key, message, hint))
 

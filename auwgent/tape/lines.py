@@ -1,13 +1,16 @@
-"""A tape as a file: JSON lines that are only appended. What is long and stood there before is named by its hash."""
+"""A tape as a file: JSON lines that are only appended.
+
+What is long and stood there before is named by its hash: a value, and the messages with which a request begins.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from auwgent.errors import AuwgentError, ConfigError
 from auwgent.files import appending, locked
@@ -23,6 +26,8 @@ FOLDED = (
     "output",
 )  # parts of a request that repeat from call to call, beside its turns
 BLOCK = 64 * 1024
+
+T = TypeVar("T")
 
 
 class TapeFile:
@@ -42,9 +47,9 @@ class TapeFile:
 
         A last line that broke off when its writer was killed is left out.
         """
-        known: dict[str, Any] = {}
+        known = _Known({}, {})
         found = [(number, _unfolded(entry, known)) for number, entry in self._lines()]
-        self._written = set(known)
+        self._written = {*known.values, *known.beginnings}
         return found
 
     def append(self, entry: Form) -> None:
@@ -110,12 +115,19 @@ def to_line(entry: Form) -> str:
     return json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
 
 
+class _Known(NamedTuple):
+    """What was read, by its hash. A beginning is the messages of a request, and how many of them it is."""
+
+    values: dict[str, Any]
+    beginnings: dict[str, tuple[list[Form], int]]
+
+
 def _folded(entry: Form, written: set[str]) -> Form:
     ask = entry.get("ask")
     if not isinstance(ask, dict):
         return entry
     short = {name: _fold(value, written) if name in FOLDED else value for name, value in ask.items()}
-    short["turns"] = [_fold(turn, written) for turn in ask["turns"]]
+    short["turns"] = _fold_turns(ask["turns"], written)
     return {**entry, "ask": short}
 
 
@@ -129,25 +141,59 @@ def _fold(value: Any, written: set[str]) -> Any:
     return value
 
 
-def _unfolded(entry: Form, known: dict[str, Any]) -> Form:
+def _fold_turns(turns: list[Form], written: set[str]) -> list[Form]:
+    """Return the messages, with those that an earlier request began with as one name where they are long."""
+    marks = list(_marks(turns))
+    stood = next((n for n in range(len(turns), 0, -1) if marks[n - 1] in written), 0)
+    if len(json.dumps(turns[:stood])) < LONG:
+        stood = 0
+    written.update(marks)
+    first = [{"same": marks[stood - 1], "turns": stood}] if stood else []
+    return [*first, *(_fold(turn, written) for turn in turns[stood:])]
+
+
+def _marks(turns: Iterable[Form], mark: str = "") -> Iterator[str]:
+    """Yield the hash of each beginning: of one message, of two, and so on. `mark` is that of what stands before."""
+    for turn in turns:
+        mark = key_of([mark, turn])[:16]
+        yield mark
+
+
+def _unfolded(entry: Form, known: _Known) -> Form:
     ask = entry.get("ask")
     if not isinstance(ask, dict):
         return entry
     whole = {name: _unfold(value, known) if name in FOLDED else value for name, value in ask.items()}
-    whole["turns"] = [_unfold(turn, known) for turn in ask.get("turns", ())]
+    whole["turns"] = _unfold_turns(ask.get("turns", []), known)
     return {**entry, "ask": whole}
 
 
-def _unfold(value: Any, known: dict[str, Any]) -> Any:
+def _unfold(value: Any, known: _Known) -> Any:
     if isinstance(value, dict) and value.keys() == {"same"}:
-        if value["same"] not in known:
-            raise ConfigError(
-                f"the tape names {value['same']!r}, which does not stand above: a line was taken out"
-            )
-        return known[value["same"]]
+        return _named(value["same"], known.values)
     if len(json.dumps(value)) >= LONG:
-        known[key_of(value)[:16]] = value
+        known.values[key_of(value)[:16]] = value
     return value
+
+
+def _unfold_turns(turns: list[Form], known: _Known) -> list[Form]:
+    whole: list[Form] = []
+    mark = ""
+    if turns and turns[0].keys() == {"same", "turns"}:
+        mark, turns = turns[0]["same"], turns[1:]
+        before, number = _named(mark, known.beginnings)
+        whole += before[:number]
+    rest = [_unfold(turn, known) for turn in turns]
+    number = len(whole)
+    whole += rest
+    known.beginnings.update((one, (whole, at)) for at, one in enumerate(_marks(rest, mark), number + 1))
+    return whole
+
+
+def _named(mark: str, known: Mapping[str, T]) -> T:
+    if mark not in known:
+        raise ConfigError(f"the tape names {mark!r}, which does not stand above: a line was taken out")
+    return known[mark]
 
 
 def _cut_torn(file: int) -> int:

@@ -87,8 +87,7 @@ def test_the_extra_that_is_missing_is_told_where_the_embedded_model_is_offered(
         "1 openai asks for its API key",
         "2 anthropic asks for its API key",
         "3 gemini asks for its API key",
-        "4 local a small model in this process: no key, and no network once it is fetched; "
-        "needs pip install 'auwgent[local]'",
+        "4 local a small model in this process: no key; pip install 'auwgent[local]'",
     ]
 
 

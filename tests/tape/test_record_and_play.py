@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ def kinds(tape: Path) -> list[str]:
 
 def text_of(tape: Path) -> str:
     return tape.read_text(encoding="utf-8")
+
+
+def of_lines(tape: Path, lines: list[str]) -> Path:
+    """A tape beside this one."""
+    other = tape.with_name("other.jsonl")
+    other.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return other
 
 
 def mode_of(tape: Path) -> int:
@@ -471,3 +479,28 @@ async def test_a_pause_and_the_legs_behind_it_are_recorded_and_played(tape: Path
     assert world.done == ["find 7", "refund 7"]
     assert await talked(on_tape(one(idle, "played"), tape)) == before
     assert idle.done == []
+
+
+async def test_a_tape_grows_with_the_conversation_and_not_with_its_square(tape: Path) -> None:
+    steps = [{"tool_calls": [call("find_order", number=number)]} for number in range(40)]
+    one = {
+        "agent": {"model": "main", "tools": [World().find_order]},
+        "models": {"main": scripted("main", *steps, "Done.")},
+        "limits": {"llm_calls": 50, "repeats": 50},
+        "middleware": [],
+    }
+    before = await recorded(one, tape)
+    lines = text_of(tape).splitlines()
+    asks = [json.loads(line)["ask"] for line in lines if '"ask"' in line]
+    earlier, *new = asks[-1]["turns"]
+    assert (earlier["turns"], [next(iter(turn)) for turn in new]) == (79, ["assistant", "tool"])
+    assert max(len(json.dumps(ask["turns"])) for ask in asks) < 1000
+    read = [entry["ask"]["turns"] for _, entry in TapeFile(tape).entries() if "ask" in entry]
+    assert [len(turns) for turns in read] == list(range(1, 82, 2))
+    assert all(later[: len(turns)] == turns for turns, later in pairwise(read))
+    assert (await played(one, tape)).of("response") == before.of("response")
+
+    named = next(number for number, line in enumerate(lines) if '"turns": [{"same"' in line)
+    gone = next(at for at in range(named - 1, 0, -1) if '"ask"' in lines[at])
+    with pytest.raises(ConfigError, match="a line was taken out"):
+        TapeFile(of_lines(tape, [*lines[:gone], *lines[gone + 1 :]])).entries()

@@ -116,3 +116,13 @@ async def test_a_conversation_becomes_a_test_that_passes_without_any_tool(
 
 def test_words_of_two_answers_are_compared() -> None:
     assert word_diff("a b c", "a x c") == [("=", "a "), ("-", "b"), ("+", "x"), ("=", " c")]
+
+
+async def test_a_model_that_cannot_be_asked_is_told_as_a_model(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MISTRAL_API_KEY", raising=False)
+    async with Runtime(config) as agent:
+        await talk(agent)
+        with pytest.raises(ConfigError, match=r"(?m)^model: mistral/large needs an API key"):
+            await agent.replay("s", models=["mistral/large"])
