@@ -14,6 +14,7 @@ from auwgent.cli import options
 from auwgent.cli.stores import SINCE, with_store
 from auwgent.render.money import dollars
 from auwgent.render.terminal import one_line
+from auwgent.session import Usage
 from auwgent.store.base import UsageBy, UsageRow
 
 BAR = 24  # cells of the longest bar
@@ -60,19 +61,7 @@ def table(rows: list[UsageRow], by: str, *, bars: bool) -> list[str]:
         return ["nothing was used yet"]
     body = [_cells(row) for row in rows]
     if len(rows) > 1:
-        body.append(
-            (
-                "total",
-                f"{sum(row.calls for row in rows):,}",
-                f"{sum(row.usage.input_tokens for row in rows):,}",
-                _rate(
-                    sum(row.usage.cached_tokens for row in rows),
-                    sum(row.usage.input_tokens for row in rows),
-                ),
-                f"{sum(row.usage.output_tokens for row in rows):,}",
-                _usd(sum(row.usage.usd or 0 for row in rows), unpriced=sum(row.unpriced for row in rows)),
-            )
-        )
+        body.append(_cells(_total(rows)))
     lines = [(by, "calls", "in", "cached", "out", "USD"), *body]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     most = max(_tokens(row) for row in rows) or 1
@@ -86,6 +75,13 @@ def table(rows: list[UsageRow], by: str, *, bars: bool) -> list[str]:
         ).rstrip()
         for line, bar in zip(lines, drawn, strict=True)
     ]
+
+
+def _total(rows: list[UsageRow]) -> UsageRow:
+    used = Usage(usd=0)
+    for row in rows:
+        used += row.usage.model_copy(update={"usd": row.usage.usd or 0})
+    return UsageRow("total", sum(row.calls for row in rows), sum(row.unpriced for row in rows), used)
 
 
 def _tokens(row: UsageRow) -> int:

@@ -258,6 +258,10 @@ def test_usage_adds_up(talked: Command) -> None:
     lines = text.splitlines()
     assert lines[0].split() == ["session", "calls", "in", "cached", "out", "USD"]
     assert {line.split()[0] for line in lines[1:]} == {"cat", "sky", "hers", "total"}
+    *parts, total = [line.split()[1:] for line in lines[1:]]
+    for column in (0, 1, 3):
+        added = sum(int(row[column].removeprefix("~")) for row in parts)
+        assert total[column] == f"{'~' if column else ''}{added}"  # the scripted model's tokens are estimated
     rows = json.loads(done(talked("usage", "--json", "-u", "ada")))
     assert [(row["key"], row["calls"]) for row in rows] == [("scripted/main", 1)]
     assert rows[0]["usd"] == pytest.approx(1e-6 * rows[0]["input_tokens"] + 2e-6 * rows[0]["output_tokens"])
