@@ -19,7 +19,7 @@ from auwgent.models.events import ANSWER_BYTES, DONE, ERROR_BYTES, Unusable, eve
 from auwgent.models.formats.anthropic import events_of
 from auwgent.models.gathered import all_of, around, as_whole
 from auwgent.models.received import APIError, BrokenOff, Json, answered, decoded, failure_in
-from auwgent.models.repairs import Repair, order_of, repair_of, response_events
+from auwgent.models.repairs import Repair, is_response, order_of, repair_of, response_events
 
 OTHER_BYTES = 4 * ANSWER_BYTES  # of what holds no text of a model's, such as vectors
 INFLATED = 2**18  # bytes unpacked at a time
@@ -247,8 +247,10 @@ def _as_piece(chunk: Json) -> Mapping[str, Any]:
 async def _events(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerator[bytes, None]:
     """Yield a stream of another format: nothing but its events, and a whole answer as if it had come in some."""
     order = order_of(asked.path)
+    has_begun = not is_response(asked.path)  # of others LiteLLM says itself that nothing came
     async with aclosing(events(chunks)) as found:
         async for event in found:
+            has_begun |= event.is_whole or b'"response.' in event
             if event == DONE:
                 yield _raw_frame(event, event.name)
                 return
@@ -257,7 +259,7 @@ async def _events(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerat
                     _refuse_error(line)
                     yield _repaired(line, asked.repair) + b"\n"
             elif event.is_whole:
-                for each in _as_events(decoded(event), asked.repair):
+                for each in _as_events(decoded(event), asked):
                     yield each
             elif event.name == "error" or event.startswith((b"{", b"[")):
                 _refuse_error(event, force=event.name == "error")
@@ -266,22 +268,24 @@ async def _events(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerat
                         yield _raw_frame(json.dumps(one).encode(), str(one.type))
                     continue
                 yield _raw_frame(_repaired(event, asked.repair), event.name)
+    if not has_begun:
+        raise BrokenOff(begun=False)
 
 
-def _as_events(sent: Any, repair: Repair | None) -> Iterator[bytes]:
+def _as_events(sent: Any, asked: Exchange) -> Iterator[bytes]:
     if isinstance(sent, Json) and (failure := failure_in(sent)):
         raise failure
-    if isinstance(sent, list):  # Gemini's stream where no events were asked for
+    if is_response(asked.path):
+        yield from map(_frame, response_events(sent))
+    elif isinstance(sent, list):  # Gemini's stream where no events were asked for
         for one in sent:
-            yield from _as_events(one, repair)
+            yield from _as_events(one, asked)
     elif isinstance(sent, Json) and sent.type == "message":
         yield from map(_frame, events_of(sent))
-    elif isinstance(sent, Json) and sent.object == "response":
-        yield from map(_frame, response_events(sent))
     elif not isinstance(sent, Json):
         raise Unusable("sent JSON that is not an answer")
     else:
-        yield _raw_frame(_repaired(json.dumps(sent).encode(), repair))
+        yield _raw_frame(_repaired(json.dumps(sent).encode(), asked.repair))
 
 
 async def _mended(chunks: AsyncIterator[bytes], repair: Repair) -> AsyncGenerator[bytes, None]:
@@ -292,7 +296,10 @@ async def _mended(chunks: AsyncIterator[bytes], repair: Repair) -> AsyncGenerato
         if len(body) > ANSWER_BYTES:
             raise Unusable(f"sent an answer of more than {ANSWER_BYTES >> 20} MB")
     _refuse_error(body)
-    yield _repaired(bytes(body), repair)
+    sent = decoded(bytes(body))
+    if not isinstance(sent, Json):
+        raise Unusable("sent JSON that is not an answer")
+    yield json.dumps(repair(sent)).encode()
 
 
 def _repaired(data: bytes, repair: Repair | None) -> bytes:

@@ -168,6 +168,8 @@ def tidied(sent: Any) -> Json:
         raise Unusable("sent JSON that is not an answer")
     if failure := failure_in(sent):
         raise failure
+    if "choices" not in sent and (sent.object == "response" or sent.type == "message"):
+        raise Unusable("sent an answer in another wire format than OpenAI's chat")
     choices = sent.choices or []
     if not isinstance(choices, list) or not all(isinstance(one, Json) for one in choices):
         raise Unusable("sent `choices` that are not a list of objects")

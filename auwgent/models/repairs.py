@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from auwgent.models.ends import end_of
+from auwgent.models.events import Unusable
 from auwgent.models.formats.anthropic import InARow
 from auwgent.models.received import Json, count_of
 
@@ -24,7 +25,12 @@ def repair_of(path: str, *, streams: bool) -> Repair | None:
         return _cohere_event if streams else None
     if "GenerateContent" in path or path.endswith(":generateContent"):
         return _gemini_answer
-    return _response if path.endswith("/responses") and not streams else None
+    return _response if is_response(path) and not streams else None
+
+
+def is_response(path: str) -> bool:
+    """Return whether answers from this endpoint are those of OpenAI's Responses."""
+    return path.endswith("/responses")
 
 
 class EventOrder(Protocol):
@@ -39,7 +45,7 @@ def order_of(path: str) -> EventOrder | None:
     """Return what to do with the events of a stream from this endpoint; None where nothing is."""
     if path.endswith(("/messages", ":streamRawPredict")):
         return InARow()
-    return _Pieces() if path.endswith("/responses") else None
+    return _Pieces() if is_response(path) else None
 
 
 class _Pieces:
@@ -51,6 +57,8 @@ class _Pieces:
 
     def take(self, event: Json) -> Iterator[Json]:
         kind = str(event.type)
+        if not kind.startswith("response."):  # a sign of life
+            return
         if isinstance(event.response, Json) and isinstance(event.response.usage, Json):
             event.response["usage"] = _believable(event.response.usage)
         if kind.endswith(".delta"):
@@ -97,25 +105,30 @@ def _gemini_answer(answer: Json) -> Mapping[str, Any]:
 
 def _response(answer: Json) -> Mapping[str, Any]:
     """LiteLLM takes a response without a word in it for an error, and one with odd counts, too."""
-    if isinstance(answer.usage, Json):
-        answer["usage"] = _believable(answer.usage)
-    items = answer.output if isinstance(answer.output, list) else None
-    is_silent = items is not None and not any(isinstance(one, Json) and one.type in _SPOKEN for one in items)
-    if not is_silent or answer.status != "completed":
+    answer = _tidy_response(answer)
+    if answer.status != "completed" or any(one.type in _SPOKEN for one in answer["output"]):
         return answer
     empty = {"type": "output_text", "text": "", "annotations": []}
     around = {"type": "message", "id": "msg_none", "status": "completed", "role": "assistant"}
-    return {**answer, "output": [*(items or ()), {**around, "content": [empty]}]}
+    return {**answer, "output": [*answer["output"], {**around, "content": [empty]}]}
 
 
-def response_events(answer: Json) -> Iterator[Mapping[str, Any]]:
-    """Yield a whole answer of the Responses API as the events of a stream."""
+def _tidy_response(sent: Any) -> Json:
+    """Return a whole response with all that LiteLLM wants to be there. Raises where it is none."""
+    if not isinstance(sent, Json) or not isinstance(sent.output, list):
+        raise Unusable("sent JSON that is not an answer")
+    answer = Json({"id": "resp", "created_at": 0, "model": "", **sent})
+    answer["output"] = [item for item in sent.output if isinstance(item, Json)]
     if isinstance(answer.usage, Json):
         answer["usage"] = _believable(answer.usage)
+    return answer
+
+
+def response_events(sent: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield a whole answer of the Responses API as the events of a stream. Raises where it is none."""
+    answer = _tidy_response(sent)
     yield {"type": "response.created", "response": {**answer, "status": "in_progress", "output": []}}
-    for index, item in enumerate(answer.output if isinstance(answer.output, list) else ()):
-        if not isinstance(item, Json):
-            continue
+    for index, item in enumerate(answer["output"]):
         place = {"output_index": index, "item_id": item.id or ""}
         yield {"type": "response.output_item.added", **place, "item": {**item, "arguments": ""}}
         yield from _pieces(item, index)

@@ -528,3 +528,49 @@ async def test_counts_that_cannot_be_are_not_believed(use: str, usage: Any, rout
         assert reply.text == "Hello"
         assert reply.usage.estimated
         assert 0 < reply.usage.input_tokens < 1000
+
+
+MODELS = (
+    *("openai/m", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash"),
+    "openai/responses/gpt-5-mini",  # which LiteLLM alone speaks
+)
+NOTHING = ("42", "[null]", "null", "text", "", "{}", '{"output": 42, "choices": 42, "candidates": 42}')
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("how", ["streamed", "whole", "in an event"])
+@pytest.mark.parametrize("body", NOTHING)
+@pytest.mark.parametrize(
+    ("use", "route"),
+    [(use, way) for use in MODELS for way in ROUTES if way == "litellm" or "/responses/" not in use],
+)
+async def test_what_is_no_answer_at_all_is_a_wrong_answer_and_no_outage(
+    use: str, route: str, body: str, how: str
+) -> None:
+    answer = stream(line(body)) if how == "in an event" else [whole(body)]
+    async with raw_server(answer) as server:
+        model = ROUTES[route](ModelSpec(use, api_key="sk-test-canary-key", base_url=server.url, timeout=20))
+        with pytest.raises(ProviderError) as caught:
+            await hear(model, asked(user("Hi"), stream=how != "whole"))
+    assert (caught.value.fault, caught.value.retryable) == ("protocol", False), str(caught.value)
+    assert "server" in str(caught.value)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("sent", [{**CLAUDE, "content": []}, {**RESPONSE, "output": []}])
+async def test_the_end_of_an_answer_in_another_format_is_none(sent: dict[str, Any], route: str) -> None:
+    async with raw_server(stream(sent)) as server:
+        model = ROUTES[route](ModelSpec("openai/m", api_key="sk-test", base_url=server.url, timeout=20))
+        with pytest.raises(ProviderError, match="another wire format"):
+            await hear(model, asked(user("Hi")))
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_response_with_no_more_than_its_items_is_read(streams: bool) -> None:
+    sent = {"object": "response", "status": "completed", "output": [42, ITEM]}
+    async with raw_server([whole(json.dumps(sent))]) as server:
+        model = LiteLLMModel(ModelSpec(MODELS[-1], api_key="sk-test", base_url=server.url, timeout=20))
+        reply = (await hear(model, asked(user("Hi"), tools=[WEATHER], stream=streams))).reply
+    assert [(one.name, json.loads(one.arguments)) for one in reply.calls] == [("get_weather", {"city": "Oslo"})]
