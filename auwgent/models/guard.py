@@ -250,7 +250,7 @@ async def _events(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerat
     has_begun = not is_response(asked.path)  # of others LiteLLM says itself that nothing came
     async with aclosing(events(chunks)) as found:
         async for event in found:
-            has_begun |= event.is_whole or b'"response.' in event
+            has_begun |= event.is_whole
             if event == DONE:
                 yield _raw_frame(event, event.name)
                 return
@@ -265,6 +265,7 @@ async def _events(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerat
                 _refuse_error(event, force=event.name == "error")
                 if order is not None and isinstance(sent := decoded(event), Json):
                     for one in order.take(sent):
+                        has_begun = True
                         yield _raw_frame(json.dumps(one).encode(), str(one.type))
                     continue
                 yield _raw_frame(_repaired(event, asked.repair), event.name)
