@@ -6,6 +6,7 @@ costs. It is for OpenAI's chat format alone; the guard puts the pieces together.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -20,6 +21,7 @@ from auwgent.models.received import APIError, BrokenOff, Json
 from auwgent.session import Usage
 
 PATH = "/chat/completions"
+KEPT = 5_000  # pieces of a stream that LiteLLM may keep
 
 
 def gathers(spec: ModelSpec) -> bool:
@@ -45,57 +47,80 @@ def streamed(request: Any, *, usage: bool) -> Any:
     )
 
 
-async def all_of(pieces: AsyncIterator[Json], said: list[str]) -> list[Json]:
-    """Return the pieces of an answer to its end, which LiteLLM would not miss; its text is `said` as it comes."""
-    found: list[Json] = []
-    has_ended = False
+async def all_of(pieces: AsyncIterator[Json], said: list[str]) -> Mapping[str, Any]:
+    """Return the answer of these pieces to its end, which LiteLLM would not miss; its text is `said` as it comes."""
+    whole = _Whole()
     try:
         async for piece in pieces:
-            found.append(piece)
+            whole.take(piece)
+            if whole.count % 256 == 0:  # a server that floods must not hold up all others
+                await asyncio.sleep(0)
             said += [choice.delta.content for choice in piece["choices"] if choice.delta.content]
-            has_ended |= any(choice.finish_reason for choice in piece["choices"])
     except (APIError, Unusable):
         raise
     except Exception:
-        if _has_begun(found):
+        if whole.has_begun:
             raise BrokenOff(begun=True) from None
         raise
-    if not has_ended:
-        raise BrokenOff(begun=_has_begun(found))
-    return found
+    if not whole.end:
+        raise BrokenOff(begun=whole.has_begun)
+    return whole.as_sent()
 
 
-def _has_begun(pieces: list[Json]) -> bool:
-    return any(one.delta.content or one.delta.tool_calls for piece in pieces for one in piece["choices"])
+def forget(response: Any) -> None:
+    """Take from LiteLLM the pieces of a long stream: it keeps each for its log, at thousands of bytes a word.
+
+    It needs the last two, to notice a model that repeats itself, and those that tell of tokens.
+    """
+    kept: list[Any] = getattr(response, "chunks", [])
+    if len(kept) > KEPT:
+        told = [piece for piece in kept[:-2] if getattr(piece, "usage", None)]
+        kept[:-2] = told if len(told) < 10 else [told[0], told[-1]]
 
 
-def as_whole(chunks: list[Json]) -> Mapping[str, Any]:
-    """Pieces as a whole answer."""
-    answer, ends, thoughts = Answer(), [], []
-    for chunk in chunks:
-        deque(answer.take(chunk), maxlen=0)
-        for choice in chunk["choices"]:
-            ends.append(choice.finish_reason)
-            thoughts.append(choice.delta.reasoning_content or choice.delta.reasoning or "")
-    last = next((end for end in reversed(ends) if end), None)
-    message = Json(chunks[0]["choices"][0].delta if len(chunks) == 1 and ends else {})
-    calls = answer.reply("", Usage()).calls
-    message |= {
-        "role": "assistant",
-        "content": answer.text or None,
-        "reasoning_content": "".join(thoughts) or None,
-    }
-    message["tool_calls"] = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for call in calls
-    ] or None
-    choice = {
-        "index": 0,
-        "finish_reason": last,
-        "message": {k: v for k, v in message.items() if v is not None},
-    }
-    beside = around(next((one for one in reversed(chunks) if one.usage), chunks[-1]))
-    return {**beside, "object": "chat.completion", "choices": [choice]}
+class _Whole:
+    """What pieces come to. They are not kept: a small answer may come in very many."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+        self.end: str | None = None
+        self._answer = Answer()
+        self._thoughts: list[str] = []
+        self.count = 0
+        self._only = Json()  # the message of the first piece
+        self._last = Json()  # the last piece, or the last with a usage
+
+    def take(self, piece: Json) -> None:
+        deque(self._answer.take(piece), maxlen=0)
+        for choice in piece["choices"]:
+            delta = choice.delta
+            self.has_begun |= bool(delta.content or delta.tool_calls)
+            self.end = choice.finish_reason or self.end
+            if thought := delta.reasoning_content or delta.reasoning:
+                self._thoughts.append(thought)
+            if not self.count:
+                self._only = delta
+        self.count += 1
+        if piece.usage or not self._last.usage:
+            self._last = piece
+
+    def as_sent(self) -> Mapping[str, Any]:
+        message = Json(self._only if self.count == 1 else {})
+        message |= {
+            "role": "assistant",
+            "content": self._answer.text or None,
+            "reasoning_content": "".join(self._thoughts) or None,
+        }
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in self._answer.reply("", Usage()).calls
+        ] or None
+        choice = {
+            "index": 0,
+            "finish_reason": self.end,
+            "message": {k: v for k, v in message.items() if v is not None},
+        }
+        return {**around(self._last), "object": "chat.completion", "choices": [choice]}
 
 
 def around(chunk: Json) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from auwgent.models.events import ANSWER_BYTES, DONE, ERROR_BYTES, Unusable, events, redirected
 from auwgent.models.formats.anthropic import events_of
-from auwgent.models.gathered import all_of, around, as_whole
+from auwgent.models.gathered import all_of, around
 from auwgent.models.received import APIError, BrokenOff, Json, answered, decoded, failure_in
 from auwgent.models.repairs import Repair, is_response, order_of, repair_of, response_events
 
@@ -27,6 +27,7 @@ INFLATED = 2**18  # bytes unpacked at a time
 LINES = "application/x-ndjson"
 BY_LINES = ("ndjson", "jsonlines", "stream+json")
 
+IN_WHOLE = (b'"error"', b'"detail"', b'"errors"')  # names of what stands in place of a whole answer
 BESIDE = ("native_finish_reason", "content_filter_results", "error")  # said of the end of a choice
 
 
@@ -216,7 +217,7 @@ async def _bounded(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
                 yield bytes(body)
                 body.clear()
             yield data
-    _refuse_error(body)
+    _refuse_error(body, words=IN_WHOLE)
     yield bytes(body)
 
 
@@ -229,7 +230,7 @@ async def _chat(chunks: AsyncIterator[bytes], asked: Exchange) -> AsyncGenerator
             yield b"data: " + DONE + b"\n\n"
         else:
             said = [] if asked.watch is None else asked.watch.said
-            yield json.dumps(as_whole(await all_of(pieces, said))).encode()
+            yield json.dumps(await all_of(pieces, said)).encode()
 
 
 def _as_piece(chunk: Json) -> Mapping[str, Any]:
@@ -296,10 +297,11 @@ async def _mended(chunks: AsyncIterator[bytes], repair: Repair) -> AsyncGenerato
         body += data
         if len(body) > ANSWER_BYTES:
             raise Unusable(f"sent an answer of more than {ANSWER_BYTES >> 20} MB")
-    _refuse_error(body)
     sent = decoded(bytes(body))
     if not isinstance(sent, Json):
         raise Unusable("sent JSON that is not an answer")
+    if failure := failure_in(sent):
+        raise failure
     yield json.dumps(repair(sent)).encode()
 
 
@@ -328,9 +330,11 @@ async def _lines(chunks: AsyncIterator[bytes], repair: Repair | None) -> AsyncGe
     yield _repaired(rest, repair)
 
 
-def _refuse_error(data: bytes | bytearray, *, force: bool = False) -> None:
+def _refuse_error(
+    data: bytes | bytearray, *, force: bool = False, words: tuple[bytes, ...] = (b'"error"',)
+) -> None:
     """Raise the error that stands in place of an answer."""
-    if not force and (b'"error"' not in data or len(data) > ERROR_BYTES):
+    if not force and (len(data) > ERROR_BYTES or not any(word in data for word in words)):
         return
     try:
         sent = decoded(bytes(data))

@@ -21,7 +21,7 @@ from auwgent.models import wire
 from auwgent.models.answer import Answer, answer_to, reported, unfinished
 from auwgent.models.base import ModelRequest, ModelSpec, Piece, Reply, TextPiece
 from auwgent.models.faults import broken_off, explained
-from auwgent.models.gathered import gathers, streamed
+from auwgent.models.gathered import forget, gathers, streamed
 from auwgent.models.guard import Watch, checked, repaired, watch, watching
 from auwgent.models.pauses import until_done
 from auwgent.models.prices import known_usd
@@ -252,6 +252,7 @@ class LiteLLMModel:
                     while (chunk := await self._in_time(anext(response, None), answer, seen)) is not None:
                         for piece in answer.take(chunk):
                             yield piece
+                        forget(response)
             else:
                 collections.deque(answer.take(response), maxlen=0)
             said_nothing = not (answer.begun or answer.has_ended or _was_reported(response))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from auwgent.errors import ProviderError
+from auwgent.models import gathered
 from auwgent.models.base import ModelRequest, ModelSpec, Route
 from auwgent.models.direct import DirectModel
 from auwgent.models.litellm import LiteLLMModel
@@ -573,4 +574,44 @@ async def test_a_response_with_no_more_than_its_items_is_read(streams: bool) -> 
     async with raw_server([whole(json.dumps(sent))]) as server:
         model = LiteLLMModel(ModelSpec(MODELS[-1], api_key="sk-test", base_url=server.url, timeout=20))
         reply = (await hear(model, asked(user("Hi"), tools=[WEATHER], stream=streams))).reply
-    assert [(one.name, json.loads(one.arguments)) for one in reply.calls] == [("get_weather", {"city": "Oslo"})]
+    assert [(one.name, json.loads(one.arguments)) for one in reply.calls] == [
+        ("get_weather", {"city": "Oslo"})
+    ]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("shown", [True, False])
+async def test_litellm_keeps_few_of_the_pieces_of_a_long_answer(
+    monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    kept: list[int] = []
+
+    def forget(response: Any) -> None:
+        gathered.forget(response)
+        kept.append(len(response.chunks))
+
+    monkeypatch.setattr("auwgent.models.litellm.forget", forget)
+    monkeypatch.setattr(gathered, "KEPT", 50)
+    words = [chunk({"content": f"{number} "}) for number in range(300)]
+    async with raw_server(stream(*words, STOP, COUNT, DONE)) as server:
+        model = LiteLLMModel(ModelSpec("openai/m", api_key="sk-test", base_url=server.url, timeout=20))
+        reply = (await hear(model, asked(user("Hi"), shown=shown))).reply
+    assert reply.text == "".join(f"{number} " for number in range(300))
+    assert (reply.usage.input_tokens, reply.usage.estimated) == (11, False)
+    assert (max(kept) <= 50) if shown else not kept
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize(
+    ("use", "route"),
+    [(use, way) for use in MODELS for way in ROUTES if way == "litellm" or "/responses/" not in use],
+)
+async def test_a_detail_in_place_of_an_answer_is_what_the_provider_says(
+    use: str, route: str, streams: bool
+) -> None:
+    async with raw_server([whole('{"detail": "The engine is asleep."}')]) as server:
+        model = ROUTES[route](ModelSpec(use, api_key="sk-test", base_url=server.url, timeout=20))
+        with pytest.raises(ProviderError, match="The engine is asleep") as caught:
+            await hear(model, asked(user("Hi"), stream=streams))
+    assert caught.value.fault == "unavailable"

@@ -192,7 +192,7 @@ class _Reader:
     def take(self, sent: Any, *, whole: bool) -> Iterator[Json]:
         if not isinstance(sent, Json):
             raise Unusable("sent JSON that is not an answer")
-        if failure := failure_in(Json(sent, choices=None)):
+        if failure := failure_in(sent if whole else Json(sent, choices=None)):
             raise failure
         if whole and sent.type != "message":
             raise Unusable("sent JSON that is not an answer of Anthropic's")

@@ -178,7 +178,7 @@ class _Reader:
             return
         if not isinstance(sent, Json):
             raise Unusable("sent JSON that is not an answer")
-        if failure := failure_in(Json(sent, choices=None)):
+        if failure := failure_in(sent if whole else Json(sent, choices=None)):
             raise failure
         if whole and not (sent.candidates or sent.promptFeedback):
             raise Unusable("sent JSON that is not an answer of Gemini's")
