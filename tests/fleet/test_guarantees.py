@@ -77,9 +77,9 @@ async def test_a_worker_that_is_drained_leaves_the_rest_to_others(fleet: Fleet) 
     async with fleet.agent() as agent:
         long = await agent.submit("slow", session_id="long")
         fleet.until(lambda: fleet.runs().get(long.id) == "running")
-        other = fleet.start()
         first.terminate()
         assert first.wait(timeout=30) == 0
+        other = fleet.start()
         session = await long.result()
         assert session.text.split() == ["word"] * 40
         assert [turn.text for turn in session.turns if turn.role == "user"] == ["slow"]
@@ -164,8 +164,8 @@ async def test_what_a_newer_program_has_begun_waits_for_such_a_one(fleet: Fleet)
     async with fleet.agent() as agent:
         ticket = await agent.submit("slow", session_id="s", run_id="r")
         fleet.until(lambda: fleet.runs()["r"] == "running")
-        fleet.start()
         first.kill()
+        fleet.start()
         fleet.until(lambda: fleet.runs()["r"] == "queued")
         other = await agent.submit("buy", session_id="t")
         assert (await other.result()).text == "All done: charged"
