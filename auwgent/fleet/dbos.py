@@ -77,6 +77,7 @@ class Dbos:
                 "serializer": DBOSPortableJSONSerializer(),
                 "log_level": "ERROR",
                 "run_migrations": False,
+                "use_listen_notify": False,  # of messages between workflows, of which there are none
                 "sys_db_pool_size": 4,
                 "sys_db_idle_transaction_timeout_sec": IDLE,
                 # What meets a connection that broke is done again by DBOS, or found by the store's lookout. To ask

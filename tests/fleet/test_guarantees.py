@@ -78,6 +78,7 @@ async def test_a_worker_that_is_drained_leaves_the_rest_to_others(fleet: Fleet) 
         long = await agent.submit("slow", session_id="long")
         fleet.until(lambda: fleet.runs().get(long.id) == "running")
         first.terminate()
+        other = fleet.start()
         assert first.wait(timeout=30) == 0
         other = fleet.start()
         session = await long.result()
