@@ -322,3 +322,15 @@ async def test_what_a_run_cannot_be_given_is_the_callers_mistake(config: Config)
                     continue
                 assert (status, server.fails(body)) == (400, "invalid_value"), body
                 assert words in body["error"]["message"]
+
+
+async def test_a_silent_stream_shows_that_it_is_alive(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auwgent.serve.sse.PING", 0.02)
+    body = {"messages": [{"role": "user", "content": "slow"}], "stream": True}
+    async with served(config()) as server:
+        status, text, _ = await server.ask("POST", "/v1/chat/completions", json=body)
+    assert status == 200
+    assert "\n\n: ping\n\n" in text
+    assert text.endswith("data: [DONE]\n\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +236,29 @@ async def test_a_server_that_is_open_answers_everybody_on_any_host(tmp_path: Pat
             assert status == expected, (host, answer)
         status, _, _ = await server.ask("GET", "/openapi.json", headers={"Authorization": "Bearer whatever"})
         assert status == 200
+
+
+async def test_a_head_without_an_end_is_refused(tmp_path: Path) -> None:
+    async with served(config(tmp_path)) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 60_000)
+        await writer.drain()
+        writer.write(b"x" * 10_000)
+        async with asyncio.timeout(30):
+            answer = await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert (await server.ask("GET", "/health"))[0] == 200
+
+
+async def test_requests_of_one_connection_are_answered_in_their_order(tmp_path: Path) -> None:
+    async with served(config(tmp_path)) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        ask = "GET {} HTTP/1.1\r\nHost: localhost\r\n{}\r\n"
+        writer.write((ask.format("/health", "") + ask.format("/nowhere", "Connection: close\r\n")).encode())
+        async with asyncio.timeout(30):
+            answer = await reader.read()
+        writer.close()
+        assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"200", b"404"]
