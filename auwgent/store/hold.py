@@ -6,12 +6,13 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from sqlalchemy import Row
+from typing import TYPE_CHECKING, Any
 
 from auwgent.questions import Question
 from auwgent.session import Session, Usage
+
+if TYPE_CHECKING:  # SQLAlchemy is loaded where it is used
+    from sqlalchemy import Row
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
