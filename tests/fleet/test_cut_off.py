@@ -18,9 +18,10 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Fleet, list[Host]]]:
     """A fleet without workers yet, and hosts for them."""
-    monkeypatch.setenv("TOOL_SECONDS", "4")
+    monkeypatch.setenv("TOOL_SECONDS", "8")
     with hosts(2) as (address, found), running(address) as server:
         fleet = Fleet(server.url, tmp_path)
+        fleet.path.write_text(fleet.path.read_text().replace("pause = 0.1", "pause = 0.2"))
         try:
             yield fleet, found
         finally:
