@@ -9,6 +9,8 @@ import pytest
 from auwgent.crons import check, times, zone
 from auwgent.fleet.schedules import wanted
 
+pytestmark = pytest.mark.process
+
 
 def fired(line: str, place: str, after: str, upto: str) -> list[tuple[str, str]]:
     begin, end = (datetime.fromisoformat(f"{one}+00:00") for one in (after, upto))

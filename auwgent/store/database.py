@@ -8,6 +8,7 @@ import glob
 import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -82,10 +83,12 @@ class Database:
         self._wal: disks.Identity | None = None
         self._is_gone = False
         self._content = disks.Content(self.path) if self.path and not self.is_read_only else None
+        self._looking = threading.RLock()  # one transaction at a time on a file that is looked at
         self._engine = self._make_engine(self._to_read(url) if self.is_read_only else url)
         self._writing = self._engine.execution_options(auwgent_begin="BEGIN IMMEDIATE")
         self._threads = ThreadPoolExecutor(
-            connections or self.dialect.threads, thread_name_prefix="auwgent-store"
+            (self.dialect.is_server and connections) or self.dialect.threads,
+            thread_name_prefix="auwgent-store",
         )
         # Where its processes tell one another of runs under way, where it can do that.
         self.board = Board(self._connect) if self.dialect.has_notes else None
@@ -208,14 +211,10 @@ class Database:
         while True:
             self._check_place()
             try:
-                with engine.begin() as connection:
-                    self._check_content(connection)
-                    done = work(connection)
+                done = self._done(engine, work)
                 self._answered = True
                 self._check_place()  # what was written to a file that is gone was not stored
                 self._note_place()
-                if self._content is not None and engine is not self._engine:
-                    self._content.note()
                 return done
             except SQLAlchemyError as error:
                 until = began + self._patience_with(error, patience)
@@ -227,6 +226,22 @@ class Database:
                     log.warning("%s: the database is waited for: %s", self.shown, why)
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 1.0)
+
+    def _done(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        """Carry out one transaction."""
+        if self._content is None:
+            with engine.begin() as connection:
+                return work(connection)
+        with self._looking:
+            stamp = (
+                self._content.stamp()
+            )  # before it begins: what changes the file from here on is a commit to come
+            with engine.begin() as connection:
+                self._check_content(connection, stamp)
+                done = work(connection)
+            if engine is not self._engine:
+                self._content.note()
+            return done
 
     def _patience_with(self, error: SQLAlchemyError, patience: float) -> float:
         """Return for how many seconds to try again after this error."""
@@ -243,11 +258,12 @@ class Database:
                 "stored there"
             )
 
-    def _check_content(self, connection: Connection) -> None:
-        if self._content is None or not connection.get_transaction():
+    def _check_content(self, connection: Connection, stamp: disks.Stamp | None) -> None:
+        assert self._content is not None
+        if not connection.get_transaction():
             return
         [version] = connection.connection.cursor().execute("PRAGMA data_version").fetchone()
-        if self._content.was_replaced(version):
+        if self._content.was_replaced(stamp, version):
             self._is_gone = True
             raise StoreError(
                 f"{self.shown}: something wrote over the database while it was open; what comes now is not stored there"

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 Identity = tuple[int, int]  # device and number
+Stamp = tuple[int, int]  # when a file was written last, in nanoseconds, and its size in bytes
 
 ROOM = 64 * 1024  # bytes; with less, SQLite can write neither a page nor its index of the WAL
 # SQLite's WAL is shared by memory that only processes of one machine can share.
@@ -80,22 +81,27 @@ class Content:
     def __init__(self, path: Path, settling: float = SETTLING) -> None:
         self._path = path
         self._settling = settling
-        self._seen: tuple[int, int] | None = None
+        self._seen: Stamp | None = None
         self._version: int | None = None
         self._settled = 0.0
 
     def note(self) -> None:
         """Take the file as it is now for what it should be: this connection may have written to it."""
-        self._seen = self._stamp()
+        self._seen = self.stamp()
 
-    def was_replaced(self, version: int) -> bool:
-        """Return whether that happened since the last look. `version`: `PRAGMA data_version` of the one connection."""
-        before, self._seen = self._seen, self._stamp()
+    def was_replaced(self, stamp: Stamp | None, version: int) -> bool:
+        """Return whether that happened since the last look.
+
+        `stamp` is of before the transaction began, and `version`, the `PRAGMA data_version` of its connection, of
+        after that: a commit of somebody else that has changed the file is then among those that the version tells of.
+        """
+        before, self._seen = self._seen, stamp
         if version != self._version:  # somebody else has committed
             self._version, self._settled = version, time.monotonic() + self._settling
         return before not in (None, self._seen) and time.monotonic() > self._settled
 
-    def _stamp(self) -> tuple[int, int] | None:
+    def stamp(self) -> Stamp | None:
+        """Return when the file was written last, and its size; None where it cannot be told."""
         try:
             found = self._path.stat()
         except OSError:

@@ -25,6 +25,7 @@ def test_a_queue_has_defaults() -> None:
     assert load({"agent": {"model": "scripted/echo"}}).queue is None
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

@@ -91,6 +91,7 @@ def there() -> Iterator[Collector]:
         yield running
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("one", "other"), [*combinations(BUNDLED, 2)])
 async def test_the_order_of_two_makes_no_difference(
     one: str, other: str, there: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -169,6 +170,7 @@ def steady(line: str) -> str:
     return line
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", [name for name in BUNDLED if name != "Redact"])
 async def test_nor_does_the_place_of_the_store(
     name: str, there: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

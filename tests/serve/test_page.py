@@ -15,6 +15,8 @@ from tests.serve.conftest import REPLIES, add
 from tests.support.clients import node
 from tests.support.served import Served, served
 
+pytestmark = pytest.mark.process
+
 Config = Callable[..., dict[str, Any]]
 PAGE = Path(__file__).parents[2] / "auwgent" / "serve" / "page"
 PICTURES = os.environ.get("AUWGENT_TEST_PICTURES", "")  # a folder that pictures of the page are put into
