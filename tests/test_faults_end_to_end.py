@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,12 @@ async def test_calls_with_one_id_or_none_have_a_result_each(
             await goes_on(wire, server, streams)
         return
     weather, _, read, session = await reads_of(wire, streams, *calls)
+    is_old = tuple(map(int, version("litellm").split(".")[:2])) < (1, 110)
+    if is_old and str(wire) == "responses" and ids == ("same", "same") and not streams:
+        # These LiteLLMs put the two together: what comes out is no call's arguments, so nothing is run.
+        assert weather.asked == []
+        assert "the arguments are not a JSON object" in read[0]
+        return
     assert sorted(weather.asked) == ["Paris", "Rome"]
     assert len(read) == 2
     assert "sunny in Paris" in read[0]
