@@ -49,7 +49,7 @@ def streamed(request: Any, *, usage: bool) -> Any:
 
 async def all_of(pieces: AsyncIterator[Json], said: list[str]) -> Mapping[str, Any]:
     """Return the answer of these pieces to its end, which LiteLLM would not miss; its text is `said` as it comes."""
-    whole = _Whole()
+    whole = _GatheredReply()
     try:
         async for piece in pieces:
             whole.take(piece)
@@ -78,7 +78,7 @@ def forget(response: Any) -> None:
         kept[:-2] = told if len(told) < 10 else [told[0], told[-1]]
 
 
-class _Whole:
+class _GatheredReply:
     """What pieces come to. They are not kept: a small answer may come in very many."""
 
     def __init__(self) -> None:

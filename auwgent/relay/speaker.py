@@ -15,7 +15,7 @@ from auwgent.store.notices import Board, Note
 
 
 @dataclass(slots=True)
-class Spoken:
+class Utterance:
     """An intent, or all the pieces so far of one segment, by the newest of them."""
 
     intent: Intent
@@ -61,7 +61,7 @@ class Telling:
         self.readers: dict[str, FarReader] = {}  # by channel
         self.catches_up: Callable[[], None] = lambda: None  # shows a reader who comes what is being said
         self._speaker = speaker
-        self._entries: dict[int, Spoken] = {}  # by number, in their order
+        self._entries: dict[int, Utterance] = {}  # by number, in their order
         self._open: dict[int, int] = {}  # segment -> number of its entry
         self._number = 0
 
@@ -82,7 +82,7 @@ class Telling:
             if intent.partial:
                 self._piece(intent)
             else:
-                self._entries[intent.seq] = Spoken(intent)
+                self._entries[intent.seq] = Utterance(intent)
                 self._close(intent)
             is_read = bool(self.readers)
             if is_read:
@@ -126,7 +126,7 @@ class Telling:
         segment, delta = intent.value["segment"], intent.value["delta"]
         known = self._open.get(segment)
         if known is None:
-            entry = Spoken(intent)
+            entry = Utterance(intent)
             raw = intent.value["raw"]  # nobody wanted to see those before it
             entry.text = raw if isinstance(raw, str) and raw.endswith(delta) else delta
         else:
@@ -274,7 +274,7 @@ class Speaker:
                 del self._wanted[key]
 
 
-def _piece(number: int, entry: Spoken, delta: str, at: int) -> list[Any]:
+def _piece(number: int, entry: Utterance, delta: str, at: int) -> list[Any]:
     one, value = entry.intent, entry.intent.value
     more = [value["segment"], value["mode"], entry.kind, value.get("id")]
     return [number, one.name, one.agent, one.time.isoformat(), delta, at, *more]
